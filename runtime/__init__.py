@@ -1,0 +1,1 @@
+"""What every part needs: settings and logs. Imports nothing of ours."""
