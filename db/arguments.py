@@ -1,0 +1,224 @@
+"""Hold the arguments of a call against its tool's schema, and say all that is wrong in words."""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from datetime import date, datetime
+from typing import Any, NoReturn
+
+import fastjsonschema
+
+from db.errors import ToolError, Violation
+
+MAX_ARGUMENT_BYTES = 65_536
+"""Of one call's arguments; a model writes a few hundred."""
+MAX_DEPTH = 64
+"""Levels of nesting; deeper than any schema here, and far from Python's own limit."""
+
+
+class Validator:
+    """
+    One tool's schema, compiled once: quick for good arguments, complete for bad ones.
+
+    Args:
+        schema: The tool's `parameters`, checked before.
+    """
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        self._schema = schema
+        self._properties = list(schema.get("properties", {}))
+        self._check = compile_schema(schema, fast_fail=True)
+        self._report: Callable[[Any], Any] | None = None
+
+    def values(self, arguments: str) -> dict[str, Any]:
+        """
+        One value for each property: as given, else the schema's default, else None.
+
+        Raises:
+            ToolError: `invalid_json`, `too_large`, or `invalid_arguments` with all violations.
+        """
+        given = parse(arguments)
+        try:
+            checked = self._check(given)
+        except fastjsonschema.JsonSchemaException:
+            raise self._refusal(parse(arguments)) from None
+        return {name: checked.get(name) for name in self._properties}
+
+    def _refusal(self, given: dict[str, Any]) -> ToolError:
+        if self._report is None:
+            self._report = compile_schema(self._schema, fast_fail=False)
+        try:
+            self._report(given)
+        except fastjsonschema.JsonSchemaValuesException as found:
+            errors = found.errors
+        except fastjsonschema.JsonSchemaValueException as found:
+            errors = [found]
+        violations = _distinct(errors)
+        return ToolError(
+            "invalid_arguments",
+            "The arguments do not fit the tool. Correct what is listed and call it again.",
+            violations=violations,
+        )
+
+
+def compile_schema(schema: Mapping[str, Any], *, fast_fail: bool) -> Callable[[Any], Any]:
+    """
+    A function that returns its argument with defaults filled in, or raises.
+
+    Raises:
+        JsonSchemaDefinitionException: The schema itself is wrong. A `$ref` that leaves the file
+            would be fetched here: the catalogue refuses it before.
+    """
+    check: Callable[[Any], Any] = fastjsonschema.compile(
+        dict(schema), formats=FORMATS, fast_fail=fast_fail
+    )
+    return check
+
+
+def parse(arguments: str) -> dict[str, Any]:
+    """
+    The object in a JSON string; an empty string is an empty object.
+
+    Raises:
+        ToolError: `too_large`, `invalid_json`, or `invalid_arguments` for what is no object or
+            holds characters that Postgres cannot store.
+    """
+    if len(arguments) > MAX_ARGUMENT_BYTES:
+        raise ToolError("too_large", "The arguments are too large. Send less than 64 kB.")
+    try:
+        value = json.loads(arguments or "{}", parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ToolError("invalid_json", "The arguments are nested too deeply.") from None
+    except ValueError as exc:
+        where = f" (at character {exc.pos})" if isinstance(exc, json.JSONDecodeError) else ""
+        raise ToolError("invalid_json", f"The arguments are not valid JSON{where}.") from None
+    if not isinstance(value, dict):
+        raise _wrong("", "must be an object")
+    for path, part in _parts(value):
+        if isinstance(part, str) and not _is_storable(part):
+            raise _wrong(path, "holds a character that cannot be stored (NUL or half a surrogate)")
+    return value
+
+
+def _parts(value: Any) -> list[tuple[str, Any]]:
+    """Every name and value below *value*, each with its JSON pointer."""
+    found, waiting = [], [("", value, 0)]
+    while waiting:
+        path, part, depth = waiting.pop()
+        if depth > MAX_DEPTH:
+            raise ToolError("invalid_json", "The arguments are nested too deeply.")
+        found.append((path, part))
+        if isinstance(part, dict):
+            found.extend((path, name) for name in part)
+            waiting.extend((f"{path}/{_escape(n)}", p, depth + 1) for n, p in part.items())
+        elif isinstance(part, list):
+            waiting.extend((f"{path}/{i}", p, depth + 1) for i, p in enumerate(part))
+    return found
+
+
+def _is_storable(text: str) -> bool:
+    return "\x00" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def _wrong(path: str, message: str) -> ToolError:
+    return ToolError(
+        "invalid_arguments",
+        "The arguments do not fit the tool. Correct what is listed and call it again.",
+        violations=(Violation(path=path, message=message),),
+    )
+
+
+def _distinct(errors: list[Any]) -> tuple[Violation, ...]:
+    found: dict[tuple[str, str], Violation] = {}
+    for error in errors:
+        for violation in _violations(error):
+            found.setdefault((violation["path"], violation["message"]), violation)
+    return tuple(found.values())
+
+
+def _violations(error: Any) -> list[Violation]:
+    """What one rule has against the arguments, in words that a model can act on."""
+    path = "".join(f"/{_escape(str(part))}" for part in error.path[1:])
+    rule, wanted = error.rule, error.rule_definition
+    given = error.value
+    if rule == "required" and isinstance(given, dict):
+        return [
+            Violation(path=f"{path}/{_escape(name)}", message="is required and missing")
+            for name in wanted
+            if name not in given
+        ]
+    if rule == "additionalProperties" and isinstance(given, dict):
+        allowed = error.definition.get("properties", {})
+        names = ", ".join(allowed) or "none"
+        return [
+            Violation(path=f"{path}/{_escape(name)}", message=f"is not known; allowed: {names}")
+            for name in given
+            if name not in allowed
+        ]
+    return [Violation(path=path, message=_words(rule, wanted))]
+
+
+def _words(rule: str, wanted: Any) -> str:
+    text = json.dumps(wanted, ensure_ascii=False)
+    if rule == "type":
+        return f"must be of type {' or '.join(wanted) if isinstance(wanted, list) else wanted}"
+    if rule == "enum":
+        return f"must be one of {', '.join(json.dumps(w, ensure_ascii=False) for w in wanted)}"
+    return _SENTENCES.get(rule, f"breaks the rule {rule}: {text}").replace("{}", text)
+
+
+_SENTENCES = {
+    "const": "must be {}",
+    "pattern": "must match the pattern {}",
+    "format": "must have the format {}",
+    "minLength": "must have at least {} characters",
+    "maxLength": "must have at most {} characters",
+    "minimum": "must be at least {}",
+    "maximum": "must be at most {}",
+    "exclusiveMinimum": "must be more than {}",
+    "exclusiveMaximum": "must be less than {}",
+    "multipleOf": "must be a multiple of {}",
+    "minItems": "must have at least {} items",
+    "maxItems": "must have at most {} items",
+    "uniqueItems": "must not hold the same item twice",
+}
+
+
+def _escape(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1")
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _is_read_by(read: Callable[[str], Any]) -> Callable[[str], bool]:
+    """A format check: *read* takes the text. A pattern would take the 30th of February."""
+
+    def check(text: str) -> bool:
+        try:
+            read(text)
+        except ValueError:
+            return False
+        return True
+
+    return check
+
+
+def _has_offset(text: str) -> bool:
+    return _is_read_by(datetime.fromisoformat)(text) and _DATE_TIME.match(text) is not None
+
+
+_DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[tT]\d\d:\d\d:\d\d(\.\d{1,6})?([zZ]|[+-]\d\d:\d\d)\Z")
+_DATE = re.compile(r"\d{4}-\d\d-\d\d\Z")
+_TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?([zZ]|[+-]\d\d:\d\d)?\Z")
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
+
+FORMATS: dict[str, Callable[[Any], bool]] = {
+    "date": lambda text: bool(_DATE.match(text)) and _is_read_by(date.fromisoformat)(text),
+    "date-time": _has_offset,
+    "time": lambda text: bool(_TIME.match(text)),
+    "uuid": lambda text: bool(_UUID.match(text)),
+}
+"""Formats that are checked here; those below are checked by fastjsonschema itself."""
+KNOWN_FORMATS = frozenset(FORMATS) | {"email", "hostname", "ipv4", "ipv6", "uri"}

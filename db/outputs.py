@@ -1,0 +1,91 @@
+"""The JSON string that a tool call ends in, good or error."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from db.errors import ToolError
+
+# A Decimal goes through json as a string with this mark, and loses mark and quotes afterwards:
+# json has no other way to write a number with all its digits.
+_MARK = "\x00"
+_MARKED = re.compile(r'"\\u0000(-?\d+(?:\.\d+)?)"')
+
+
+def error_output(error: ToolError) -> str:
+    """The error output that tells the model what *error* says."""
+    value: dict[str, Any] = {
+        "error": str(error),
+        "code": error.code,
+        "retryable": error.retryable,
+    }
+    if error.violations:
+        value["violations"] = list(error.violations)
+    return dump(value)
+
+
+def rows_output(rows: Sequence[Mapping[str, Any]], *, max_rows: int, max_bytes: int) -> str:
+    """
+    `{"items": […], "total": n}`, with `"truncated": true` only when something was cut.
+
+    Args:
+        rows: At most one more than *max_rows*; the one more shows that there are more.
+
+        max_bytes: Of the output; whole rows are cut from the end until it fits.
+
+    Raises:
+        ToolError: `too_large`, when a single row does not fit.
+    """
+    items = [dump(row) for row in rows[:max_rows]]
+    is_cut = len(rows) > max_rows
+    frame_bytes = len('{"items":[],"total":,"truncated":true}') + len(str(max_rows))
+    size, kept = frame_bytes, 0
+    for item in items:
+        size += len(item.encode()) + 1
+        if size > max_bytes + 1:  # the last item has no comma behind it
+            is_cut = True
+            break
+        kept += 1
+    if items and not kept:
+        raise ToolError(
+            "too_large",
+            "One row alone is larger than this tool may answer. Ask for something narrower.",
+        )
+    end = ',"truncated":true}' if is_cut else "}"
+    return f'{{"items":[{",".join(items[:kept])}],"total":{kept}{end}'
+
+
+def message_output(message: str) -> str:
+    """`{"message": …}`, for a question that has no rows."""
+    return dump({"message": message})
+
+
+def dump(value: Any) -> str:
+    """Compact JSON; NaN and infinity become null, a Decimal keeps all its digits."""
+    try:
+        text = json.dumps(
+            value, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_mark
+        )
+    except ValueError:  # a float that JSON does not know
+        return dump(_without_nan(value))
+    # text from a `json` column may hold half a surrogate pair, which no UTF-8 can carry
+    text = text.encode("utf-8", "replace").decode()
+    return _MARKED.sub(r"\1", text)
+
+
+def _mark(value: Any) -> str:
+    if isinstance(value, Decimal):
+        return f"{_MARK}{value:f}" if value.is_finite() else str(value)
+    return str(value)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if value - value == 0 else None
+    if isinstance(value, Mapping):
+        return {name: _without_nan(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(part) for part in value]
+    return value

@@ -1,0 +1,308 @@
+"""Postgres, through raw psycopg and nowhere else: one read-only question at a time."""
+
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+from psycopg import errors
+from psycopg.adapt import Loader
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from db.catalog import Tool
+from db.errors import ToolError, Unavailable
+from db.outputs import message_output, rows_output
+from runtime import logs
+
+CONNECT_TIMEOUT_S = 2
+"""For one connection attempt; a caller is on the line."""
+WAIT_S = 2.0
+"""For a connection from the pool, before the call is tried again or told `unavailable`."""
+HANG_MARGIN_S = 1.0
+"""Beyond statement_timeout, which a server that hangs does not keep, the socket is closed."""
+MAX_LIFETIME_S = 1800.0
+"""A connection is replaced after this, so that failovers and new rights reach every process."""
+
+_SESSION = (
+    "-c default_transaction_read_only=on -c DateStyle=ISO -c IntervalStyle=iso_8601"
+    # plan a cursor for all its rows, not for its first tenth
+    " -c cursor_tuple_fraction=1"
+)
+_log = logs.get("database")
+
+# Answers of a server that is there, but not for us or not now.
+_AWAY = (
+    errors.AdminShutdown,
+    errors.CrashShutdown,
+    errors.CannotConnectNow,
+    errors.TooManyConnections,
+    errors.IdleInTransactionSessionTimeout,
+)
+
+
+class Databases:
+    """
+    A small pool for each database of one process; make it after the fork.
+
+    Args:
+        urls: Database name to URL; `default` is what a tool without `database` asks.
+    """
+
+    def __init__(self, urls: Mapping[str, str], *, max_size: int = 2) -> None:
+        self._pools = {
+            name: ConnectionPool(
+                url,
+                open=False,
+                min_size=0,
+                max_size=max_size,
+                timeout=WAIT_S,
+                max_lifetime=MAX_LIFETIME_S,
+                reconnect_timeout=WAIT_S,
+                configure=_configure,
+                name=name,
+                kwargs={
+                    "autocommit": True,
+                    "connect_timeout": CONNECT_TIMEOUT_S,
+                    "options": _SESSION,
+                    "application_name": "toolworker",
+                    "keepalives_idle": 30,
+                },
+            )
+            for name, url in urls.items()
+        }
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The databases that have a URL."""
+        return frozenset(self._pools)
+
+    def open(self) -> None:
+        """Start the pools' threads; nothing is waited for, so an outage cannot stop a start."""
+        for pool in self._pools.values():
+            pool.open(wait=False)
+
+    def close(self) -> None:
+        """Close all connections."""
+        for pool in self._pools.values():
+            pool.close(timeout=2)
+
+    def ping(self, name: str) -> None:
+        """
+        Ask whether a database answers.
+
+        Raises:
+            Unavailable: It does not.
+        """
+        with _translated(), self._connection(name) as connection, _closed_after(connection, 2.0):
+            connection.execute("SELECT 1")
+
+    def query(self, tool: Tool, values: Mapping[str, Any], *, timeout_ms: int) -> str:
+        """
+        The tool output of one call: items and total, or a message when there are no rows.
+
+        Args:
+            values: Validated, one for each placeholder of the statement.
+
+            timeout_ms: For the statement; waiting for locks counts.
+
+        Raises:
+            ToolError: `timeout`, `query_failed` or `too_large`; no SQL and no rows in it.
+            Unavailable: No connection, or one that broke; another attempt may succeed.
+        """
+        bound = {name: _bound(value) for name, value in values.items()}
+        deadline_s = timeout_ms / 1000 + HANG_MARGIN_S
+        with (
+            _translated(),
+            self._connection(tool.database) as connection,
+            _closed_after(connection, deadline_s),
+        ):
+            rows = _ask(connection, tool, bound, timeout_ms)
+        if not rows and tool.no_rows_message is not None:
+            return message_output(tool.no_rows_message.format_map(_Given(values)))
+        return rows_output(rows, max_rows=tool.max_rows, max_bytes=tool.max_bytes)
+
+    @contextmanager
+    def _connection(self, name: str) -> Iterator[psycopg.Connection[Any]]:
+        pool = self._pools.get(name)
+        if pool is None:
+            raise ToolError("internal_error", "The tool's database is not set up.")
+        # a connection that died while it lay in the pool is found out here and replaced
+        for _ in range(pool.max_size + 1):
+            connection = pool.getconn()
+            if not _is_dead(connection):
+                break
+            pool.putconn(connection)
+        try:
+            yield connection
+        finally:
+            pool.putconn(connection)
+
+
+def _ask(
+    connection: psycopg.Connection[Any], tool: Tool, bound: Mapping[str, Any], timeout_ms: int
+) -> list[dict[str, Any]]:
+    """
+    One round trip: the extended protocol takes one statement only, and a cursor only a SELECT.
+
+    The cursor bounds what Postgres sends: max_rows and one more, which tells that there are more.
+    """
+    try:
+        with connection.pipeline():
+            connection.execute("BEGIN READ ONLY")
+            connection.execute(f"SET LOCAL statement_timeout = {int(timeout_ms)}")
+            declare = f"DECLARE answer NO SCROLL CURSOR FOR {tool.statement}"
+            connection.execute(declare.encode(), bound)
+            rows = connection.cursor(row_factory=dict_row)
+            rows.execute(f"FETCH FORWARD {tool.max_rows + 1} FROM answer")
+            connection.execute("COMMIT")
+            return rows.fetchall()
+    finally:
+        with suppress(psycopg.Error):
+            connection.rollback()
+
+
+@contextmanager
+def _closed_after(connection: psycopg.Connection[Any], seconds: float) -> Iterator[None]:
+    """Shut the connection's socket when it takes too long, which ends any wait on it."""
+    is_over = threading.Event()
+
+    def shut() -> None:
+        is_over.set()
+        with suppress(OSError, psycopg.Error):
+            import os
+            import socket
+
+            with socket.socket(fileno=os.dup(connection.fileno())) as copy:
+                copy.shutdown(socket.SHUT_RDWR)
+
+    watchdog = threading.Timer(seconds, shut)
+    watchdog.daemon = True
+    watchdog.start()
+    try:
+        yield
+    except psycopg.Error as exc:
+        if is_over.is_set():
+            raise ToolError("timeout", _TOO_SLOW, retryable=True) from exc
+        raise
+    finally:
+        watchdog.cancel()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Say in our words what psycopg says in its own."""
+    try:
+        yield
+    # QueryCanceled is an OperationalError too; catch it first, or a slow query is retried as an
+    # outage.
+    except errors.QueryCanceled as exc:
+        raise ToolError("timeout", _TOO_SLOW, retryable=True) from exc
+    except (PoolTimeout, *_AWAY) as exc:
+        raise Unavailable(f"Postgres cannot be reached: {type(exc).__name__}") from exc
+    except psycopg.OperationalError as exc:
+        # with an SQLSTATE the server answered and refused; without one the connection broke
+        if exc.sqlstate is None or exc.sqlstate.startswith("08"):
+            raise Unavailable(f"the connection broke: {type(exc).__name__}") from exc
+        raise _failed(exc) from exc
+    except psycopg.Error as exc:
+        raise _failed(exc) from exc
+
+
+def _failed(error: psycopg.Error) -> ToolError:
+    # the server's words can quote values: only its code is logged, and none of it is told
+    _log.error("query.failed", sqlstate=error.sqlstate, kind=type(error).__name__)
+    return ToolError("query_failed", "The tool's query failed. Do not try the same call again.")
+
+
+def _is_dead(connection: psycopg.Connection[Any]) -> bool:
+    """Whether the server closed the connection while nobody used it; costs no round trip."""
+    if connection.closed:
+        return True
+    with suppress(psycopg.Error):
+        connection.pgconn.consume_input()
+        return connection.pgconn.status != psycopg.pq.ConnStatus.OK
+    return True
+
+
+def _bound(value: Any) -> Any:
+    """An object is bound as jsonb; everything else as psycopg does."""
+    return Jsonb(value) if isinstance(value, dict) else value
+
+
+class _Given(dict[str, Any]):
+    """Arguments for a message; one that was not given reads as "any"."""
+
+    def __getitem__(self, name: str) -> Any:
+        value = self.get(name)
+        return "any" if value is None else value
+
+
+class _Text(Loader):
+    """What Postgres prints, as text."""
+
+    def load(self, data: Any) -> str:
+        return bytes(data).decode("utf-8", "replace")
+
+
+class _Iso(_Text):
+    """A timestamp as ISO 8601 has it: a T between date and time, minutes in the offset."""
+
+    def load(self, data: Any) -> str:
+        text = super().load(data).replace(" ", "T", 1)
+        return _SHORT_OFFSET.sub(r"\1:00", text)
+
+
+class _Number(_Text):
+    """A numeric with all its digits; NaN and infinity as text."""
+
+    def load(self, data: Any) -> Any:
+        return Decimal(super().load(data))
+
+
+class _Bytes(Loader):
+    """A bytea as the hexadecimal digits that Postgres prints, without the mark before them."""
+
+    def load(self, data: Any) -> str:
+        return bytes(data).decode().removeprefix("\\x")
+
+
+_SHORT_OFFSET = re.compile(r"([+-]\d\d)(?= BC$|$)")
+_TOO_SLOW = "The query took too long. Try again with narrower arguments."
+_AS_PRINTED = (
+    "date", "interval", "uuid", "inet", "cidr", "money",
+    "int4range", "int8range", "numrange", "daterange",
+)  # fmt: skip
+
+
+def _configure(connection: psycopg.Connection[Any]) -> None:
+    """Give values in the form `docs/tools.md` describes, whatever Python could make of them."""
+    adapters = connection.adapters
+    for name in _AS_PRINTED:
+        adapters.register_loader(name, _Text)
+    for name in ("timestamp", "timestamptz", "time", "timetz", "tsrange", "tstzrange"):
+        adapters.register_loader(name, _Iso if not name.endswith("range") else _Text)
+    adapters.register_loader("numeric", _Number)
+    adapters.register_loader("bytea", _Bytes)
+
+
+def run_script(url: str, script: str, *, unless_exists: str) -> None:
+    """
+    Run SQL of our own as a role that may write, all of it or nothing; for demo data alone.
+
+    Args:
+        unless_exists: A table that shows that the script ran before.
+
+    Raises:
+        Unavailable: Postgres cannot be reached.
+    """
+    with _translated(), psycopg.connect(url, connect_timeout=CONNECT_TIMEOUT_S) as connection:
+        # two at once would otherwise both find nothing and both create
+        connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [unless_exists])
+        found = connection.execute("SELECT to_regclass(%s)", [unless_exists]).fetchone()
+        if found is not None and found[0] is None:
+            connection.execute(script.encode())
