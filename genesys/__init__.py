@@ -1,0 +1,1 @@
+"""Speak Genesys: a token, a submission, and what its answers mean."""

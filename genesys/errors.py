@@ -1,0 +1,65 @@
+"""
+What a call to Genesys can end in; the class says what to do.
+
+    GenesysError
+    ├── Unavailable    try again: 429, 5xx, no connection, a time-out
+    └── Rejected       do not: the request, the run or our rights are wrong
+"""
+
+
+class GenesysError(Exception):
+    """
+    A request that did not end in a 2xx.
+
+    Args:
+        message: A sentence for the operator; never holds a token, a secret or a body.
+
+        status: The HTTP status, or None when no answer came.
+
+        code: Genesys' own error code, such as `too.many.requests`, or None.
+
+        correlation_id: The `ININ-Correlation-Id` of the answer, or None.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        correlation_id: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.correlation_id = correlation_id
+
+
+class Unavailable(GenesysError):
+    """
+    Worth another attempt.
+
+    Args:
+        retry_after_s: What Genesys asked us to wait, in seconds, or None.
+
+        is_unknown: The request may have arrived (a time-out, a connection lost after
+            sending); a repeat must be byte-equal.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        correlation_id: str | None = None,
+        retry_after_s: float | None = None,
+        is_unknown: bool = False,
+    ) -> None:
+        super().__init__(message, status=status, code=code, correlation_id=correlation_id)
+        self.retry_after_s = retry_after_s
+        self.is_unknown = is_unknown
+
+
+class Rejected(GenesysError):
+    """Refused for good; the message says how to mend it."""
