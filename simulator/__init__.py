@@ -1,0 +1,1 @@
+"""A Genesys that fits in one process: tokens, submissions, faults, signed deliveries."""

@@ -1,0 +1,23 @@
+"""`python -m simulator --port P`: the simulated Genesys as a program."""
+
+import click
+from werkzeug.serving import make_server
+
+from simulator.app import create_app
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=8081, show_default=True, help="0 takes a free one.")
+@click.option("--client-id", default="demo-client", show_default=True)
+@click.option("--client-secret", default="demo-secret", show_default=True)
+def main(host: str, port: int, client_id: str, client_secret: str) -> None:
+    """Be a Genesys Cloud that fits in one process."""
+    app = create_app(client_id=client_id, client_secret=client_secret)
+    server = make_server(host, port, app, threaded=True)
+    click.echo(f"simulated Genesys at http://{host}:{server.port}")
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()
