@@ -1,0 +1,104 @@
+"""Every number that Celery is given, with its unit and its reason. Read when the app is used."""
+
+from runtime import settings
+
+_settings = settings.load("REDIS_URL")
+
+broker_url = _settings.broker()
+# The chord counts its parts here; nothing else is stored.
+result_backend = f"tasks.backend:RunBackend+{_settings.broker()}"
+
+# Names are short because Flower's columns are.
+task_default_queue = "toolworker"
+task_serializer = result_serializer = "json"
+accept_content = ["json"]  # a pickled message is refused: it would run its sender's code
+
+# Redis may start later than the worker, and may be away for longer than 100 tries (the default).
+broker_connection_retry_on_startup = True
+broker_connection_max_retries = None
+broker_connection_timeout = 2  # s; also part of the chord's claim lease, about 40 s here
+
+broker_transport_options = {
+    # s; an unacknowledged message goes to another worker after this. Above task_time_limit, or a
+    # running task would be delivered again; far below RUN_EXPIRES_S.
+    "visibility_timeout": 180,
+    # s, and "at every interval": by default the look for such messages comes each 100 s.
+    "unacked_restore_interval": 5,
+    "unacked_restore_throttle": 1,
+    "unacked_restore_limit": 100,
+    # s; None (the default) hangs for ever when Redis is stalled.
+    "socket_timeout": 5,
+    "socket_connect_timeout": 2,
+    "socket_keepalive": True,
+    # s; a half-open connection is found in about 11 s, not 51.
+    "health_check_interval": 5,
+    # One queue key instead of four per BRPOP; messages have no priorities.
+    "priority_steps": [0],
+    # JSON bodies need no base64: 10 to 25 % fewer bytes.
+    "body_encoding": None,
+}
+
+# A link or chord body that cannot be published fails its task; be patient for a restart:
+# 10 tries, 0.1 s then 0.4 s more each, at most 2 s apart, about 16 s in all.
+task_publish_retry = True
+task_publish_retry_policy = {
+    "max_retries": 10,
+    "interval_start": 0.1,
+    "interval_step": 0.4,
+    "interval_max": 2,
+}
+
+redis_socket_timeout = 5  # s; default 120
+redis_socket_connect_timeout = 2  # s; default none
+redis_socket_keepalive = True
+redis_backend_health_check_interval = 10  # s
+
+task_acks_late = True  # acknowledge after the work, so that a dead worker's message comes back
+task_reject_on_worker_lost = True  # the fallback when the retry below cannot be published
+task_retry_on_worker_lost = True  # counted by max_retries; a plain requeue would loop for ever
+task_acks_on_failure = True  # False would drop the message, not keep it
+task_acks_on_timeout = True  # False would run it again for ever
+
+# Chord parts are counted all the same on Redis, a result that is stored can lose a chord when the
+# process dies between storing and counting (Celery 5.7.0), and 5 commands a task are saved.
+task_ignore_result = True
+result_expires = 86400  # s; chord keys die with it, so above any run's life
+task_store_errors_even_if_ignored = False
+task_track_started = False
+task_send_sent_event = False
+worker_send_task_events = False  # 3 PUBLISH per message; `celery -A tasks worker -E` turns it on
+worker_deduplicate_successful_tasks = False  # would skip chord parts
+worker_cancel_long_running_tasks_on_connection_loss = False  # queries are read-only; let them end
+
+# s; limits in order: a query ends 2 s before answer-by < soft < hard < answer-by < visibility
+# timeout. They bound what the query's own timeout does not, such as a driver that hangs.
+task_annotations = {
+    "validate": {
+        "soft_time_limit": _settings.run_answer_by_s - 1.5,
+        "time_limit": _settings.run_answer_by_s - 1,
+    }
+}
+# s; for fan_out and submit: a POST has 10 s in all, and may wait for a token.
+task_soft_time_limit = 40
+task_time_limit = 45
+
+worker_prefetch_multiplier = 1  # a slot takes one message; the rest is left to other workers
+# s; on SIGQUIT (REMAP_SIGTERM=SIGQUIT) running tasks get this long, then go back to the queue.
+worker_soft_shutdown_timeout = 45
+worker_enable_soft_shutdown_on_idle = True
+worker_max_tasks_per_child = 10_000  # bounds what a leak can hold; a new child costs about 0.2 s
+worker_proc_alive_timeout = 10  # s; default 4 is short on a busy machine
+worker_hijack_root_logger = False
+worker_redirect_stdouts = False
+
+# The receiver's own limits: a publish ends within 0.5 s whatever Redis does. All three are needed
+# (socket timeouts, no publish retry, no reconnect tries inside the transport).
+RECEIVER = {
+    "task_publish_retry": False,
+    "broker_transport_options": {
+        **broker_transport_options,
+        "socket_timeout": 0.5,
+        "socket_connect_timeout": 0.5,
+        "max_retries": 0,
+    },
+}

@@ -1,0 +1,74 @@
+"""What the receiver needs of the pipeline: accept a run, then publish its one message."""
+
+from collections.abc import Sequence
+
+from kombu.exceptions import KombuError
+from redis.exceptions import RedisError
+
+from db.errors import CatalogError
+from genesys.types import ToolCall
+from runtime import logs, settings
+from tasks.errors import LedgerUnavailable
+from tasks.pipeline import fan_out
+from tasks.records import Accepted
+from tasks.worker import app, check, open_ledger
+
+LEDGER_TIMEOUT_S = 0.4
+"""Two tries fit into the second in which a 503 must be out."""
+
+_log = logs.get("door")
+
+
+class Door:
+    """Takes runs in; use one per process, from any thread."""
+
+    def __init__(self) -> None:
+        app.conf.update(app.conf["RECEIVER"])
+        self._ledger = open_ledger(settings.load(), timeout_s=LEDGER_TIMEOUT_S, retries=0)
+
+    def __call__(self, run_id: str, calls: Sequence[ToolCall]) -> Accepted:
+        """
+        Accept a run: once this returns, it is safe.
+
+        A publish that fails is logged and forgiven: the run is in the ledger and due.
+
+        Raises:
+            LedgerUnavailable: Nothing is known to be stored; the sender must try again.
+            Conflict: The key is known with other calls.
+        """
+        accepted = self._ledger.accept(run_id, calls)
+        ids = {"run_id": run_id, "key": accepted.key}
+        if accepted.is_duplicate:
+            _log.info("delivery.duplicate", **ids)
+            return accepted
+        try:
+            fan_out.apply_async(
+                kwargs={**ids, "generation": 0}, task_id=f"{accepted.key}:0:fan_out", retry=False
+            )
+        except (KombuError, RedisError, OSError) as error:
+            _log.warning("delivery.unpublished", **ids, reason=type(error).__name__)
+        _log.info("delivery.accepted", **ids, calls=len(calls))
+        return accepted
+
+    def missing(self) -> list[str]:
+        """Names of what cannot be reached."""
+        try:
+            self._ledger.ping()
+        except LedgerUnavailable:
+            return ["the ledger"]
+        return []
+
+
+def open_door() -> Door:
+    """
+    Check settings and tool catalogue, then make the door.
+
+    Raises:
+        SystemExit: With all mistakes, one a line.
+    """
+    try:
+        settings.load("REDIS_URL", "WEBHOOK_SECRETS")
+        check()
+    except (settings.SettingsError, CatalogError) as mistakes:
+        raise SystemExit(f"the receiver cannot start:\n{mistakes}") from mistakes
+    return Door()

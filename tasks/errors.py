@@ -1,0 +1,19 @@
+"""
+What can go wrong with the ledger; the class says what to do.
+
+    LedgerUnavailable    Redis did not answer: try again, nothing was changed for certain
+    Conflict             the same run asks with other calls: refuse
+    NotReplayable        the run is not one that can be replayed or dropped: tell the operator
+"""
+
+
+class LedgerUnavailable(Exception):
+    """The ledger could not be reached in time; a repeat of the same step is safe."""
+
+
+class Conflict(Exception):
+    """A run with the same key but other tool names or arguments was accepted before."""
+
+
+class NotReplayable(Exception):
+    """The run is unknown, still open, or has nothing that could be sent."""

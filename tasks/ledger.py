@@ -1,0 +1,293 @@
+"""What is known of each run: one Redis hash a run, one Lua script a step."""
+
+import hashlib
+import itertools
+import json
+import os
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import redis
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
+
+from genesys.types import ToolCall
+from tasks.errors import Conflict, LedgerUnavailable
+from tasks.records import Accepted, Begun, Claim, DueRun, Outputs, Started
+
+MARGIN_MS = 2_000
+"""Queries stop this long before answer-by; a started call is due again this long after its own
+timeout. Covers reading, encoding and one slow round trip."""
+REPUBLISH_MS = (5_000, 10_000, 20_000)
+"""A call that nobody started is fanned out again after these waits, counted by round."""
+CHORD_GRACE_MS = 2_000
+"""From the last output to the reconciler's look: the chord's own submission takes milliseconds."""
+LEASE_MS = 12_000
+"""One POST may last 10 s in all; its sender is taken for dead 2 s after that."""
+MAX_TRIES = 3
+"""A call that was started this often and never answered is poison."""
+
+STEP_MS = 5_000
+"""A run handed to a reconciler that dies is due again after this; a claim sets its own time."""
+
+DUE_AT_ONCE = 200
+"""Runs that one look goes through; the script holds the ledger for about a millisecond."""
+
+RUN, DUE, DEAD, ENDED = "tw:run:", "tw:due", "tw:dead", "tw:ended"
+_LUA = Path(__file__).parent / "lua"
+_executions = itertools.count()
+
+
+def key_of(run_id: str, call_ids: Sequence[str]) -> str:
+    """The name of a run's tool calls: 32 hex digits; the same for each repeated delivery."""
+    text = json.dumps([run_id, *call_ids], separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def connect(url: str, *, timeout_s: float, retries: int) -> redis.Redis:
+    """
+    A client for the ledger's Redis; nothing is sent yet.
+
+    Args:
+        timeout_s: For connecting and for each answer.
+
+        retries: Further tries of one step on a broken connection, 0.1 s to 1 s apart. Every
+            step may be repeated: each names its holder or writes once.
+    """
+    return redis.Redis.from_url(
+        url,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+        socket_keepalive=True,
+        retry=Retry(ExponentialBackoff(cap=1.0, base=0.1), retries),
+        retry_on_error=[redis.ConnectionError, redis.TimeoutError],
+    )
+
+
+class Ledger:
+    """
+    The steps of a run. Each is one round trip and one atomic script.
+
+    Raises:
+        LedgerUnavailable: From every step, when Redis does not answer in time.
+    """
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        *,
+        answer_by_s: float,
+        expires_s: float,
+        retention_s: int,
+        dead_letter_retention_s: int,
+        timeouts_ms: Mapping[str, int] | None = None,
+        default_timeout_ms: int = 5_000,
+    ) -> None:
+        self.client = client
+        self.answer_by_ms = int(answer_by_s * 1000)
+        self.expires_ms = int(expires_s * 1000)
+        self._retention_s = retention_s
+        self._dead_letter_retention_s = dead_letter_retention_s
+        self._default_timeout_ms = default_timeout_ms
+        # only what differs from the default travels with each start
+        self._special_timeouts = json.dumps(
+            {n: ms for n, ms in (timeouts_ms or {}).items() if ms != default_timeout_ms}
+        )
+        self._scripts: dict[str, Callable[..., Any]] = {}
+
+    def ping(self) -> None:
+        """Ask whether the ledger answers."""
+        self.ask(self.client.ping)
+
+    def accept(self, run_id: str, calls: Sequence[ToolCall]) -> Accepted:
+        """
+        Store a run with its calls, or recognise it.
+
+        Raises:
+            Conflict: The key is known with other names or arguments.
+        """
+        key = key_of(run_id, [call["id"] for call in calls])
+        fields = [
+            part
+            for call in calls
+            for part in (call["id"], call["function"]["name"], call["function"]["arguments"])
+        ]
+        digest = hashlib.sha256(json.dumps(fields, separators=(",", ":")).encode()).hexdigest()
+        answer = self.run_step(
+            "accept",
+            key,
+            [run_id, digest, self.answer_by_ms, self.expires_ms, REPUBLISH_MS[0]],
+            *map(_to_bytes, fields),
+        )
+        if answer == b"conflict":
+            raise Conflict(key)
+        return Accepted(key, is_duplicate=answer == b"duplicate")
+
+    def begin(self, key: str, generation: int) -> Begun | None:
+        """Take what is missing and not in hand, to fan it out; None when the run is gone."""
+        answer = self.run_step("begin", key, [generation, *REPUBLISH_MS])
+        if answer[0] == b"gone":
+            return None
+        return Begun(answer[1], tuple(answer[4:]), is_complete=answer[3] == answer[2])
+
+    def start(
+        self, key: str, generation: int, index: int, *, may_take_over: bool = False
+    ) -> Started | Literal["gone", "recorded", "in_hand", "late", "poison"]:
+        """
+        Take one call in hand and count the try, before any work on it.
+
+        Args:
+            may_take_over: The message was delivered again, so its last holder is dead.
+
+        Returns:
+            A word when there is nothing to do; "poison" asks for an error output.
+        """
+        holder = f"{socket.gethostname()}:{os.getpid()}:{next(_executions)}"
+        answer = self.run_step(
+            "start",
+            key,
+            [generation, index, holder, self._default_timeout_ms, self._special_timeouts],
+            MARGIN_MS,
+            MAX_TRIES,
+            int(may_take_over),
+        )
+        if answer[0] != b"started":
+            word: Literal["gone", "recorded", "in_hand", "late", "poison"] = answer[0].decode()
+            return word
+        return Started(holder, answer[1], answer[2], to_text(answer[3]), to_text(answer[4]))
+
+    def record(
+        self, key: str, generation: int, index: int, output: str, *, code: str, took_ms: int
+    ) -> int | None:
+        """
+        Write down the output of one call; the first writer wins.
+
+        Args:
+            code: "ok", or the error output's code.
+
+        Returns:
+            How many outputs are still missing; None when this one was dropped.
+        """
+        answer = self.run_step(
+            "record", key, [generation, index, output, code, took_ms, CHORD_GRACE_MS]
+        )
+        left: int | None = answer[1] if answer[0] == b"recorded" else None
+        return left
+
+    def outputs(self, key: str, generation: int) -> Outputs | None:
+        """What there is to submit; None when the run is gone."""
+        answer = self.run_step("outputs", key, [generation])
+        if answer[0] == b"gone":
+            return None
+        run_id = to_text(answer[1])
+        if answer[0] == b"frozen":
+            return Outputs(run_id, (), (), answer[2])
+        call_ids = tuple(to_text(part) for part in answer[3::2])
+        return Outputs(run_id, call_ids, tuple(to_text(o) or None for o in answer[4::2]), None)
+
+    def claim(
+        self, key: str, generation: int, body: bytes, *, seen: int, holder: str
+    ) -> Claim | Literal["gone", "expired", "held", "waiting", "changed", "incomplete"]:
+        """
+        Take the right to POST for one lease, freezing *body* if none is frozen yet.
+
+        Args:
+            seen: How many outputs *body* was made from; one more since then is "changed".
+
+            holder: Unique to this attempt; the same holder may ask again.
+        """
+        answer = self.run_step("claim", key, [generation, holder, body, seen, LEASE_MS])
+        if answer[0] != b"claimed":
+            word: Literal["gone", "expired", "held", "waiting", "changed", "incomplete"]
+            word = answer[0].decode()
+            return word
+        return Claim(answer[1], answer[2], answer[3], is_repeat=bool(answer[4]))
+
+    def finish(self, key: str, generation: int, outcome: Mapping[str, Any]) -> None:
+        """End a run that was answered 2xx; *outcome* is kept with its last attempt."""
+        self.run_step("finish", key, [generation, json.dumps(outcome), self._retention_s])
+
+    def postpone(
+        self,
+        key: str,
+        generation: int,
+        claim: Claim,
+        outcome: Mapping[str, Any],
+        *,
+        delay_ms: int,
+        is_unknown: bool,
+    ) -> None:
+        """Give the right to POST back; the next attempt is due in *delay_ms*."""
+        self.run_step(
+            "postpone",
+            key,
+            [generation, claim.fence, delay_ms, json.dumps(outcome), int(is_unknown)],
+        )
+
+    def bury(
+        self,
+        key: str,
+        generation: int,
+        reason: str,
+        *,
+        claim: Claim | None = None,
+        outcome: Mapping[str, Any] | None = None,
+    ) -> None:
+        """End a run as a dead letter, everything kept; *reason* is one word."""
+        fence = "" if claim is None else claim.fence
+        last = "" if outcome is None else json.dumps(outcome)
+        self.run_step("bury", key, [generation, fence, reason, last, self._dead_letter_retention_s])
+
+    def due(self, *, senders: int) -> list[DueRun]:
+        """Take runs that need a step, longest due first; of submissions at most *senders*."""
+        answer = self.run_step("due", "", [RUN, DUE_AT_ONCE, STEP_MS, senders, *REPUBLISH_MS])
+        return [
+            DueRun(key.decode(), to_text(run_id), int(generation), step.decode())
+            for key, run_id, generation, step in answer
+        ]
+
+    def renew(
+        self,
+        key: str,
+        generation: int,
+        claim: Claim,
+        outcome: Mapping[str, Any],
+        *,
+        is_unknown: bool,
+    ) -> bool:
+        """Keep the right to POST for one more attempt in place; False when it is gone."""
+        arguments = [generation, claim.fence, json.dumps(outcome), int(is_unknown), LEASE_MS]
+        return bool(self.run_step("renew", key, arguments)[0] == b"renewed")
+
+    def run_step(self, step: str, key: str, arguments: Sequence[Any], *more: Any) -> Any:
+        """Call `lua/<step>.lua` with the run, the due set and the set the run may end in."""
+        script = self._scripts.get(step)
+        if script is None:
+            script = self._scripts[step] = self.client.register_script(_source(step))
+        keys = [f"{RUN}{key}", DUE, DEAD if step in ("bury", "replay") else ENDED]
+        return self.ask(lambda: script(keys=keys, args=[key, *arguments, *more]))
+
+    def ask(self, question: Callable[[], Any]) -> Any:
+        try:
+            return question()
+        except redis.RedisError as exc:
+            raise LedgerUnavailable(f"the ledger did not answer: {type(exc).__name__}") from exc
+
+
+@cache
+def _source(step: str) -> str:
+    return (_LUA / "_common.lua").read_text() + (_LUA / f"{step}.lua").read_text()
+
+
+# Arguments are a caller's bytes: a lone surrogate must reach validation, where it becomes an
+# error output, and not break the write here.
+def _to_bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def to_text(value: bytes) -> str:
+    """The text that was stored, lone surrogates included."""
+    return value.decode("utf-8", "surrogatepass")

@@ -1,0 +1,45 @@
+-- Gives the right to POST to one holder, for the length of a lease, and freezes the body
+-- in the same step, so that every attempt there will ever be sends these bytes.
+-- Returns 'gone', 'expired', 'held', 'waiting', 'changed' (an output came since they were
+-- read), 'incomplete', or 'claimed', fence, attempt, milliseconds to expiry, 1 if an earlier
+-- attempt may have arrived.
+local run, due = KEYS[1], KEYS[2]
+local key, generation, holder, body = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local seen, lease_ms = tonumber(ARGV[5]), tonumber(ARGV[6])
+if not is_open(run, generation) then
+  return {'gone'}
+end
+local now = now_ms()
+local expires_in = number(run, 'expires_at') - now
+if expires_in <= 0 then
+  return {'expired'}
+end
+local is_repeat = redis.call('HGET', run, 'lease_holder') == holder
+if number(run, 'lease_until') > now and not is_repeat then
+  return {'held'}
+end
+if number(run, 'next_attempt_at') > now then
+  return {'waiting'}
+end
+if redis.call('HEXISTS', run, 'body') == 0 then
+  local outputs = number(run, 'outputs')
+  if outputs ~= seen then
+    return {'changed'}
+  end
+  if outputs < number(run, 'calls') and now < number(run, 'answer_by') then
+    return {'incomplete'}
+  end
+  redis.call('HSET', run, 'body', body, 'state', 'submitting', 'frozen_at', now)
+end
+if not is_repeat then
+  -- a claim without an outcome: its sender died, and nobody knows whether the POST arrived
+  if redis.call('HGET', run, 'is_posting') == '1' then
+    redis.call('HSET', run, 'is_unknown', 1)
+  end
+  redis.call('HINCRBY', run, 'fence', 1)
+  local attempt = redis.call('HINCRBY', run, 'attempts', 1)
+  redis.call('HSET', run, 'lease_holder', holder, 'is_posting', 1, 'attempt_at:' .. attempt, now)
+end
+redis.call('HSET', run, 'lease_until', now + lease_ms)
+redis.call('ZADD', due, now + lease_ms, key)
+return {'claimed', number(run, 'fence'), number(run, 'attempts'), expires_in, number(run, 'is_unknown')}

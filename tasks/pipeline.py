@@ -1,0 +1,119 @@
+"""The whole flow on one page: fan out a run, validate and query each call, submit the outputs."""
+
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypedDict
+
+from celery import chain, chord
+
+from db.catalog import Tool
+from db.errors import ToolError
+from db.outputs import error_output
+from runtime import logs
+from tasks.links import Link, RunTask
+from tasks.query import answer
+from tasks.records import Started
+from tasks.submission import submit_run
+from tasks.worker import app, tools
+
+_log = logs.get("pipeline")
+
+
+class RunIds(TypedDict):
+    """All that a message of a run carries; arguments, rows and outputs stay in the ledger."""
+
+    run_id: str
+    key: str
+    generation: int
+
+
+class CallInHand(NamedTuple):
+    """A started call whose arguments fit its tool."""
+
+    call: Started
+    tool: Tool
+    values: Mapping[str, Any]
+
+
+# From validate to query, which runs in place right behind it: nothing of it goes over the broker.
+_in_hand: dict[tuple[str, int, int], CallInHand] = {}
+
+
+@app.task(base=RunTask, name="fan_out")
+def fan_out(run_id: str, key: str, generation: int) -> None:
+    """Begin the run, or fan out what an earlier fan-out left undone."""
+    begun = tools().ledger.begin(key, generation)
+    if begun is None:
+        return
+    ids = RunIds(run_id=run_id, key=key, generation=generation)
+    name = f"{key}:{generation}.{begun.round}"
+    last = submit.si(**ids).set(task_id=f"{name}:submit")
+    if begun.missing:
+        header = [
+            chain(
+                validate.si(**ids, index=index).set(task_id=f"{name}:validate:{index}"),
+                query.si(**ids, index=index).set(task_id=f"{name}:query:{index}"),
+            )
+            for index in begun.missing
+        ]
+        chord(header)(last)
+    elif begun.is_complete:
+        last.apply_async()
+
+
+@app.task(base=Link, name="validate", bind=True)
+def validate(self: Link, run_id: str, key: str, generation: int, index: int) -> int:
+    """Take one call in hand and hold its arguments against its tool's schema."""
+    redelivered = bool(
+        self.request.retries or (self.request.delivery_info or {}).get("redelivered")
+    )
+    call = tools().ledger.start(key, generation, index, may_take_over=redelivered)
+    try:
+        if call == "poison":
+            raise ToolError("internal_error", "The tool failed. Do not try the same call again.")
+        if isinstance(call, Started):
+            tool, values = tools().catalog.validate(call.name, call.arguments)
+            _in_hand[key, generation, index] = CallInHand(call, tool, values)
+    except ToolError as error:
+        _record(run_id, key, generation, index, error_output(error), code=error.code, took_ms=0)
+    return index
+
+
+@app.task(base=RunTask, name="query")
+def query(run_id: str, key: str, generation: int, index: int) -> int:
+    """Ask Postgres and record what the model is told; nothing to do when validate had nothing."""
+    in_hand = _in_hand.pop((key, generation, index), None)
+    if in_hand is None:
+        return index
+    started = time.monotonic()
+    try:
+        output, code = (
+            answer(tools().databases, in_hand.tool, in_hand.values, in_hand.call.left_ms),
+            "ok",
+        )
+    except ToolError as error:
+        output, code = error_output(error), error.code
+    took_ms = round((time.monotonic() - started) * 1000)
+    _record(run_id, key, generation, index, output, code=code, took_ms=took_ms)
+    return index
+
+
+@app.task(base=RunTask, name="submit")
+def submit(run_id: str, key: str, generation: int) -> None:
+    """Send all outputs in one POST, unless another sender has done so or will."""
+    submit_run(tools().ledger, tools().genesys, key, generation)
+
+
+def _record(
+    run_id: str, key: str, generation: int, index: int, output: str, *, code: str, took_ms: int
+) -> None:
+    left = tools().ledger.record(key, generation, index, output, code=code, took_ms=took_ms)
+    _log.info(
+        "call.recorded" if left is not None else "call.dropped",
+        run_id=run_id,
+        key=key,
+        index=index,
+        code=code,
+        took_ms=took_ms,
+        bytes=len(output),
+    )

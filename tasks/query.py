@@ -1,0 +1,50 @@
+"""Answer one validated call from Postgres, trying again while there is time."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import backoff
+from celery.exceptions import SoftTimeLimitExceeded
+
+from db.catalog import Tool
+from db.errors import ToolError, Unavailable
+from db.pool import Databases
+
+
+def answer(databases: Databases, tool: Tool, values: Mapping[str, Any], left_ms: int) -> str:
+    """
+    The tool output of one call.
+
+    Args:
+        left_ms: What remains of the run's time for answers; the tool's own timeout may be less,
+            and covers all tries together.
+
+    Raises:
+        ToolError: What the model is told, whatever went wrong.
+    """
+    budget_s = min(tool.timeout_ms, left_ms) / 1000
+    deadline = time.monotonic() + budget_s
+
+    # waits anywhere below 0.1, 0.2, 0.4 … 1 s, so that workers do not return together
+    @backoff.on_exception(
+        backoff.expo, Unavailable, max_time=budget_s, factor=0.1, max_value=1, logger=None
+    )
+    def ask() -> str:
+        timeout_ms = max(1, int((deadline - time.monotonic()) * 1000))
+        return databases.query(tool, values, timeout_ms=timeout_ms)
+
+    try:
+        return ask()
+    except Unavailable as exc:
+        raise ToolError(
+            "unavailable",
+            "The data cannot be reached right now. Try the same call again later.",
+            retryable=True,
+        ) from exc
+    except SoftTimeLimitExceeded as exc:
+        raise ToolError(
+            "timeout",
+            "The tool took too long. Try again with narrower arguments.",
+            retryable=True,
+        ) from exc

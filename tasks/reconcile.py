@@ -1,0 +1,113 @@
+"""Finish what the fast path could not: publish again, submit what is due, bury what expired."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from kombu.exceptions import KombuError
+from redis.exceptions import RedisError
+
+from genesys import client as genesys
+from runtime import logs
+from tasks.errors import LedgerUnavailable
+from tasks.ledger import Ledger
+from tasks.pipeline import fan_out
+from tasks.records import DueRun
+from tasks.submission import submit_run
+
+LOOK_EVERY_S = 0.5
+"""Between two looks at the due set; what a run waits at most beyond its due time."""
+SENDERS = 8
+"""Threads that submit. At 10 s a POST this is the worst case's rate; Genesys takes 5 a second."""
+
+_log = logs.get("reconcile")
+
+
+class Reconciler:
+    """
+    One of any number of equal processes; a run is handed to one of them at a time.
+
+    Args:
+        ledger: Used from all threads.
+
+        client: Used from all threads.
+    """
+
+    def __init__(self, ledger: Ledger, client: genesys.Client) -> None:
+        self._ledger = ledger
+        self._client = client
+        self._stopping = threading.Event()
+        self._free = threading.BoundedSemaphore(SENDERS)
+        self._senders = ThreadPoolExecutor(SENDERS, thread_name_prefix="sender")
+
+    def run(self) -> None:
+        """Look and act until `stop`; an outage is logged once and waited for."""
+        was_away = False
+        while not self._stopping.wait(LOOK_EVERY_S):
+            try:
+                while self.look():
+                    pass
+                if was_away:
+                    _log.info("ledger.back")
+                was_away = False
+            except LedgerUnavailable:
+                if not was_away:
+                    _log.warning("ledger.away")
+                was_away = True
+        self._senders.shutdown(wait=True)
+
+    def stop(self) -> None:
+        """Let `run` return after the POSTs that are under way. Safe in a signal handler."""
+        self._stopping.set()
+
+    def look(self) -> bool:
+        """
+        Take what is due and see to it.
+
+        Returns:
+            Whether there was anything; more may be due.
+        """
+        # a submission is taken only when a sender is free: here it would wait, there it may not
+        free = sum(self._free.acquire(blocking=False) for _ in range(SENDERS))
+        taken = 0
+        try:
+            due = self._ledger.due(senders=free)
+            for run in due:
+                if run.step == "publish":
+                    self._publish(run)
+                else:
+                    taken += 1
+                    self._senders.submit(self._submit, run)
+        finally:
+            for _ in range(free - taken):
+                self._free.release()
+        return bool(due) and not self._stopping.is_set()
+
+    def _publish(self, run: DueRun) -> None:
+        ids = {"run_id": run.run_id, "key": run.key, "generation": run.generation}
+        try:
+            fan_out.apply_async(
+                kwargs=ids, task_id=f"{run.key}:{run.generation}:fan_out", retry=False
+            )
+        except (KombuError, RedisError, OSError) as error:
+            _log.warning("run.unpublished", **ids, reason=type(error).__name__)
+            return
+        _log.info("run.republished", **ids)
+
+    def _submit(self, run: DueRun) -> None:
+        started = time.monotonic()
+        ids = {"run_id": run.run_id, "key": run.key}
+        try:
+            if run.step == "expire":
+                self._ledger.bury(run.key, run.generation, "expired")
+                _log.error("run.dead", **ids, reason="expired")
+                return
+            how = submit_run(self._ledger, self._client, run.key, run.generation)
+            took_ms = round((time.monotonic() - started) * 1000)
+            _log.info("run.reconciled", **ids, how=how, took_ms=took_ms)
+        except LedgerUnavailable:
+            _log.warning("run.left", **ids, reason="the ledger did not answer")
+        except Exception as error:  # noqa: BLE001  the outermost loop of a thread: say so, go on
+            _log.error("run.left", **ids, reason=type(error).__name__)
+        finally:
+            self._free.release()

@@ -1,0 +1,76 @@
+"""What the ledger's steps give back: one small value for each."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from genesys.types import ToolOutput
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A stored run; a duplicate was stored before, by an equal delivery."""
+
+    key: str
+    is_duplicate: bool
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What a fan-out has to do: `missing` are call indexes; all recorded means submit."""
+
+    round: int
+    missing: tuple[int, ...]
+    is_complete: bool
+
+
+@dataclass(frozen=True)
+class Started:
+    """One call in hand: `left_ms` is what remains until answers must be in."""
+
+    holder: str
+    attempt: int
+    left_ms: int
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What there is to send: outputs in call order (None is missing), or the frozen body."""
+
+    run_id: str
+    call_ids: tuple[str, ...]
+    outputs: tuple[str | None, ...]
+    body: bytes | None
+
+    @property
+    def count(self) -> int:
+        """How many calls have an output."""
+        return sum(output is not None for output in self.outputs)
+
+    def in_order(self, missing: str) -> list[ToolOutput]:
+        """One tool output for each call; *missing* stands in where none was recorded."""
+        return [
+            {"tool_call_id": call_id, "output": missing if output is None else output}
+            for call_id, output in zip(self.call_ids, self.outputs, strict=True)
+        ]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to POST; `is_repeat` when an earlier attempt may have arrived."""
+
+    fence: int
+    attempt: int
+    expires_in_ms: int
+    is_repeat: bool
+
+
+@dataclass(frozen=True)
+class DueRun:
+    """A run that needs a step now; whoever gets it is the only one for a while."""
+
+    key: str
+    run_id: str
+    generation: int
+    step: Literal["publish", "submit", "expire"]

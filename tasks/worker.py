@@ -1,0 +1,107 @@
+"""The Celery app and what one worker process holds: ledger, catalogue, databases, Genesys."""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from celery import Celery
+from celery.signals import setup_logging, worker_init, worker_process_init
+
+import tasks.repairs  # noqa: F401  (applies them, in every process that talks to the broker)
+from db import catalog, pool
+from db.errors import CatalogError
+from genesys import client as genesys
+from runtime import logs, settings
+from tasks import ledger
+
+app = Celery("toolworker", include=["tasks.pipeline"], config_source="celeryconfig")
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What a worker process works with; made after the fork, because sockets do not survive it."""
+
+    ledger: ledger.Ledger
+    catalog: catalog.Catalog
+    databases: pool.Databases
+    genesys: genesys.Client
+    list_key: str
+    answer_by_s: float
+
+
+@cache
+def tools() -> Tools:
+    """The tools of this process, made on first use. Nothing is connected yet."""
+    values = settings.load("REDIS_URL", "DATABASE_URL")
+    loaded = catalog.load(values.tools_dir)
+    databases = pool.Databases(values.database_urls())
+    databases.open()
+    return Tools(
+        open_ledger(values, loaded, timeout_s=5.0, retries=6),
+        loaded,
+        databases,
+        genesys.from_settings(values),
+        values.genesys_list_key,
+        values.run_answer_by_s,
+    )
+
+
+def open_ledger(
+    values: settings.Settings,
+    loaded: catalog.Catalog | None = None,
+    *,
+    timeout_s: float,
+    retries: int,
+) -> ledger.Ledger:
+    """
+    A ledger with this deployment's times; nothing is connected yet.
+
+    Args:
+        loaded: Needed only where calls are started: a tool's timeout bounds how long one is in
+            hand.
+    """
+    return ledger.Ledger(
+        ledger.connect(values.ledger(), timeout_s=timeout_s, retries=retries),
+        answer_by_s=values.run_answer_by_s,
+        expires_s=values.run_expires_s,
+        retention_s=values.run_retention_s,
+        dead_letter_retention_s=values.dead_letter_retention_s,
+        timeouts_ms={t.name: t.timeout_ms for t in loaded.tools.values()} if loaded else {},
+    )
+
+
+def check() -> str:
+    """
+    Read settings and the tool catalogue, as a start must before it takes work.
+
+    Returns:
+        The catalogue's digest, so that two processes that differ can be told apart.
+
+    Raises:
+        SettingsError, CatalogError: All mistakes at once.
+    """
+    return catalog.load(settings.load().tools_dir).digest
+
+
+@setup_logging.connect
+def _configure_logs(**_: Any) -> None:
+    logs.configure()
+
+
+@worker_init.connect
+def _check_before_start(**_: Any) -> None:
+    # an exception here would be logged and ignored by Celery; only SystemExit stops the worker
+    try:
+        values = settings.load("REDIS_URL", "DATABASE_URL")
+        digest = check()
+        genesys.from_settings(values)
+    except (settings.SettingsError, CatalogError) as mistakes:
+        raise SystemExit(f"the worker cannot start:\n{mistakes}") from mistakes
+    logs.get("worker").info("worker.started", catalog=digest)
+
+
+@worker_process_init.connect
+def _open_tools(**_: Any) -> None:
+    # makes objects and starts the pools' threads, but never waits: a handler slower than
+    # worker_proc_alive_timeout gets the process killed, and an outage would become a fork loop
+    tools()

@@ -1,0 +1,47 @@
+"""Real servers for the tests: each test process has its own, on free ports."""
+
+import pytest
+
+from ops import demo_data, embedded
+
+
+@pytest.fixture
+def free_port():
+    """Ask for a loopback port that nothing listens on."""
+    return embedded.free_port
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory):
+    """A Redis that the tests of this process share; take care of your own keys."""
+    with embedded.start_redis(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture
+def own_redis_server(tmp_path):
+    """Start a Redis of the test's own, to stop and start: `own_redis_server(appendfsync=…)`."""
+    servers = []
+
+    def start(**options):
+        folder = tmp_path / f"redis-{len(servers)}"
+        servers.append(embedded.start_redis(folder, **options))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory):
+    """A Postgres with the demo data that the tests of this process share."""
+    with embedded.start_postgres(tmp_path_factory.mktemp("postgres")) as server:
+        demo_data.load(server.url)
+        yield server
+
+
+@pytest.fixture(scope="session")
+def reader_url(postgres_server):
+    """The demo database as the workers see it: a role that may only SELECT."""
+    return postgres_server.url.replace("postgres@", "toolworker_reader:reader@", 1)

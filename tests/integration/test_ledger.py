@@ -1,0 +1,271 @@
+"""The steps of a run on a real Redis: each is atomic, may be repeated, and leaves no run behind."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import redis
+
+from tasks import ledger as ledger_module
+from tasks.errors import Conflict, LedgerUnavailable
+from tasks.ledger import Ledger
+from tasks.records import Claim, Started
+
+OK = {"status": 200, "correlation_id": "c", "took_ms": 3}
+
+
+@pytest.fixture
+def client(redis_server):
+    client = redis.Redis.from_url(redis_server.url)
+    client.flushall()
+    return client
+
+
+@pytest.fixture
+def make_ledger(client):
+    def make(**changes):
+        times = {"answer_by_s": 30, "expires_s": 600, "retention_s": 60}
+        return Ledger(client, **{**times, "dead_letter_retention_s": 600, **changes})
+
+    return make
+
+
+@pytest.fixture
+def ledger(make_ledger):
+    return make_ledger()
+
+
+def _calls(*ids, arguments="{}"):
+    return [
+        {"id": i, "type": "function", "function": {"name": "get_order", "arguments": arguments}}
+        for i in ids
+    ]
+
+
+def _record(ledger, key, index, output='{"n": 1}'):
+    return ledger.record(key, 0, index, output, code="ok", took_ms=1)
+
+
+def _claim(ledger, key, body=b"body", seen=1, holder="h"):
+    return ledger.claim(key, 0, body, seen=seen, holder=holder)
+
+
+def test_the_key_is_the_first_32_digits_of_the_hash_of_run_and_call_ids():
+    # printf '["r-1","c-1","c-2"]' | sha256sum
+    assert ledger_module.key_of("r-1", ["c-1", "c-2"]) == "25f3ab6b9d2d8ba00152bdd10482d5d7"
+
+
+def test_fifty_equal_deliveries_at_once_make_one_run(ledger, client):
+    with ThreadPoolExecutor(50) as pool:
+        answers = list(pool.map(lambda _: ledger.accept("r-1", _calls("a", "b")), range(50)))
+    assert len({answer.key for answer in answers}) == 1
+    assert sum(not answer.is_duplicate for answer in answers) == 1
+    assert client.zcard("tw:due") == 1
+
+
+def test_the_same_calls_with_other_arguments_are_a_conflict(ledger):
+    ledger.accept("r-1", _calls("a"))
+    with pytest.raises(Conflict):
+        ledger.accept("r-1", _calls("a", arguments='{"n": 2}'))
+
+
+def test_a_run_may_ask_for_tools_more_than_once(ledger):
+    first, second = ledger.accept("r-1", _calls("a")), ledger.accept("r-1", _calls("b"))
+    assert first.key != second.key
+    assert not second.is_duplicate
+
+
+def test_the_second_fan_out_gets_nothing_that_is_in_hand(ledger):
+    key = ledger.accept("r-1", _calls("a", "b")).key
+    assert ledger.begin(key, 0).missing == (0, 1)
+    assert ledger.begin(key, 0).missing == ()
+
+
+def test_a_run_without_calls_is_complete_at_once(ledger):
+    begun = ledger.begin(ledger.accept("r-1", []).key, 0)
+    assert (begun.missing, begun.is_complete) == ((), True)
+
+
+def test_a_call_has_one_holder_at_a_time(ledger):
+    key = ledger.accept("r-1", _calls("a", arguments='{"number": 7}')).key
+    call = ledger.start(key, 0, 0)
+    assert isinstance(call, Started)
+    assert (call.name, call.arguments, call.attempt) == ("get_order", '{"number": 7}', 1)
+    assert 27_000 < call.left_ms <= 28_000
+    assert ledger.start(key, 0, 0) == "in_hand"
+
+
+def test_a_call_that_killed_its_worker_three_times_is_poison(ledger):
+    key = ledger.accept("r-1", _calls("a")).key
+    tries = [ledger.start(key, 0, 0, may_take_over=True) for _ in range(4)]
+    assert [call.attempt for call in tries[:3]] == [1, 2, 3]
+    assert tries[3] == "poison"
+
+
+def test_arguments_survive_as_sent_lone_surrogates_included(ledger):
+    key = ledger.accept("r-1", _calls("a", arguments='{"q": "\ud800\x00é"}')).key
+    assert ledger.start(key, 0, 0).arguments == '{"q": "\ud800\x00é"}'
+
+
+def test_no_call_is_started_in_the_last_two_seconds(make_ledger):
+    ledger = make_ledger(answer_by_s=2)
+    key = ledger.accept("r-1", _calls("a")).key
+    assert ledger.start(key, 0, 0) == "late"
+
+
+def test_the_first_output_wins(ledger):
+    key = ledger.accept("r-1", _calls("a", "b")).key
+    assert _record(ledger, key, 0, '"first"') == 1
+    assert _record(ledger, key, 0, '"second"') is None
+    assert ledger.outputs(key, 0).outputs == ('"first"', None)
+
+
+def test_the_body_is_frozen_by_the_first_claim_and_late_outputs_are_dropped(make_ledger, client):
+    ledger = make_ledger(answer_by_s=0)
+    key = ledger.accept("r-1", _calls("a", "b")).key
+    _record(ledger, key, 0)
+    assert isinstance(_claim(ledger, key, b"partial", seen=1), Claim)
+    assert _record(ledger, key, 1) is None
+    assert ledger.outputs(key, 0).body == b"partial"
+    assert client.hget(f"tw:run:{key}", "late_outputs") == b"1"
+
+
+def test_an_incomplete_run_is_not_sent_before_answer_by(ledger):
+    key = ledger.accept("r-1", _calls("a", "b")).key
+    _record(ledger, key, 0)
+    assert _claim(ledger, key, seen=1) == "incomplete"
+
+
+def test_an_output_that_came_since_they_were_read_is_not_left_out(ledger):
+    key = ledger.accept("r-1", _calls("a")).key
+    _record(ledger, key, 0)
+    assert _claim(ledger, key, seen=0) == "changed"
+
+
+def test_one_of_many_claims_gets_the_right_to_post(ledger):
+    key = ledger.accept("r-1", _calls("a")).key
+    _record(ledger, key, 0)
+    with ThreadPoolExecutor(20) as pool:
+        claims = list(pool.map(lambda n: _claim(ledger, key, holder=f"h{n}"), range(20)))
+    assert sum(isinstance(claim, Claim) for claim in claims) == 1
+    assert claims.count("held") == 19
+
+
+def test_a_repeated_claim_of_the_same_holder_is_the_same_claim(ledger):
+    key = ledger.accept("r-1", _calls("a")).key
+    _record(ledger, key, 0)
+    first, second = _claim(ledger, key), _claim(ledger, key)
+    assert (first.fence, first.attempt) == (second.fence, second.attempt)
+
+
+def test_a_claim_whose_sender_died_makes_the_next_one_a_repeat(ledger, client):
+    key = ledger.accept("r-1", _calls("a")).key
+    _record(ledger, key, 0)
+    assert not _claim(ledger, key, holder="dies").is_repeat
+    client.hset(f"tw:run:{key}", "lease_until", 0)
+    assert _claim(ledger, key, holder="next").is_repeat
+
+
+def test_a_postponed_run_waits_and_only_its_holder_may_postpone(ledger, client):
+    key = ledger.accept("r-1", _calls("a")).key
+    _record(ledger, key, 0)
+    claim = _claim(ledger, key)
+    stale = Claim(claim.fence - 1, 1, 1, is_repeat=False)
+    ledger.postpone(key, 0, stale, {"status": 503}, delay_ms=1, is_unknown=False)
+    assert _claim(ledger, key, holder="other") == "held"
+    ledger.postpone(key, 0, claim, {"status": 503}, delay_ms=60_000, is_unknown=False)
+    assert _claim(ledger, key, holder="other") == "waiting"
+
+
+def test_a_finished_run_keeps_its_timeline_and_not_its_data(ledger, client):
+    key = ledger.accept("r-1", _calls("a", arguments='{"secret": "planted"}')).key
+    ledger.start(key, 0, 0)
+    _record(ledger, key, 0, '{"row": "planted"}')
+    _claim(ledger, key, b'{"row": "planted"}')
+    ledger.finish(key, 0, OK)
+    kept = client.hgetall(f"tw:run:{key}")
+    assert kept[b"state"] == b"submitted"
+    assert not any(b"planted" in value for value in kept.values())
+    assert 0 < client.ttl(f"tw:run:{key}") <= 60
+    assert client.zcard("tw:due") == 0
+
+
+def test_every_step_says_gone_after_the_end_and_makes_no_key(ledger, client):
+    key = ledger.accept("r-1", _calls("a")).key
+    _record(ledger, key, 0)
+    _claim(ledger, key)
+    ledger.finish(key, 0, OK)
+    client.delete(f"tw:run:{key}")
+    assert ledger.begin(key, 0) is None
+    assert ledger.start(key, 0, 0) == "gone"
+    assert _record(ledger, key, 0) is None
+    assert _claim(ledger, key) == "gone"
+    assert ledger.outputs(key, 0) is None
+    ledger.finish(key, 0, OK)
+    ledger.bury(key, 0, "rejected")
+    assert client.keys("tw:run:*") == []
+
+
+def test_an_equal_delivery_after_the_end_is_a_duplicate_and_starts_nothing(ledger, client):
+    key = ledger.accept("r-1", _calls("a")).key
+    _record(ledger, key, 0)
+    _claim(ledger, key)
+    ledger.finish(key, 0, OK)
+    assert ledger.accept("r-1", _calls("a")).is_duplicate
+    assert client.zcard("tw:due") == 0
+
+
+def test_a_ledger_that_is_away_is_said_so_in_time(redis_server, free_port):
+    client = ledger_module.connect(f"redis://127.0.0.1:{free_port()}/0", timeout_s=0.2, retries=0)
+    away = Ledger(
+        client, answer_by_s=30, expires_s=600, retention_s=60, dead_letter_retention_s=600
+    )
+    with pytest.raises(LedgerUnavailable):
+        away.accept("r-1", _calls("a"))
+
+
+def test_a_run_that_nobody_began_is_published_again(ledger, client):
+    key = ledger.accept("r-1", _calls("a")).key
+    assert ledger.due(senders=1) == []
+    client.zadd("tw:due", {key: 0})
+    (run,) = ledger.due(senders=1)
+    assert (run.key, run.run_id, run.generation, run.step) == (key, "r-1", 0, "publish")
+    assert ledger.due(senders=1) == []
+
+
+def test_a_call_in_hand_is_left_alone_by_the_reconciler(ledger, client):
+    key = ledger.accept("r-1", _calls("a")).key
+    ledger.begin(key, 0)
+    ledger.start(key, 0, 0)
+    client.zadd("tw:due", {key: 0})
+    assert ledger.due(senders=1) == []
+    seconds, micros = client.time()
+    in_s = client.zscore("tw:due", key) / 1000 - seconds - micros / 1e6
+    assert 6 < in_s <= 7  # the default timeout of 5 s and 2 s
+
+
+def test_a_run_past_answer_by_is_submitted_with_what_there_is(make_ledger, client):
+    ledger = make_ledger(answer_by_s=0)
+    key = ledger.accept("r-1", _calls("a", "b")).key
+    client.zadd("tw:due", {key: 0})
+    (run,) = ledger.due(senders=1)
+    assert run.step == "submit"
+
+
+def test_what_needs_a_sender_stays_due_while_none_is_free(make_ledger, client):
+    ledger = make_ledger(answer_by_s=0)
+    key = ledger.accept("r-1", _calls("a")).key
+    client.zadd("tw:due", {key: 0})
+    assert ledger.due(senders=0) == []
+    assert [run.key for run in ledger.due(senders=1)] == [key]
+
+
+def test_a_run_past_its_expiry_is_not_sent_any_more(make_ledger, client):
+    ledger = make_ledger(answer_by_s=0, expires_s=0)
+    key = ledger.accept("r-1", _calls("a")).key
+    client.zadd("tw:due", {key: 0})
+    (run,) = ledger.due(senders=1)
+    assert run.step == "expire"
+    assert _claim(ledger, key, seen=0) == "expired"
+    ledger.bury(key, 0, "expired")
+    assert client.hget(f"tw:run:{key}", "reason") == b"expired"
+    assert client.zscore("tw:dead", key) is not None

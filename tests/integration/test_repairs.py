@@ -1,0 +1,154 @@
+"""What each repair of Celery is for. When a "without" test fails, upstream mended it: drop ours."""
+
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import redis
+from celery import Celery
+from celery.app.task import Context
+
+# by its path: the package around it would check the settings of a whole worker
+REPAIR = f"import runpy; runpy.run_path({str(Path(__file__).parents[2] / 'tasks/repairs.py')!r})"
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAM = """
+{repair}
+import time
+from celery import Celery
+app = Celery("program", broker="{url}")
+app.conf.update(task_acks_late=True, broker_connection_retry_on_startup=True,
+                worker_prefetch_multiplier=1)
+@app.task(name="hold")
+def hold():
+    app.backend
+    import redis
+    redis.Redis.from_url("{url}").rpush("holding", 1)
+    time.sleep(3)
+@app.task(name="probe")
+def probe():
+    import redis
+    redis.Redis.from_url("{url}").rpush("probed", 1)
+"""
+
+
+def _worker(folder, url, repair):
+    (folder / "program.py").write_text(PROGRAM.format(url=url, repair=repair))
+    with (folder / "log").open("wb") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "celery", "-A", "program", "worker", "-c", "2"],
+            cwd=folder,
+            env={"PYTHONPATH": f"{folder}:{ROOT}", "PATH": "/usr/bin:/bin"},
+            stdout=log,
+            stderr=log,
+        )  # fmt: skip
+
+
+def _wait(condition, within_s=30.0):
+    deadline = time.monotonic() + within_s
+    while True:
+        try:
+            if condition():
+                return
+        except redis.ConnectionError:
+            pass
+        assert time.monotonic() < deadline, f"not within {within_s} s"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def own_redis(own_redis_server):
+    return own_redis_server()
+
+
+@pytest.fixture
+def held_while_redis_restarts(own_redis, tmp_path):
+    """A worker with one task running and one slot free, right after Redis came back."""
+    workers = []
+
+    def start(repair):
+        worker = _worker(tmp_path, own_redis.url, repair)
+        workers.append(worker)
+        program = Celery(broker=own_redis.url)
+        client = redis.Redis.from_url(own_redis.url)
+        program.send_task("hold")
+        _wait(lambda: client.llen("holding"))
+        own_redis.stop()
+        own_redis.start()
+        return worker, program, client
+
+    yield start
+    for worker in workers:
+        worker.terminate()
+        worker.wait(20)
+
+
+def test_without_the_repair_a_redis_restart_ends_the_worker(held_while_redis_restarts):
+    worker, _, _ = held_while_redis_restarts("")
+    assert worker.wait(30) == 1
+
+
+def test_with_the_repair_the_worker_outlives_a_redis_restart(held_while_redis_restarts):
+    worker, program, client = held_while_redis_restarts(REPAIR)
+    program.send_task("probe")
+    _wait(lambda: client.llen("probed"))
+    assert worker.poll() is None
+
+
+def _app(url, backend):
+    app = Celery("chords", broker=url, backend=f"{backend}{url}", set_as_current=False)
+    app.conf.update(task_ignore_result=True)
+    return app
+
+
+def _count_a_part(app):
+    request = Context(id="t", group="g", group_index=0, chord={"task": "part"})
+    app.backend.on_chord_part_return(request, "SUCCESS", 0)
+
+
+@pytest.mark.parametrize(
+    ("backend", "survives"), [("", False), ("tasks.backend:RunBackend+", True)]
+)
+def test_a_chord_part_is_counted_across_a_redis_restart(own_redis, backend, survives):
+    app = _app(own_redis.url, backend)
+    _count_a_part(app)
+    errors = []
+
+    def count():
+        try:
+            _count_a_part(app)
+        except redis.ConnectionError as error:
+            errors.append(error)
+
+    own_redis.stop()
+    counting = threading.Thread(target=count)
+    counting.start()
+    counting.join(1.0)
+    assert counting.is_alive() is survives
+    own_redis.start()
+    counting.join(20)
+    assert (errors == []) is survives
+
+
+PUBLISHER = """
+import os, redis
+from celery import Celery, chord
+app = Celery("chords", broker="{url}", backend="{backend}{url}")
+app.conf.task_ignore_result = True
+@app.task(name="part")
+def part(): pass
+result = chord([part.si(), part.si(), part.si()])(part.si())
+print(len(redis.Redis.from_url("{url}").pubsub_channels()), flush=True)
+os._exit(0)  # the stock backend would unsubscribe while the interpreter ends
+"""
+
+
+@pytest.mark.parametrize(("backend", "channels"), [("", "3"), ("tasks.backend:RunBackend+", "0")])
+def test_publishing_a_chord_leaves_no_subscription_behind(own_redis, backend, channels):
+    program = PUBLISHER.format(url=own_redis.url, backend=backend)
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == channels

@@ -1,0 +1,126 @@
+"""A delivery is read whole, or refused with a sentence."""
+
+import contextlib
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from webhook.delivery import parse
+from webhook.errors import BadDelivery
+
+CALL = {"id": "c-1", "type": "function", "function": {"name": "get_order", "arguments": "{}"}}
+STRUCTURE = "Invalid payload structure. Expected run_id and tool_calls array."
+
+
+def _body(**fields):
+    return json.dumps({"run_id": "r-1", "tool_calls": [CALL], **fields}).encode()
+
+
+def _with_arguments(arguments):
+    return _body(tool_calls=[{"id": "c-1", "function": {"name": "n", "arguments": arguments}}])
+
+
+def _sentence(body):
+    with pytest.raises(BadDelivery) as refused:
+        parse(body)
+    assert refused.value.status == 400
+    return str(refused.value)
+
+
+def test_run_and_calls_come_out_in_order():
+    second = {"id": "c-0", "function": {"name": "search_inventory", "arguments": '{"sku": 1}'}}
+    assert parse(_body(tool_calls=[CALL, second], unknown="ignored")) == {
+        "run_id": "r-1",
+        "tool_calls": [
+            {"id": "c-1", "type": "function", "function": {"name": "get_order", "arguments": "{}"}},
+            {
+                "id": "c-0",
+                "type": "function",
+                "function": {"name": "search_inventory", "arguments": '{"sku": 1}'},
+            },
+        ],
+    }
+
+
+def test_a_run_without_calls_is_a_run():
+    assert parse(_body(tool_calls=[])) == {"run_id": "r-1", "tool_calls": []}
+
+
+@pytest.mark.parametrize(
+    ("given_arguments", "taken"),
+    [
+        ("", "{}"),
+        (None, "{}"),
+        ({"sku": "AB-123"}, '{"sku": "AB-123"}'),
+        ([1], "[1]"),
+        ("not json", "not json"),
+        ('{"a": NaN}', '{"a": NaN}'),
+        ("\ud800", "\ud800"),
+    ],
+)
+def test_arguments_are_a_string_whatever_the_sender_made_of_them(given_arguments, taken):
+    calls = parse(_with_arguments(given_arguments))["tool_calls"]
+    assert calls[0]["function"]["arguments"] == taken
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"[]", b"null", b'"text"', b"{}", b'{"run_id": "r"}', b'{"run_id": "", "tool_calls": []}',
+     b'{"tool_calls": []}', b'{"run_id": "r", "tool_calls": {}}'],
+)  # fmt: skip
+def test_a_wrong_structure_is_refused_in_the_known_words(body):
+    assert _sentence(body) == STRUCTURE
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (b"", "The body is not valid JSON."),
+        (b"{", "The body is not valid JSON."),
+        (b'{"run_id": NaN}', "The body is not valid JSON."),
+        (b'{"run_id": ' + b"9" * 5000 + b"}", "The body is not valid JSON."),
+        (b"\xff", "The body is not UTF-8."),
+        (b"[" * 100_000, "The body is nested too deeply."),
+        (_body(run_id=7), "run_id is missing or not a string."),
+        (_body(run_id="a\nb"), "run_id holds a character that cannot be printed."),
+        (_body(run_id="\ud800"), "run_id holds a character that cannot be printed."),
+        (_body(run_id="r" * 257), "run_id is longer than 256 characters."),
+        (_body(tool_calls=["x"]), "tool_calls[0] is not an object."),
+        (_body(tool_calls=[{}]), "tool_calls[0].function is missing or not an object."),
+        (_body(tool_calls=[{"function": {"name": "n"}}]),
+         "tool_calls[0].id is missing or not a string."),
+        (_body(tool_calls=[{"id": "c", "function": {}}]),
+         "tool_calls[0].function.name is missing or not a string."),
+        (_body(tool_calls=[{"id": "c", "type": "code", "function": {"name": "n"}}]),
+         'tool_calls[0].type is not "function".'),
+        (_body(tool_calls=[CALL, CALL]), "tool_calls holds the same id twice."),
+        (_body(tool_calls=[{**CALL, "id": f"c-{i}"} for i in range(129)]),
+         "tool_calls holds 129 entries; at most 128 are taken."),
+    ],
+)  # fmt: skip
+def test_each_mistake_has_its_sentence(body, sentence):
+    assert _sentence(body) == sentence
+
+
+@given(st.binary())
+def test_no_bytes_raise_anything_but_bad_delivery(body):
+    with pytest.raises(BadDelivery):
+        parse(body)
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
+
+
+@given(run_id=_JSON, calls=st.lists(st.fixed_dictionaries({}, optional={
+    "id": _JSON, "type": _JSON, "function": st.fixed_dictionaries({}, optional={
+        "name": _JSON, "arguments": _JSON})})))  # fmt: skip
+def test_every_delivery_is_taken_whole_or_refused(run_id, calls):
+    with contextlib.suppress(BadDelivery):
+        delivery = parse(json.dumps({"run_id": run_id, "tool_calls": calls}).encode())
+        assert [call["id"] for call in delivery["tool_calls"]] == [call["id"] for call in calls]

@@ -1,0 +1,92 @@
+"""Read a delivery from raw bytes, or say in a sentence what is wrong with it."""
+
+import json
+from typing import Any, NoReturn
+
+from genesys.types import Delivery, ToolCall
+from webhook.errors import BadDelivery
+
+MAX_CALLS = 128
+"""Tool calls in one delivery; each is a message, a query and a part of one answer."""
+MAX_ID_LENGTH = 256
+"""Characters of a run id, call id or tool name; a UUID has 36."""
+
+_STRUCTURE = "Invalid payload structure. Expected run_id and tool_calls array."
+
+
+def parse(body: bytes) -> Delivery:
+    """
+    The run and its tool calls, in order; unknown fields are left out.
+
+    `arguments` comes back as a JSON string, whatever the sender made of it: an object is written
+    as one, nothing at all is `{}`. What the string holds is not looked at here.
+
+    Raises:
+        BadDelivery: Not JSON, not this structure, or beyond a limit.
+    """
+    try:
+        value = json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
+    except UnicodeDecodeError as exc:
+        raise BadDelivery("The body is not UTF-8.") from exc
+    except RecursionError as exc:
+        raise BadDelivery("The body is nested too deeply.") from exc
+    except ValueError as exc:
+        raise BadDelivery("The body is not valid JSON.") from exc
+    if not isinstance(value, dict) or not isinstance(value.get("tool_calls"), list):
+        raise BadDelivery(_STRUCTURE)
+    if not value.get("run_id"):
+        raise BadDelivery(_STRUCTURE)
+    run_id = _identifier(value["run_id"], "run_id")
+    entries = value["tool_calls"]
+    if len(entries) > MAX_CALLS:
+        raise BadDelivery(
+            f"tool_calls holds {len(entries)} entries; at most {MAX_CALLS} are taken."
+        )
+    calls = [_tool_call(entry, f"tool_calls[{index}]") for index, entry in enumerate(entries)]
+    if len({call["id"] for call in calls}) < len(calls):
+        raise BadDelivery("tool_calls holds the same id twice.")
+    return {"run_id": run_id, "tool_calls": calls}
+
+
+def _tool_call(entry: Any, where: str) -> ToolCall:
+    if not isinstance(entry, dict):
+        raise BadDelivery(f"{where} is not an object.")
+    if entry.get("type", "function") != "function":
+        raise BadDelivery(f'{where}.type is not "function".')
+    function = entry.get("function")
+    if not isinstance(function, dict):
+        raise BadDelivery(f"{where}.function is missing or not an object.")
+    return {
+        "id": _identifier(entry.get("id"), f"{where}.id"),
+        "type": "function",
+        "function": {
+            "name": _identifier(function.get("name"), f"{where}.function.name"),
+            "arguments": _arguments(function.get("arguments")),
+        },
+    }
+
+
+def _arguments(value: Any) -> str:
+    if value is None or value == "":
+        return "{}"
+    if isinstance(value, str):
+        return value
+    try:
+        return json.dumps(value)
+    except RecursionError as exc:
+        raise BadDelivery("The body is nested too deeply.") from exc
+
+
+def _identifier(value: Any, where: str) -> str:
+    """A string that can stand in a URL, a log line and a Redis key."""
+    if not isinstance(value, str) or not value:
+        raise BadDelivery(f"{where} is missing or not a string.")
+    if len(value) > MAX_ID_LENGTH:
+        raise BadDelivery(f"{where} is longer than {MAX_ID_LENGTH} characters.")
+    if not value.isprintable():
+        raise BadDelivery(f"{where} holds a character that cannot be printed.")
+    return value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
