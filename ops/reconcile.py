@@ -1,0 +1,31 @@
+"""`toolworker reconcile`: one reconciler until it is told to stop."""
+
+import signal
+
+from db import catalog
+from genesys import client as genesys
+from runtime import logs, settings
+from tasks.reconcile import Reconciler
+from tasks.worker import open_ledger
+
+_TIMEOUT_S, _RETRIES = 5.0, 6  # as in a worker: longer than a restart of the ledger
+
+
+def serve() -> None:
+    """
+    Finish what the fast path left, until SIGTERM or Ctrl-C; POSTs under way end first.
+
+    Raises:
+        SettingsError, CatalogError: All mistakes at once; nothing was done.
+    """
+    logs.configure()
+    values = settings.load("REDIS_URL")
+    loaded = catalog.load(values.tools_dir)
+    ledger = open_ledger(values, loaded, timeout_s=_TIMEOUT_S, retries=_RETRIES)
+    reconciler = Reconciler(ledger, genesys.from_settings(values))
+    for ending in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(ending, lambda number, frame: reconciler.stop())
+    log = logs.get("reconcile")
+    log.info("reconciler.started", catalog=loaded.digest)
+    reconciler.run()
+    log.info("reconciler.stopped")

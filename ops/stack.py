@@ -1,0 +1,252 @@
+"""The whole service on this machine: real servers, a simulated Genesys, receiver and workers."""
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self, TypeVar
+
+from ops import deliveries, demo_data
+from ops.children import Child, StartError
+from ops.embedded import Server, free_port, start_postgres, start_redis
+
+SECRET = "demo-webhook-secret"  # noqa: S105  (of servers that live on loopback, for minutes)
+READER = "toolworker_reader:reader"
+_HERE = Path(__file__).resolve().parent.parent
+_START_S = 30.0
+
+Part = TypeVar("Part", Child, Server)
+
+
+def claim_folder(base: Path) -> IO[str]:
+    """
+    Take a folder that no other stack uses: *base*, else *base*/2, *base*/3 and so on.
+
+    Returns:
+        The open lock file in it, which holds the folder until it is closed or we end.
+    """
+    for folder in (base, *(base / str(number) for number in range(2, 100))):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "lock").open("w", encoding="utf-8")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+        else:
+            return lock
+    raise StartError(f"{base} is in use by 99 other stacks; stop one or give another --folder")
+
+
+class Stack:
+    """
+    Everything between a delivery and its submission, each part on a free loopback port.
+
+    Attributes are there once `start` has returned: `redis` and `postgres` (servers with `url`,
+    `port`, `pid`, `stop` and `start`), `webhook_url` and `simulator_url` (without a path),
+    `env` (the whole environment of each program), `secret` (of deliveries).
+
+    Args:
+        folder: For logs and pids.json; data of an earlier stack in it is removed.
+
+        workers: How many `celery worker`; each has *concurrency* processes.
+
+        tools_dir: The tool folders; None means those that ship with the service.
+
+        env: More settings, or other values for those that the stack gives.
+
+        reconcilers: How many `toolworker reconcile`.
+
+        say: Told of each part that is up: its name, where it listens, seconds taken.
+    """
+
+    redis: Server
+    postgres: Server
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        workers: int = 1,
+        concurrency: int = 2,
+        tools_dir: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        reconcilers: int = 1,
+        say: Callable[[str, str, float], None] | None = None,
+    ) -> None:
+        self.folder = folder.resolve()
+        self.logs = self.folder / "logs"
+        self.secret = SECRET
+        self.webhook_url = self.simulator_url = ""
+        self.env: dict[str, str] = {}
+        self._workers, self._concurrency, self._reconcilers = workers, concurrency, reconcilers
+        self._tools_dir = tools_dir or _HERE / "tools"
+        self._extra_env = dict(env or {})
+        self._say = say or (lambda name, where, took_s: None)
+        self._to_stop: list[tuple[str, Callable[[], Any]]] = []
+        self._children: dict[str, Child] = {}
+        self._worker_names: list[str] = []
+
+    @property
+    def worker_pids(self) -> list[int]:
+        """The main process of each worker that has not ended, oldest first."""
+        workers = [self._children[name] for name in self._worker_names]
+        return [worker.pid for worker in workers if not worker.has_ended]
+
+    def start(self) -> None:
+        """
+        Start every part and return when all are ready.
+
+        Raises:
+            StartError: A part did not come up; what had started is stopped again.
+        """
+        try:
+            self._start_servers()
+            self._start_programs()
+        except BaseException as error:
+            self.stop()
+            if isinstance(error, RuntimeError):  # of a server, with the end of its log
+                raise StartError(str(error)) from error
+            raise
+
+    def stop(self) -> None:
+        """Stop everything, the newest first. Twice is safe; a failure does not spare the rest."""
+        failures = []
+        while self._to_stop:
+            name, stop = self._to_stop.pop()
+            try:
+                stop()
+            except KeyboardInterrupt:  # impatience must not leave servers behind
+                self._to_stop.append((name, stop))
+            except Exception as error:  # noqa: BLE001  (raised below, when all have had their turn)
+                failures.append(f"{name}: {error}")
+        if failures:
+            raise RuntimeError("could not stop " + "; ".join(failures))
+
+    def start_worker(self) -> int:
+        """
+        Add one worker and return its pid when it takes messages.
+
+        Raises:
+            StartError: It did not come up.
+        """
+        began = time.monotonic()
+        worker = self._launch_worker()
+        self._await_worker(worker, began)
+        return worker.pid
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _start_servers(self) -> None:
+        for name in ("redis", "postgres"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+        self.logs.mkdir(parents=True, exist_ok=True)
+        began = time.monotonic()
+        self.redis = self._keep("redis", start_redis(self.folder / "redis"))
+        self._say("redis", self.redis.url, time.monotonic() - began)
+        began = time.monotonic()
+        self.postgres = self._keep("postgres", start_postgres(self.folder / "postgres"))
+        demo_data.load(self.postgres.url)
+        self._say("postgres", f"{self.postgres.url} (demo data)", time.monotonic() - began)
+
+    def _start_programs(self) -> None:
+        webhook_port, simulator_port = free_port(), free_port()
+        self.webhook_url = f"http://127.0.0.1:{webhook_port}"
+        self.simulator_url = f"http://127.0.0.1:{simulator_port}"
+        self.env = self._environment()
+        began = time.monotonic()
+        # all at once: most of their start is importing
+        simulator = self._launch("simulator", "-m", "simulator", "--port", str(simulator_port))
+        bind = f"127.0.0.1:{webhook_port}"
+        config = ["-c", "python:webhook.gunicorn", "--bind", bind, "--no-control-socket"]
+        workers = [self._launch_worker() for _ in range(self._workers)]
+        reconcilers = [
+            self._launch(f"reconciler-{number}", "-m", "ops.cli", "reconcile")
+            for number in range(1, self._reconcilers + 1)
+        ]
+        webhook = self._launch("webhook", "-m", "gunicorn", *config, "webhook:create_app()")
+        self._await(simulator, lambda: _is_up(f"{self.simulator_url}/_sim/submissions"))
+        self._say("simulator", self.simulator_url, time.monotonic() - began)
+        self._await(webhook, lambda: _is_up(f"{self.webhook_url}/readyz"))
+        self._say("webhook", self.webhook_url, time.monotonic() - began)
+        for worker in workers:
+            self._await_worker(worker, began)
+        for reconciler in reconcilers:
+            self._await_log(reconciler, "reconciler.started")
+            self._say(reconciler.name, f"pid {reconciler.pid}", time.monotonic() - began)
+
+    def _environment(self) -> dict[str, str]:
+        """Nothing is inherited: a stray REDIS_URL or CELERY_… would reach a real server."""
+        address = self.postgres.url.rpartition("@")[2]
+        return {
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.defpath]),
+            "HOME": str(self.folder),
+            "LANG": "C.UTF-8",
+            "PYTHONUNBUFFERED": "1",
+            "REDIS_URL": self.redis.url,
+            "DATABASE_URL": f"postgresql://{READER}@{address}",
+            "GENESYS_BASE_URL": self.simulator_url,
+            "GENESYS_LOGIN_URL": self.simulator_url,
+            "GENESYS_CLIENT_ID": "demo-client",
+            "GENESYS_CLIENT_SECRET": "demo-secret",
+            "WEBHOOK_SECRETS": self.secret,
+            "TOOLS_DIR": str(self._tools_dir.resolve()),
+            **self._extra_env,
+        }
+
+    def _launch_worker(self) -> Child:
+        name = f"worker-{len(self._worker_names) + 1}"
+        quiet = ["--without-gossip", "--without-mingle", "--loglevel", "INFO"]
+        size = ["-c", str(self._concurrency), "-n", f"{name}@%h"]
+        child = self._launch(name, "-m", "celery", "-A", "tasks", "worker", *size, *quiet)
+        self._worker_names.append(name)
+        return child
+
+    def _await_worker(self, worker: Child, began: float) -> None:
+        # Celery says "<node> ready." once it has subscribed to its queue
+        self._await_log(worker, " ready.")
+        where = f"pid {worker.pid}, {self._concurrency} processes"
+        self._say(worker.name, where, time.monotonic() - began)
+
+    def _launch(self, name: str, *arguments: str) -> Child:
+        child = Child(name, arguments, env=self.env, logs=self.logs, cwd=_HERE)
+        self._children[name] = self._keep(name, child)
+        return child
+
+    def _await(self, child: Child, is_ready: Callable[[], bool]) -> None:
+        child.wait_until(is_ready, timeout_s=_START_S)
+
+    def _await_log(self, child: Child, text: str) -> None:
+        self._await(child, lambda: child.says(text))
+
+    def _keep(self, name: str, part: Part) -> Part:
+        """Remember *part* for `stop`, and its pid for whoever looks into the folder."""
+        # leaving a server also removes data that it keeps elsewhere
+        leave = partial(part.__exit__, None, None, None) if isinstance(part, Server) else part.stop
+        self._to_stop.append((name, leave))
+        pids = self.folder / "pids.json"
+        known = json.loads(pids.read_text()) if len(self._to_stop) > 1 else {}
+        pids.write_text(json.dumps({**known, name: part.pid}, indent=1) + "\n")
+        return part
+
+
+def _is_up(url: str) -> bool:
+    with contextlib.suppress(deliveries.NoAnswer):
+        return deliveries.get(url).status == 200
+    return False

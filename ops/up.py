@@ -1,0 +1,67 @@
+"""`toolworker up`: the whole service on this machine until Ctrl-C, and a line to try it with."""
+
+import json
+import shlex
+import signal
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from ops import deliveries, demo
+from ops.stack import Stack
+
+
+def serve(folder: Path, console: Console) -> bool:
+    """
+    Run the stack, print how to use it, and wait.
+
+    Raises:
+        KeyboardInterrupt: Always, in the end; by then every part has stopped.
+
+        StartError: A part of the stack did not come up.
+    """
+
+    def say(name: str, where: str, took_s: float) -> None:
+        console.print(Text(f"  {name:<13} {where:<60} {took_s:4.1f} s"), soft_wrap=True)
+
+    console.print(Text(f"starting, with logs in {folder / 'logs'}"), soft_wrap=True)
+    with Stack(folder, tools_dir=demo.tools_folder(folder / "tools"), say=say) as stack:
+        # soft_wrap: a line that is to be copied must not be broken
+        console.print(
+            Text(instructions(stack.webhook_url, stack.simulator_url, stack.secret)), soft_wrap=True
+        )
+        while True:
+            signal.pause()
+
+
+def instructions(webhook_url: str, simulator_url: str, secret: str) -> str:
+    """What to type to send a signed delivery, and to see its answer."""
+    body = json.dumps(demo.load_runs()[0].delivery)
+    signed = deliveries.signature(body.encode(), secret.encode())
+    curl = [
+        "curl",
+        "-i",
+        f"{webhook_url}/webhook/tool-calls",
+        "-H",
+        "Content-Type: application/json",
+        "-H",
+        f"X-Hub-Signature-256: {signed}",
+        "--data-binary",
+        body,
+    ]
+    return "\n".join(
+        [
+            "",
+            "send a signed delivery (the same again is answered as a duplicate):",
+            f"  {shlex.join(curl)}",
+            "",
+            "see what Genesys was sent:",
+            f"  curl -s {simulator_url}/_sim/submissions",
+            "",
+            "send your own:",
+            f"  toolworker send FILE --url {webhook_url}/webhook/tool-calls --secret {secret}",
+            "",
+            "Ctrl-C stops everything",
+        ]
+    )

@@ -1,0 +1,112 @@
+"""A running service, the whole of it, and what a test does with it: deliver, then see what came."""
+
+import itertools
+import json
+import time
+import urllib.request
+
+import pytest
+
+from ops import deliveries
+from ops.stack import Stack
+
+_numbers = itertools.count(1)
+
+
+class Service:
+    """The two ends of a running stack: a delivery goes in, a submission comes out."""
+
+    def __init__(self, stack):
+        self.stack = stack
+
+    def new_run_id(self):
+        """A run id that no other test uses."""
+        return f"run-{next(_numbers)}"
+
+    def deliver(self, run_id, *calls):
+        """Send one signed delivery; *calls* are (id, name, arguments)."""
+        body = {
+            "run_id": run_id,
+            "tool_calls": [
+                {"id": i, "type": "function", "function": {"name": name, "arguments": arguments}}
+                for i, name, arguments in calls
+            ],
+        }
+        return self.post(json.dumps(body).encode())
+
+    def post(self, body):
+        """Send signed bytes to the receiver."""
+        url = f"{self.stack.webhook_url}/webhook/tool-calls"
+        return deliveries.send(url, body, secret=self.stack.secret.encode())
+
+    def submissions(self, run_id):
+        """Every POST that reached Genesys for this run, oldest first."""
+        records = deliveries.get(f"{self.stack.simulator_url}/_sim/submissions").body
+        return [record for record in records if record["run_id"] == run_id]
+
+    def answer(self, run_id, *, within_s=15.0):
+        """The outputs of the run's accepted submission by call id, waited for."""
+        accepted = self.wait_for(
+            lambda: [r for r in self.submissions(run_id) if r["status"] == 200], within_s=within_s
+        )
+        outputs = accepted[0]["body"]["tool_calls"]
+        return {output["tool_call_id"]: json.loads(output["output"]) for output in outputs}
+
+    def wait_for(self, condition, *, within_s=15.0):
+        """The first truthy value of *condition*, asked 20 times a second."""
+        deadline = time.monotonic() + within_s
+        while not (value := condition()):
+            assert time.monotonic() < deadline, f"not within {within_s} s"
+            time.sleep(0.05)
+        return value
+
+    def inject(self, **faults):
+        """Let the next answers of Genesys be these, in order."""
+        self._put("/_sim/faults", faults)
+
+    def limit(self, **limits):
+        """Change what Genesys allows."""
+        self._put("/_sim/limits", limits)
+
+    def logs(self):
+        """All that every part has logged so far."""
+        return "".join(path.read_text() for path in self.stack.logs.glob("*.log"))
+
+    def _put(self, path, value):
+        request = urllib.request.Request(
+            self.stack.simulator_url + path,
+            json.dumps(value).encode(),
+            {"Content-Type": "application/json"},
+            method="PUT",
+        )
+        with urllib.request.urlopen(request, timeout=5) as response:
+            assert response.status in (200, 204)
+
+
+@pytest.fixture(scope="session")
+def shared_service(tmp_path_factory):
+    with Stack(tmp_path_factory.mktemp("shared"), reconcilers=1) as stack:
+        yield Service(stack)
+
+
+@pytest.fixture
+def service(shared_service):
+    """The stack that most tests share; each leaves Genesys without faults and limits."""
+    yield shared_service
+    shared_service.inject(submit=[], token=[])
+
+
+@pytest.fixture
+def own_service(tmp_path):
+    """Start a stack of the test's own, to break: `own_service(workers=2, env={...})`."""
+    stacks = []
+
+    def start(**options):
+        stack = Stack(tmp_path / f"stack-{len(stacks)}", **{"reconcilers": 1, **options})
+        stacks.append(stack)
+        stack.start()
+        return Service(stack)
+
+    yield start
+    for stack in stacks:
+        stack.stop()

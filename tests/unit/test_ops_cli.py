@@ -1,0 +1,113 @@
+"""What a user's mistake looks like, and how quick help is."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+def toolworker(*arguments, stdin="", **env):
+    return subprocess.run(
+        [sys.executable, "-m", "ops.cli", *arguments],
+        input=stdin,
+        env=env,
+        cwd=_ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_help_lists_the_commands_without_importing_what_they_need():
+    code = (
+        "import sys; from ops.cli import main\n"
+        "try: main(['--help'])\n"
+        "finally: print({'celery', 'flask', 'psycopg', 'redis', 'rich'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=_ROOT, capture_output=True, text=True, check=True
+    )
+
+    for command in ("demo", "up", "doctor", "send", "tools", "reconcile"):
+        assert f"\n  {command} " in done.stdout
+    assert done.stdout.splitlines()[-1] == "set()"
+
+
+def test_the_version_is_that_of_the_package():
+    assert toolworker("--version").stdout == "toolworker, version 0.1.0\n"
+
+
+def test_doctor_names_every_missing_setting_with_what_to_do():
+    done = toolworker("doctor")
+
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    named = [line.split(":")[0] for line in done.stderr.splitlines()]
+    assert {
+        "REDIS_URL",
+        "DATABASE_URL",
+        "WEBHOOK_SECRETS",
+        "GENESYS_CLIENT_ID",
+        "GENESYS_CLIENT_SECRET",
+        "GENESYS_REGION",
+    } == set(named)
+    assert len(named) == len(set(named))
+
+
+def test_doctor_does_not_wait_for_what_only_a_person_can_mend():
+    done = toolworker("doctor", "--wait", "--timeout", "50", REDIS_URL="redis://127.0.0.1:1/0")
+
+    assert done.returncode == 1
+
+
+def test_send_without_a_secret_says_so_and_exits_2():
+    done = toolworker("send", "-", stdin="{}")
+
+    assert done.returncode == 2
+    assert "WEBHOOK_SECRETS: is not set" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_send_to_nobody_says_the_address_and_exits_1(free_port):
+    url = f"http://127.0.0.1:{free_port()}/webhook/tool-calls"
+    done = toolworker("send", "-", "--url", url, "--secret", "s", stdin="{}")
+
+    assert done.returncode == 1
+    assert f"no answer from {url}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("secrets", [",", " , "])
+def test_secrets_of_commas_alone_are_a_mistake_and_no_traceback(secrets):
+    done = toolworker("send", "-", stdin="{}", WEBHOOK_SECRETS=secrets)
+
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_tools_check_prints_every_mistake_with_its_file_and_line(tmp_path):
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "tool.json").write_text('{\n  "name": "other",\n')
+    done = toolworker("tools", "check", "--dir", str(tmp_path))
+
+    assert done.returncode == 1
+    assert "broken/tool.json:" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_tools_check_is_content_with_the_tools_that_ship():
+    done = toolworker("tools", "check")
+
+    assert (done.returncode, done.stdout) == (0, "3 tools, no mistakes\n")
+
+
+def test_tools_list_names_each_tool_once():
+    done = toolworker("tools", "list")
+
+    names = [line.split()[0] for line in done.stdout.splitlines()]
+    assert names == ["get_order", "list_recent_tickets", "search_inventory"]
