@@ -23,6 +23,8 @@ MARGIN_MS = 2_000
 timeout. Covers reading, encoding and one slow round trip."""
 REPUBLISH_MS = (5_000, 10_000, 20_000)
 """A call that nobody started is fanned out again after these waits, counted by round."""
+RELEASE_MS = 2_000
+"""A call whose database is away is tried again this much later, and holds no slot meanwhile."""
 CHORD_GRACE_MS = 2_000
 """From the last output to the reconciler's look: the chord's own submission takes milliseconds."""
 LEASE_MS = 12_000
@@ -158,6 +160,15 @@ class Ledger:
             word: Literal["gone", "recorded", "in_hand", "late", "poison"] = answer[0].decode()
             return word
         return Started(holder, answer[1], answer[2], to_text(answer[3]), to_text(answer[4]))
+
+    def release(self, key: str, generation: int, index: int, call: Started) -> bool:
+        """
+        Give a call back for another try in 2 s, by any worker; False when no time is left for one.
+
+        A run that is gone takes no more tries and no output either: that is True as well.
+        """
+        arguments = [generation, index, call.holder, RELEASE_MS, MARGIN_MS]
+        return bool(self.run_step("release", key, arguments) != b"late")
 
     def record(
         self, key: str, generation: int, index: int, output: str, *, code: str, took_ms: int

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple, TypedDict
 from celery import chain, chord
 
 from db.catalog import Tool
-from db.errors import ToolError
+from db.errors import ToolError, Unavailable
 from db.outputs import error_output
 from runtime import logs
 from tasks.links import Link, RunTask
-from tasks.query import answer
+from tasks.query import UNAVAILABLE, answer
 from tasks.records import Started
 from tasks.submission import submit_run
 from tasks.worker import app, tools
@@ -86,13 +86,15 @@ def query(run_id: str, key: str, generation: int, index: int) -> int:
     if in_hand is None:
         return index
     started = time.monotonic()
+    call, tool, values = in_hand
     try:
-        output, code = (
-            answer(tools().databases, in_hand.tool, in_hand.values, in_hand.call.left_ms),
-            "ok",
-        )
+        output, code = answer(tools().databases, tool, values, call.left_ms), "ok"
     except ToolError as error:
         output, code = error_output(error), error.code
+    except Unavailable:
+        if tools().ledger.release(key, generation, index, call):
+            return index  # the run is due again soon, and the chord's body finds it incomplete
+        output, code = error_output(UNAVAILABLE), UNAVAILABLE.code
     took_ms = round((time.monotonic() - started) * 1000)
     _record(run_id, key, generation, index, output, code=code, took_ms=took_ms)
     return index

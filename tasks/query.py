@@ -1,4 +1,4 @@
-"""Answer one validated call from Postgres, trying again while there is time."""
+"""Answer one validated call from Postgres, trying again for as long as a slot may be held."""
 
 import time
 from collections.abc import Mapping
@@ -11,6 +11,9 @@ from db.catalog import Tool
 from db.errors import ToolError, Unavailable
 from db.pool import Databases
 
+IN_PLACE_S = 2.0
+"""A database that is away is asked again for this long; then the slot is needed elsewhere."""
+
 
 def answer(databases: Databases, tool: Tool, values: Mapping[str, Any], left_ms: int) -> str:
     """
@@ -21,14 +24,20 @@ def answer(databases: Databases, tool: Tool, values: Mapping[str, Any], left_ms:
             and covers all tries together.
 
     Raises:
-        ToolError: What the model is told, whatever went wrong.
+        ToolError: What the model is told.
+        Unavailable: The database is away; give the call back while there is time.
     """
     budget_s = min(tool.timeout_ms, left_ms) / 1000
     deadline = time.monotonic() + budget_s
 
     # waits anywhere below 0.1, 0.2, 0.4 … 1 s, so that workers do not return together
     @backoff.on_exception(
-        backoff.expo, Unavailable, max_time=budget_s, factor=0.1, max_value=1, logger=None
+        backoff.expo,
+        Unavailable,
+        max_time=min(budget_s, IN_PLACE_S),
+        factor=0.1,
+        max_value=1,
+        logger=None,
     )
     def ask() -> str:
         timeout_ms = max(1, int((deadline - time.monotonic()) * 1000))
@@ -36,15 +45,17 @@ def answer(databases: Databases, tool: Tool, values: Mapping[str, Any], left_ms:
 
     try:
         return ask()
-    except Unavailable as exc:
-        raise ToolError(
-            "unavailable",
-            "The data cannot be reached right now. Try the same call again later.",
-            retryable=True,
-        ) from exc
     except SoftTimeLimitExceeded as exc:
         raise ToolError(
             "timeout",
             "The tool took too long. Try again with narrower arguments.",
             retryable=True,
         ) from exc
+
+
+UNAVAILABLE = ToolError(
+    "unavailable",
+    "The data cannot be reached right now. Try the same call again later.",
+    retryable=True,
+)
+"""What the model is told when the database was away for all the time there was."""

@@ -15,4 +15,5 @@ limit_request_line = 2048
 limit_request_fields = 50
 # Not preloaded: sockets to Redis must be made after the fork.
 preload_app = False
+control_socket_disable = True  # it would want a writable home folder
 accesslog = None  # one line per delivery comes from the app, without headers

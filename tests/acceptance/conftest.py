@@ -2,13 +2,20 @@
 
 import itertools
 import json
+import os
+import shutil
+import signal
 import time
 import urllib.request
+from pathlib import Path
 
 import pytest
+import redis
 
 from ops import deliveries
 from ops.stack import Stack
+
+ROOT = Path(__file__).resolve().parents[2]
 
 _numbers = itertools.count(1)
 
@@ -68,6 +75,24 @@ class Service:
         """Change what Genesys allows."""
         self._put("/_sim/limits", limits)
 
+    def ledger(self):
+        """A client of the ledger's Redis."""
+        env = self.stack.env
+        return redis.Redis.from_url(env.get("LEDGER_URL", env["REDIS_URL"]), decode_responses=True)
+
+    def entry(self, key):
+        """All that the ledger holds of a run."""
+        return self.ledger().hgetall(f"tw:run:{key}")
+
+    def holder_pid(self, key, index):
+        """The process that has the call in hand, waited for."""
+        holder = self.wait_for(lambda: self.entry(key).get(f"holder:{index}"))
+        return int(holder.split(":")[-2])
+
+    def kill(self, pid):
+        """End a process the hard way."""
+        os.kill(pid, signal.SIGKILL)
+
     def logs(self):
         """All that every part has logged so far."""
         return "".join(path.read_text() for path in self.stack.logs.glob("*.log"))
@@ -110,3 +135,23 @@ def own_service(tmp_path):
     yield start
     for stack in stacks:
         stack.stop()
+
+
+@pytest.fixture(scope="session")
+def tools_with_hold(tmp_path_factory):
+    """The shipped tools and `hold`, which sleeps in Postgres for as many seconds as it is told."""
+    folder = tmp_path_factory.mktemp("tools") / "tools"
+    shutil.copytree(ROOT / "tools", folder)
+    hold = folder / "hold"
+    hold.mkdir()
+    parameters = {
+        "type": "object",
+        "properties": {"seconds": {"type": "number"}},
+        "required": ["seconds"],
+        "additionalProperties": False,
+    }
+    tool = {"name": "hold", "description": "Sleeps.", "parameters": parameters, "timeout_ms": 6000}
+    (hold / "tool.json").write_text(json.dumps(tool))
+    (hold / "query.sql").write_text("SELECT 'slept' AS state FROM pg_sleep(%(seconds)s::float8)")
+    (hold / "examples.json").write_text("[]")
+    return folder

@@ -1,0 +1,142 @@
+"""An accepted run is never lost, never stuck, and answered once, whatever dies in between."""
+
+import time
+
+import pytest
+
+GOOD = '{"sku": "AB-1001", "warehouse": "US-WEST"}'
+FIRST = [{"sku": "AB-1001", "quantity": 166, "status": "IN_STOCK"}]
+
+
+@pytest.fixture
+def holding(own_service, tools_with_hold):
+    def start(**options):
+        return own_service(**{"tools_dir": tools_with_hold, **options})
+
+    return start
+
+
+def test_a_child_that_is_killed_while_querying_does_not_cost_the_answer(holding):
+    service = holding()
+    key = service.deliver(
+        "r", ("slow", "hold", '{"seconds": 1}'), ("good", "search_inventory", GOOD)
+    ).body["key"]
+    service.kill(service.holder_pid(key, 0))
+    outputs = service.answer("r")
+    assert outputs["slow"] == {"items": [{"state": "slept"}], "total": 1}
+    assert outputs["good"]["items"][:1] == FIRST
+    assert len(service.submissions("r")) == 1
+
+
+def test_a_worker_host_that_dies_while_querying_is_made_up_for_in_15_s(holding):
+    service = holding(workers=1)
+    key = service.deliver("r", ("slow", "hold", '{"seconds": 2}')).body["key"]
+    service.holder_pid(key, 0)
+    service.kill(service.stack.worker_pids[0])
+    killed = time.monotonic()
+    service.stack.start_worker()
+    assert service.answer("r", within_s=15)["slow"]["total"] == 1
+    assert time.monotonic() - killed < 15
+
+
+def test_a_worker_that_dies_while_posting_is_made_up_for_in_25_s_with_the_same_bytes(holding):
+    service = holding(workers=1)
+    service.inject(submit=[{"status": 200, "delay_s": 9}])
+    service.deliver("r", ("good", "search_inventory", GOOD))
+    service.wait_for(lambda: service.submissions("r"))
+    service.kill(service.stack.worker_pids[0])
+    service.wait_for(lambda: len(service.submissions("r")) == 2, within_s=25)
+    first, second = service.submissions("r")
+    assert first["sha256"] == second["sha256"]
+    assert first["headers"]["Idempotency-Key"] == second["headers"]["Idempotency-Key"]
+
+
+def test_a_call_that_kills_three_workers_is_given_up_and_its_siblings_are_answered(holding):
+    service = holding()
+    key = service.deliver(
+        "r", ("bad", "hold", '{"seconds": 5}'), ("good", "search_inventory", GOOD)
+    ).body["key"]
+    killed = set()
+    for _ in range(3):
+        pid = service.wait_for(lambda: (p := service.holder_pid(key, 0)) not in killed and p)
+        service.kill(pid)
+        killed.add(pid)
+    outputs = service.answer("r", within_s=30)
+    assert outputs["bad"]["code"] == "internal_error"
+    assert outputs["good"]["items"][:1] == FIRST
+    assert service.entry(key)["tries:0"] == "3"
+
+
+def test_a_run_that_no_worker_takes_is_answered_at_answer_by(holding):
+    service = holding(workers=0, env={"RUN_ANSWER_BY_S": "4"})
+    accepted = time.monotonic()
+    service.deliver("r", ("a", "search_inventory", GOOD), ("b", "search_inventory", GOOD))
+    outputs = service.answer("r", within_s=10)
+    assert 4 <= time.monotonic() - accepted < 6
+    assert [(output["code"], output["retryable"]) for output in outputs.values()] == [
+        ("timeout", True),
+        ("timeout", True),
+    ]
+
+
+def test_a_query_ends_two_seconds_before_answer_by(holding):
+    service = holding(env={"RUN_ANSWER_BY_S": "5"})
+    accepted = time.monotonic()
+    service.deliver("r", ("slow", "hold", '{"seconds": 30}'), ("good", "search_inventory", GOOD))
+    outputs = service.answer("r", within_s=10)
+    assert time.monotonic() - accepted < 4.5
+    assert outputs["slow"]["code"] == "timeout"
+    assert outputs["good"]["items"][:1] == FIRST
+
+
+def test_a_run_past_its_expiry_is_a_dead_letter_and_not_sent(holding):
+    service = holding(env={"RUN_ANSWER_BY_S": "3", "RUN_EXPIRES_S": "6"})
+    service.inject(submit=[503] * 1000)
+    key = service.deliver("r", ("good", "search_inventory", GOOD)).body["key"]
+    service.wait_for(lambda: service.entry(key).get("state") == "dead", within_s=15)
+    assert service.entry(key)["reason"] == "expired"
+    accepted_at = float(service.entry(key)["accepted_at"]) / 1000
+    assert all(attempt["at"] - accepted_at < 6.5 for attempt in service.submissions("r"))
+
+
+def test_a_publish_that_fails_is_still_202_and_answered(holding, own_redis_server):
+    ledger = own_redis_server(appendfsync="always")
+    service = holding(env={"LEDGER_URL": ledger.url})
+    service.stack.redis.stop()
+    answer = service.deliver("r", ("good", "search_inventory", GOOD))
+    assert answer.status == 202
+    service.stack.redis.start()
+    assert service.answer("r", within_s=40)["good"]["items"][:1] == FIRST
+    assert len(service.submissions("r")) == 1
+
+
+def test_a_ledger_that_is_away_is_503_within_a_second_and_the_retry_is_a_new_run(holding):
+    service = holding()
+    service.stack.redis.stop()
+    began = time.monotonic()
+    answer = service.deliver("r", ("good", "search_inventory", GOOD))
+    assert (answer.status, time.monotonic() - began < 1) == (503, True)
+    service.stack.redis.start()
+    answer = service.wait_for(
+        lambda: (a := service.deliver("r", ("good", "search_inventory", GOOD))).status == 202 and a
+    )
+    assert "duplicate" not in answer.body
+    service.answer("r", within_s=30)
+    assert len(service.submissions("r")) == 1
+
+
+def test_an_outage_of_postgres_is_outlived_while_there_is_time(holding):
+    service = holding()
+    service.stack.postgres.stop()
+    key = service.deliver("r", ("good", "search_inventory", GOOD)).body["key"]
+    service.wait_for(lambda: int(service.entry(key).get("round", 0)) >= 3)  # fanned out anew twice
+    service.stack.postgres.start()
+    assert service.answer("r", within_s=25)["good"]["items"][:1] == FIRST
+
+
+def test_an_outage_of_postgres_that_lasts_is_told_to_the_model(holding):
+    service = holding(env={"RUN_ANSWER_BY_S": "6"})
+    service.stack.postgres.stop()
+    service.deliver("r", ("good", "search_inventory", GOOD))
+    output = service.answer("r", within_s=10)["good"]
+    assert (output["code"], output["retryable"]) == ("unavailable", True)
