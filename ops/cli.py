@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 import signal
-from collections.abc import Callable
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any
 
 import click
+
+from ops.runs import runs
 
 # Everything else is imported inside the command that needs it: `toolworker --help` is for people
 # who wait.
 
-_Command = TypeVar("_Command", bound=Callable[..., Any])
 _FOLDER = click.option(
     "--folder",
     type=click.Path(file_okay=False, path_type=Path),
@@ -25,30 +24,32 @@ _FOLDER = click.option(
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(version("toolworker"), prog_name="toolworker")
-def main() -> None:
-    """Answer the tool calls of Genesys Cloud AI runs from Postgres."""
+class _SaysMistakes(click.Group):
+    """Prints a mistake of the user's without a traceback; exit 2 for settings, else 1."""
 
-
-def _says_mistakes(command: _Command) -> _Command:
-    """Print a mistake of the user's without a traceback; exit 2 for settings, 1 for tools."""
-
-    @functools.wraps(command)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
+    def invoke(self, ctx: click.Context) -> Any:
         from db.errors import CatalogError
         from runtime.settings import SettingsError
 
         try:
-            return command(*args, **kwargs)
+            return super().invoke(ctx)
         except CatalogError as mistakes:
             click.echo(str(mistakes), err=True)
             raise SystemExit(1) from mistakes
         except SettingsError as mistakes:
             click.echo(f"the settings are wrong:\n{mistakes}", err=True)
             raise SystemExit(2) from mistakes
+        except Exception as error:
+            # by name: importing tasks.errors takes half a second, which --help need not wait for
+            if type(error).__name__ != "LedgerUnavailable":
+                raise
+            raise click.ClickException(f"{error}; is Redis up? try: toolworker doctor") from error
 
-    return wrapped  # type: ignore[return-value]  # wraps keeps the signature, which mypy cannot see
+
+@click.group(cls=_SaysMistakes, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("toolworker"), prog_name="toolworker")
+def main() -> None:
+    """Answer the tool calls of Genesys Cloud AI runs from Postgres."""
 
 
 @main.command()
@@ -66,7 +67,6 @@ def up(folder: Path) -> None:
 
 
 @main.command()
-@_says_mistakes
 def reconcile() -> None:
     """Finish what workers could not: submit what is due, until Ctrl-C or SIGTERM."""
     from ops.reconcile import serve
@@ -78,7 +78,6 @@ def reconcile() -> None:
 @click.option("--wait", is_flag=True, help="Try again until all is well.")
 @click.option("--timeout", "timeout_s", type=click.FloatRange(min=0), default=60, show_default=True)
 @click.option("-v", "--verbose", is_flag=True, help="Also say what is well.")
-@_says_mistakes
 def doctor(*, wait: bool, timeout_s: float, verbose: bool) -> None:
     """Check settings, Redis, Postgres and the tools; silent when all is well."""
     from ops.doctor import examine
@@ -90,7 +89,6 @@ def doctor(*, wait: bool, timeout_s: float, verbose: bool) -> None:
 @click.argument("file", type=click.File("rb"))
 @click.option("--url", default="http://127.0.0.1:8000/webhook/tool-calls", show_default=True)
 @click.option("--secret", help="What to sign with.  [default: the first of WEBHOOK_SECRETS]")
-@_says_mistakes
 def send(file: IO[bytes], url: str, secret: str | None) -> None:
     """Sign the delivery in FILE ("-" is stdin), send it, and print the answer."""
     import json
@@ -111,6 +109,9 @@ def send(file: IO[bytes], url: str, secret: str | None) -> None:
     raise SystemExit(0 if answer.status == 202 else 1)
 
 
+main.add_command(runs)
+
+
 @main.group()
 def tools() -> None:
     """Look at the tool folders."""
@@ -127,7 +128,6 @@ _TOOLS_DIR = click.option(
 @tools.command("list")
 @_TOOLS_DIR
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text")
-@_says_mistakes
 def list_tools(folder: Path | None, output: str) -> None:
     """List the tools, one a line."""
     import json
@@ -143,7 +143,6 @@ def list_tools(folder: Path | None, output: str) -> None:
 
 @tools.command("check")
 @_TOOLS_DIR
-@_says_mistakes
 def check_tools(folder: Path | None) -> None:
     """Check every tool folder; each mistake is one line with its file and line number."""
     count = len(_catalog(folder).tools)

@@ -1,15 +1,31 @@
 """What an operator does with runs: look them up, replay a dead letter, drop one."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Literal
 
-from tasks.errors import NotReplayable
+from tasks.errors import NoSuchRun, NotReplayable
 from tasks.ledger import DEAD, DUE, ENDED, RUN, Ledger, to_text
 
 RETRYABLE_CODES = ("timeout", "unavailable")
 """Codes of error outputs that the same call may not end in next time."""
 
 Mode = Literal["submission", "failed-calls", "full"]
+Kind = Literal["open", "submitted", "dead"]
+KINDS: tuple[Kind, ...] = ("open", "submitted", "dead")
+
+_SUMMARY = (
+    "run_id",
+    "state",
+    "generation",
+    "calls",
+    "outputs",
+    "attempts",
+    "accepted_at",
+    "ended_at",
+    "reason",
+)
+_AT_ONCE = 1_000
 
 _NOT_REPLAYABLE = {
     b"gone": "no such run",
@@ -61,22 +77,47 @@ class Archive:
         if answer != b"dropped":
             raise NotReplayable(_NOT_REPLAYABLE[answer])
 
-    def keys(self, kind: Literal["open", "ended", "dead"]) -> list[str]:
+    def keys(self, kind: Kind) -> list[str]:
         """The keys of all open, well-ended or dead runs, oldest first."""
-        name = {"open": DUE, "ended": ENDED, "dead": DEAD}[kind]
+        name = {"open": DUE, "submitted": ENDED, "dead": DEAD}[kind]
         found = self._ledger.ask(lambda: self._ledger.client.zrange(name, 0, -1))
         return [key.decode() for key in found]
 
-    def entries(self, keys: Sequence[str]) -> list[dict[str, str]]:
-        """All fields of each run as text, in the order of *keys*; an unknown one is empty."""
+    def find(self, name: str) -> str:
+        """
+        The key of a run, given its key or a run id that belongs to one run only.
 
-        def read() -> Any:
-            with self._ledger.client.pipeline(transaction=False) as pipe:
-                for key in keys:
-                    pipe.hgetall(f"{RUN}{key}")
-                return pipe.execute()
+        Raises:
+            NoSuchRun: No run, or several; then their keys are named.
+        """
+        if self.entry(name):
+            return name
+        keys = [key for kind in KINDS for key in self.keys(kind)]
+        found = [s["key"] for s in self.summaries(keys) if s["run_id"] == name]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise NoSuchRun(f"{name} asked for tools {len(found)} times: {', '.join(found)}")
+        raise NoSuchRun(f"no run has the key or the id {name}")
 
-        return [
-            {name.decode(): to_text(value) for name, value in entry.items()}
-            for entry in self._ledger.ask(read)
-        ]
+    def entry(self, key: str) -> dict[str, str]:
+        """Every field of one run as text; empty when there is none."""
+        found = self._ledger.ask(lambda: self._ledger.client.hgetall(f"{RUN}{key}"))
+        return {name.decode(): to_text(value) for name, value in found.items()}
+
+    def summaries(self, keys: Sequence[str]) -> list[dict[str, str]]:
+        """Key and main fields of each run, in the order of *keys*; those that are gone left out."""
+        found = []
+        for first in range(0, len(keys), _AT_ONCE):
+            some = keys[first : first + _AT_ONCE]
+            for key, values in zip(some, self._ledger.ask(partial(self._read, some)), strict=True):
+                if values[0] is not None:
+                    texts = [to_text(value or b"") for value in values]
+                    found.append({"key": key, **dict(zip(_SUMMARY, texts, strict=True))})
+        return found
+
+    def _read(self, keys: Sequence[str]) -> Any:
+        with self._ledger.client.pipeline(transaction=False) as pipe:
+            for key in keys:
+                pipe.hmget(f"{RUN}{key}", _SUMMARY)
+            return pipe.execute()

@@ -3,6 +3,7 @@ What can go wrong with the ledger; the class says what to do.
 
     LedgerUnavailable    Redis did not answer: try again, nothing was changed for certain
     Conflict             the same run asks with other calls: refuse
+    NoSuchRun            nothing, or more than one run, goes by that name: tell the operator
     NotReplayable        the run is not one that can be replayed or dropped: tell the operator
 """
 
@@ -17,3 +18,7 @@ class Conflict(Exception):
 
 class NotReplayable(Exception):
     """The run is unknown, still open, or has nothing that could be sent."""
+
+
+class NoSuchRun(Exception):
+    """No run, or more than one, has this key or run id."""

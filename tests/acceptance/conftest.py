@@ -155,3 +155,12 @@ def tools_with_hold(tmp_path_factory):
     (hold / "query.sql").write_text("SELECT 'slept' AS state FROM pg_sleep(%(seconds)s::float8)")
     (hold / "examples.json").write_text("[]")
     return folder
+
+
+@pytest.fixture(scope="module")
+def shared_holding(tmp_path_factory, tools_with_hold):
+    """One stack for the tests that leave it whole; its runs are answered after 6 s."""
+    folder = tmp_path_factory.mktemp("holding")
+    env = {"RUN_ANSWER_BY_S": "6"}
+    with Stack(folder, tools_dir=tools_with_hold, env=env, reconcilers=1) as stack:
+        yield Service(stack)

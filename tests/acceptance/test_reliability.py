@@ -1,9 +1,14 @@
 """An accepted run is never lost, never stuck, and answered once, whatever dies in between."""
 
+import json
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).resolve().parents[2]
 GOOD = '{"sku": "AB-1001", "warehouse": "US-WEST"}'
 FIRST = [{"sku": "AB-1001", "quantity": 166, "status": "IN_STOCK"}]
 
@@ -140,3 +145,60 @@ def test_an_outage_of_postgres_that_lasts_is_told_to_the_model(holding):
     service.deliver("r", ("good", "search_inventory", GOOD))
     output = service.answer("r", within_s=10)["good"]
     assert (output["code"], output["retryable"]) == ("unavailable", True)
+
+
+def _toolworker(service, *arguments):
+    done = subprocess.run(
+        [sys.executable, "-m", "ops.cli", *arguments],
+        env=service.stack.env,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def _dead(service, run_id, *calls):
+    key = service.deliver(run_id, *calls).body["key"]
+    service.wait_for(lambda: service.entry(key).get("state") == "dead", within_s=20)
+    return key
+
+
+@pytest.mark.parametrize(
+    ("mode", "generation", "asked_again"),
+    [("submission", 0, set()), ("failed-calls", 1, {0}), ("full", 1, {0, 1})],
+)
+def test_a_dead_letter_is_replayed_in_each_mode(shared_holding, mode, generation, asked_again):
+    service = shared_holding
+    service.inject(submit=[403])
+    slow, good = ("slow", "hold", '{"seconds": 30}'), ("good", "search_inventory", GOOD)
+    key = _dead(service, mode, slow, good)
+    before = [service.entry(key)[f"started_at:{i}"] for i in (0, 1)]
+    assert key in _toolworker(service, "runs", "list", "--state", "dead")
+    _toolworker(service, "runs", "replay", mode, "--mode", mode)
+    service.answer(mode)
+    refused, accepted = service.submissions(mode)
+    assert accepted["headers"]["Idempotency-Key"] == (f"{key}.1" if generation else key)
+    assert accepted["sha256"] == refused["sha256"]  # the slow query is as slow as before
+    service.wait_for(lambda: service.entry(key)["state"] == "submitted")
+    after = [service.entry(key).get(f"started_at:{i}") for i in (0, 1)]
+    assert {i for i in (0, 1) if after[i] not in (None, before[i])} == asked_again
+    assert service.entry(key)["generation"] == str(generation)
+    assert _toolworker(service, "runs", "list", "--state", "dead") == ""
+
+
+def test_an_operator_sees_the_timeline_and_none_of_the_data(holding):
+    service = holding()
+    key = service.deliver("r", ("good", "search_inventory", GOOD)).body["key"]
+    service.wait_for(lambda: service.entry(key).get("state") == "submitted")
+    for text in (
+        _toolworker(service, "runs", "show", "r"),
+        _toolworker(service, "runs", "show", key, "-o", "json"),
+    ):
+        assert "search_inventory" in text
+        assert "AB-1001" not in text
+    assert json.loads(_toolworker(service, "runs", "list", "-o", "json"))[0]["key"] == key
+    _toolworker(service, "runs", "drop", key)
+    assert _toolworker(service, "runs", "list") == ""

@@ -1,0 +1,117 @@
+"""What an operator does with runs: find one, send a dead letter again in three ways, drop one."""
+
+import json
+
+import pytest
+import redis
+
+from tasks.archive import Archive
+from tasks.errors import NoSuchRun, NotReplayable
+from tasks.ledger import Ledger
+
+
+@pytest.fixture
+def ledger(redis_server):
+    client = redis.Redis.from_url(redis_server.url)
+    client.flushall()
+    return Ledger(
+        client, answer_by_s=30, expires_s=600, retention_s=60, dead_letter_retention_s=600
+    )
+
+
+@pytest.fixture
+def archive(ledger):
+    return Archive(ledger)
+
+
+def _accept(ledger, run_id="r-1", ids=("a", "b", "c")):
+    calls = [
+        {"id": i, "type": "function", "function": {"name": "get_order", "arguments": "{}"}}
+        for i in ids
+    ]
+    return ledger.accept(run_id, calls).key
+
+
+@pytest.fixture
+def dead(ledger):
+    """A dead letter of three calls: one good, one that timed out, one with bad arguments."""
+    key = _accept(ledger)
+    for index, code in enumerate(["ok", "timeout", "invalid_arguments"]):
+        ledger.record(key, 0, index, json.dumps({"code": code}), code=code, took_ms=1)
+    claim = ledger.claim(key, 0, b"body", seen=3, holder="h")
+    ledger.bury(key, 0, "rejected", claim=claim, outcome={"status": 403})
+    return key
+
+
+def test_mode_submission_keeps_generation_and_bytes(ledger, archive, dead):
+    assert archive.replay(dead, "submission") == 0
+    assert ledger.outputs(dead, 0).body == b"body"
+    assert ledger.claim(dead, 0, b"other", seen=0, holder="h2").attempt == 1
+
+
+def test_mode_failed_calls_asks_only_what_may_succeed_now(ledger, archive, dead):
+    assert archive.replay(dead, "failed-calls") == 1
+    assert ledger.outputs(dead, 1).outputs == (
+        '{"code": "ok"}',
+        None,
+        '{"code": "invalid_arguments"}',
+    )
+    assert ledger.begin(dead, 1).missing == (1,)
+
+
+def test_mode_full_asks_everything_again(ledger, archive, dead):
+    assert archive.replay(dead, "full") == 1
+    assert ledger.begin(dead, 1).missing == (0, 1, 2)
+
+
+def test_a_replay_has_fresh_clocks_and_is_due_at_once(ledger, archive, dead):
+    ledger.client.hset(f"tw:run:{dead}", mapping={"answer_by": 1, "expires_at": 1})
+    archive.replay(dead, "full")
+    (run,) = ledger.due(senders=1)
+    assert (run.key, run.generation, run.step) == (dead, 1, "publish")
+    assert ledger.client.ttl(f"tw:run:{dead}") == -1
+
+
+def test_steps_of_the_old_generation_find_the_run_gone(ledger, archive, dead):
+    archive.replay(dead, "full")
+    assert ledger.begin(dead, 0) is None
+    assert ledger.record(dead, 0, 1, "late", code="ok", took_ms=1) is None
+    assert ledger.outputs(dead, 1).outputs == (None, None, None)
+
+
+def test_an_equal_delivery_of_a_dead_letter_is_a_duplicate(ledger, dead):
+    assert _accept(ledger) == dead
+    assert ledger.due(senders=1) == []
+
+
+def test_only_a_dead_letter_is_replayed_and_only_an_ended_run_dropped(ledger, archive):
+    key = _accept(ledger)
+    with pytest.raises(NotReplayable, match="open"):
+        archive.replay(key, "full")
+    with pytest.raises(NotReplayable, match="open"):
+        archive.drop(key)
+    with pytest.raises(NotReplayable, match="no such run"):
+        archive.drop("0" * 32)
+
+
+def test_a_run_that_was_never_frozen_has_no_submission_to_replay(ledger, archive):
+    key = _accept(ledger)
+    ledger.bury(key, 0, "expired")
+    with pytest.raises(NotReplayable, match="nothing was ready"):
+        archive.replay(key, "submission")
+
+
+def test_a_dropped_run_leaves_nothing_and_its_key_may_come_again(ledger, archive, dead):
+    archive.drop(dead)
+    assert ledger.client.keys("tw:*") == []
+    assert _accept(ledger) == dead
+    assert archive.keys("open") == [dead]
+
+
+def test_a_run_is_found_by_key_or_by_a_run_id_that_is_its_alone(ledger, archive, dead):
+    assert archive.find(dead) == archive.find("r-1") == dead
+    other = _accept(ledger, ids=("z",))
+    with pytest.raises(NoSuchRun, match=other):
+        archive.find("r-1")
+    with pytest.raises(NoSuchRun, match="no run"):
+        archive.find("r-2")
