@@ -83,7 +83,7 @@ def parse(arguments: str) -> dict[str, Any]:
         ToolError: `too_large`, `invalid_json`, or `invalid_arguments` for what is no object or
             holds characters that Postgres cannot store.
     """
-    if len(arguments) > MAX_ARGUMENT_BYTES:
+    if len(arguments.encode("utf-8", "surrogatepass")) > MAX_ARGUMENT_BYTES:
         raise ToolError("too_large", "The arguments are too large. Send less than 64 kB.")
     try:
         value = json.loads(arguments or "{}", parse_constant=_refuse_constant)

@@ -1,6 +1,9 @@
 """Postgres, through raw psycopg and nowhere else: one read-only question at a time."""
 
+import os
 import re
+import select
+import socket
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -173,12 +176,11 @@ def _closed_after(connection: psycopg.Connection[Any], seconds: float) -> Iterat
 
     def shut() -> None:
         is_over.set()
-        with suppress(OSError, psycopg.Error):
-            import os
-            import socket
-
-            with socket.socket(fileno=os.dup(connection.fileno())) as copy:
-                copy.shutdown(socket.SHUT_RDWR)
+        with (
+            suppress(OSError, psycopg.Error),
+            socket.socket(fileno=os.dup(connection.fileno())) as copy,
+        ):
+            copy.shutdown(socket.SHUT_RDWR)
 
     watchdog = threading.Timer(seconds, shut)
     watchdog.daemon = True
@@ -220,13 +222,19 @@ def _failed(error: psycopg.Error) -> ToolError:
 
 
 def _is_dead(connection: psycopg.Connection[Any]) -> bool:
-    """Whether the server closed the connection while nobody used it; costs no round trip."""
+    """
+    Whether the server ended the connection while nobody used it; costs no round trip.
+
+    An idle server says nothing but its last words, so a socket with something to read is dead.
+    """
     if connection.closed:
         return True
-    with suppress(psycopg.Error):
-        connection.pgconn.consume_input()
-        return connection.pgconn.status != psycopg.pq.ConnStatus.OK
-    return True
+    poller = select.poll()
+    poller.register(connection.fileno(), select.POLLIN)
+    if poller.poll(0):
+        connection.close()
+        return True
+    return False
 
 
 def _bound(value: Any) -> Any:

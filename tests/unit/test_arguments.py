@@ -1,0 +1,117 @@
+"""Whatever a model writes as arguments ends in values or in words it can act on."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from db.arguments import Validator, parse
+from db.errors import ToolError
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "sku": {"type": "string", "pattern": "^[A-Z]{2,4}-\\d{3,6}$"},
+        "size": {"type": "string", "enum": ["S", "M"]},
+        "limit": {"type": "integer", "minimum": 1, "maximum": 20, "default": 5},
+        "since": {"type": "string", "format": "date"},
+        "tags": {"type": "array", "items": {"type": "string"}, "maxItems": 2},
+    },
+    "required": ["sku"],
+    "additionalProperties": False,
+}
+VALIDATOR = Validator(SCHEMA)
+
+
+def _violations(**arguments):
+    with pytest.raises(ToolError) as refused:
+        VALIDATOR.values(json.dumps(arguments))
+    assert refused.value.code == "invalid_arguments"
+    return {v["path"]: v["message"] for v in refused.value.violations}
+
+
+def test_every_property_has_a_value_given_default_or_none():
+    assert VALIDATOR.values('{"sku": "AB-123", "size": "M"}') == {
+        "sku": "AB-123",
+        "size": "M",
+        "limit": 5,
+        "since": None,
+        "tags": None,
+    }
+
+
+def test_all_that_is_wrong_is_listed_with_what_would_be_right():
+    assert _violations(
+        size="XL", limit=0, since="2026-02-30", tags=["a", 1, "c"], colour="red"
+    ) == {
+        "/sku": "is required and missing",
+        "/size": 'must be one of "S", "M"',
+        "/limit": "must be at least 1",
+        "/since": 'must have the format "date"',
+        "/tags": "must have at most 2 items",
+        "/tags/1": "must be of type string",
+        "/colour": "is not known; allowed: sku, size, limit, since, tags",
+    }
+
+
+@pytest.mark.parametrize("sku", ["AB-123\n", " AB-123", "ab-123", 5, None, True])
+def test_a_value_that_only_nearly_fits_is_refused(sku):
+    assert "/sku" in _violations(sku=sku)
+
+
+@pytest.mark.parametrize("limit", [True, "5", 5.5, 21])
+def test_an_integer_is_an_integer_within_its_bounds(limit):
+    assert "/limit" in _violations(sku="AB-123", limit=limit)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ("{", "invalid_json"),
+        ("NaN", "invalid_json"),
+        ('{"sku": Infinity}', "invalid_json"),
+        ('{"a":' * 10_000, "invalid_json"),
+        ("[" * 10_000 + "]" * 10_000, "invalid_json"),
+        ('{"a":' * 100 + "1" + "}" * 100, "invalid_json"),
+        ('{"limit": ' + "9" * 5_000 + "}", "invalid_json"),
+        ("[]", "invalid_arguments"),
+        ('"text"', "invalid_arguments"),
+        ('{"sku": "a\\u0000"}', "invalid_arguments"),
+        ('{"a\\u0000": 1}', "invalid_arguments"),
+        ('{"sku": "\\udc00"}', "invalid_arguments"),
+        (json.dumps({"sku": "x" * 70_000}), "too_large"),
+        (json.dumps({"sku": "é" * 33_000}, ensure_ascii=False), "too_large"),
+    ],
+)
+def test_what_is_no_usable_json_object_has_its_code(arguments, code):
+    with pytest.raises(ToolError) as refused:
+        parse(arguments)
+    assert refused.value.code == code
+
+
+def test_an_empty_string_is_an_empty_object():
+    assert parse("") == {}
+
+
+@given(st.text())
+def test_no_text_raises_anything_but_a_tool_error(text):
+    with pytest.raises(ToolError):
+        VALIDATOR.values(text or "0")
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
+
+
+@given(st.dictionaries(st.sampled_from([*SCHEMA["properties"], "other"]), _JSON))
+def test_every_object_is_values_or_a_list_of_violations(arguments):
+    try:
+        values = VALIDATOR.values(json.dumps(arguments))
+    except ToolError as refused:
+        assert refused.violations or refused.code == "invalid_json"  # noqa: PT017
+    else:
+        assert set(values) == set(SCHEMA["properties"])
