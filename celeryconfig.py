@@ -19,9 +19,9 @@ broker_connection_max_retries = None
 broker_connection_timeout = 2  # s; also part of the chord's claim lease, about 40 s here
 
 broker_transport_options = {
-    # s; an unacknowledged message goes to another worker after this. Above task_time_limit, or a
-    # running task would be delivered again; far below RUN_EXPIRES_S.
-    "visibility_timeout": 180,
+    # s; an unacknowledged message goes to another worker after this. Above every time limit below,
+    # or a running task would be delivered again; far below RUN_EXPIRES_S.
+    "visibility_timeout": max(60, _settings.run_answer_by_s + 15),
     # s, and "at every interval": by default the look for such messages comes each 100 s.
     "unacked_restore_interval": 5,
     "unacked_restore_throttle": 1,

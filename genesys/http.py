@@ -2,9 +2,10 @@
 
 import json
 import re
+import socket
 import threading
-import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -12,7 +13,9 @@ from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
 from genesys.errors import Unavailable
 
@@ -22,7 +25,6 @@ MAX_ANSWER_BYTES = 65_536
 CONNECT_TIMEOUT_S = 3.05
 """Just above TCP's first retransmission after 3 s."""
 
-_CHUNK = 8_192
 _WAIT_IN_BODY = re.compile(r"\[(\d{1,6})\] seconds")
 _local = threading.local()
 
@@ -78,36 +80,77 @@ def post(
     Raises:
         Unavailable: No answer in time. `is_unknown` unless the connection was never made.
     """
-    deadline = time.monotonic() + timeout_s
     session = _session()
     prepared = session.prepare_request(requests.Request("POST", url, headers=headers, data=data))
     # requests decodes %2E, and urllib3 would resolve the dots: the URL goes out as it was given
     prepared.url = url
     timeout = (min(timeout_s, CONNECT_TIMEOUT_S), timeout_s)
     try:
-        with session.send(
-            prepared, timeout=timeout, allow_redirects=False, stream=True
-        ) as response:
-            raw = _read(response, deadline)
+        with (
+            _deadline(timeout_s),
+            session.send(prepared, timeout=timeout, allow_redirects=False, stream=True) as response,
+        ):
+            raw = response.raw.read(MAX_ANSWER_BYTES, decode_content=True)
             return Answer(response.status_code, response.headers, _object(raw))
-    except requests.RequestException as exc:
+    except (requests.RequestException, HTTPError) as exc:
         raise Unavailable(
             f"Genesys did not answer ({type(exc).__name__})", is_unknown=not _never_sent(exc)
         ) from None  # the exception's text holds the URL, and its request the token
 
 
-def _read(response: requests.Response, deadline: float) -> bytes:
-    raw = b""
-    for chunk in response.iter_content(_CHUNK):
-        raw += chunk
-        if time.monotonic() > deadline:
+@contextmanager
+def _deadline(timeout_s: float) -> Iterator[None]:
+    """Shut the socket that this thread talks through when the time is over."""
+    _local.connection = _local.sock = None
+    is_over = threading.Event()
+    state = _local.__dict__
+
+    def shut() -> None:
+        is_over.set()
+        # a connection lets go of its socket once an answer without a length has begun
+        sock = state["sock"] or getattr(state["connection"], "sock", None)
+        if sock is not None:
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+    watchdog = threading.Timer(timeout_s, shut)
+    watchdog.daemon = True
+    watchdog.start()
+    try:
+        yield
+    finally:
+        watchdog.cancel()
+        if is_over.is_set():
             raise requests.ReadTimeout
-        if len(raw) > MAX_ANSWER_BYTES:
-            break
-    return raw
 
 
-def _never_sent(error: requests.RequestException) -> bool:
+class _Connection(HTTPConnection):
+    """Tells this thread which connection is in use, so that its socket can be shut."""
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        _local.connection, _local.sock = self, None
+        super().request(*args, **kwargs)
+        _local.sock = self.sock
+
+
+class _SecureConnection(HTTPSConnection):
+    """The same over TLS."""
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        _local.connection, _local.sock = self, None
+        super().request(*args, **kwargs)
+        _local.sock = self.sock
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _SecurePool(HTTPSConnectionPool):
+    ConnectionCls = _SecureConnection
+
+
+def _never_sent(error: Exception) -> bool:
     """Whether the request cannot have reached Genesys: no connection was made."""
     if isinstance(error, requests.ConnectTimeout):
         return True
@@ -124,6 +167,7 @@ def _session() -> requests.Session:
         # A netrc entry would replace our Authorization header, a proxy see the token.
         session.trust_env = False
         adapter = HTTPAdapter(max_retries=0, pool_connections=4, pool_maxsize=4)
+        adapter.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
         session.mount("https://", adapter)
         session.mount("http://", adapter)
         _local.session = session
