@@ -1,9 +1,10 @@
 # Everything is run from here; `make` alone lists what there is.
 PYTHON ?= python3
 BIN := .venv/bin
+SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test lint clean lock
+.PHONY: help install demo up test chaos lint clean lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,7 +26,10 @@ up: install ## the whole stack on embedded servers, until Ctrl-C
 	@$(BIN)/toolworker up
 
 test: lint ## lint, types, import rules, then every test on real Redis and Postgres
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2 --dist loadgroup -m "not chaos"
+
+chaos: install ## break everything under traffic and hold every run to the promises (SEED=1)
+	$(BIN)/pytest tests/chaos -m chaos -q --chaos-seed $(SEED)
 
 lint: install ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .

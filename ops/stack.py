@@ -91,13 +91,11 @@ class Stack:
         self._say = say or (lambda name, where, took_s: None)
         self._to_stop: list[tuple[str, Callable[[], Any]]] = []
         self._children: dict[str, Child] = {}
-        self._worker_names: list[str] = []
 
     @property
     def worker_pids(self) -> list[int]:
         """The main process of each worker that has not ended, oldest first."""
-        workers = [self._children[name] for name in self._worker_names]
-        return [worker.pid for worker in workers if not worker.has_ended]
+        return [worker.pid for worker in self.children("worker")]
 
     def start(self) -> None:
         """
@@ -141,6 +139,22 @@ class Stack:
         self._await_worker(worker, began)
         return worker.pid
 
+    def start_reconciler(self) -> int:
+        """
+        Add one reconciler and return its pid when it looks after runs.
+
+        Raises:
+            StartError: It did not come up.
+        """
+        reconciler = self._launch_reconciler()
+        self._await_log(reconciler, "reconciler.started")
+        return reconciler.pid
+
+    def children(self, kind: str) -> list[Child]:
+        """The programs of one kind, such as "worker" or "webhook", that have not ended."""
+        found = [child for name, child in self._children.items() if name.split("-")[0] == kind]
+        return [child for child in found if not child.has_ended]
+
     def __enter__(self) -> Self:
         self.start()
         return self
@@ -176,10 +190,7 @@ class Stack:
         bind = f"127.0.0.1:{webhook_port}"
         config = ["-c", "python:webhook.gunicorn", "--bind", bind, "--no-control-socket"]
         workers = [self._launch_worker() for _ in range(self._workers)]
-        reconcilers = [
-            self._launch(f"reconciler-{number}", "-m", "ops.cli", "reconcile")
-            for number in range(1, self._reconcilers + 1)
-        ]
+        reconcilers = [self._launch_reconciler() for _ in range(self._reconcilers)]
         webhook = self._launch("webhook", "-m", "gunicorn", *config, "webhook:create_app()")
         self._await(simulator, lambda: _is_up(f"{self.simulator_url}/_sim/submissions"))
         self._say("simulator", self.simulator_url, time.monotonic() - began)
@@ -211,18 +222,22 @@ class Stack:
         }
 
     def _launch_worker(self) -> Child:
-        name = f"worker-{len(self._worker_names) + 1}"
+        name = self._next_name("worker")
         quiet = ["--without-gossip", "--without-mingle", "--loglevel", "INFO"]
         size = ["-c", str(self._concurrency), "-n", f"{name}@%h"]
-        child = self._launch(name, "-m", "celery", "-A", "tasks", "worker", *size, *quiet)
-        self._worker_names.append(name)
-        return child
+        return self._launch(name, "-m", "celery", "-A", "tasks", "worker", *size, *quiet)
 
     def _await_worker(self, worker: Child, began: float) -> None:
         # Celery says "<node> ready." once it has subscribed to its queue
         self._await_log(worker, " ready.")
         where = f"pid {worker.pid}, {self._concurrency} processes"
         self._say(worker.name, where, time.monotonic() - began)
+
+    def _launch_reconciler(self) -> Child:
+        return self._launch(self._next_name("reconciler"), "-m", "ops.cli", "reconcile")
+
+    def _next_name(self, kind: str) -> str:
+        return f"{kind}-{1 + sum(name.startswith(kind) for name in self._children)}"
 
     def _launch(self, name: str, *arguments: str) -> Child:
         child = Child(name, arguments, env=self.env, logs=self.logs, cwd=_HERE)

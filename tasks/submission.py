@@ -20,7 +20,7 @@ from tasks.records import Claim
 IN_PLACE_S = 2.0
 """Waits of a sender between its own attempts, all together; longer ones go to the ledger."""
 _FIRST_WAIT_S = 0.25
-_FIRST_DELAY_S, _LONGEST_DELAY_S = 1.0, 30.0
+_FIRST_DELAY_S, _LONGEST_DELAY_S = 1.0, 10.0
 # Refusals that a first attempt which did arrive would explain.
 _PROBABLY_ARRIVED = frozenset({404, 409, 422})
 
@@ -123,7 +123,8 @@ class _Sender:
     def _postpone(self, error: Unavailable) -> str:
         delay_s = error.retry_after_s
         if delay_s is None:
-            delay_s = min(_FIRST_DELAY_S * 2.0 ** (self._attempt - 1), _LONGEST_DELAY_S)
+            # by claims, not attempts: those in place come within two seconds
+            delay_s = min(_FIRST_DELAY_S * 2.0 ** (self._claim.fence - 1), _LONGEST_DELAY_S)
         outcome = self._outcome(error)
         self._ledger.postpone(
             self._key,

@@ -1,8 +1,14 @@
 """Real servers for the tests: each test process has its own, on free ports."""
 
+import json
+import shutil
+from pathlib import Path
+
 import pytest
 
 from ops import demo_data, embedded
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture
@@ -45,3 +51,23 @@ def postgres_server(tmp_path_factory):
 def reader_url(postgres_server):
     """The demo database as the workers see it: a role that may only SELECT."""
     return postgres_server.url.replace("postgres@", "toolworker_reader:reader@", 1)
+
+
+@pytest.fixture(scope="session")
+def tools_with_hold(tmp_path_factory):
+    """The shipped tools and `hold`, which sleeps in Postgres for as many seconds as it is told."""
+    folder = tmp_path_factory.mktemp("tools") / "tools"
+    shutil.copytree(ROOT / "tools", folder)
+    hold = folder / "hold"
+    hold.mkdir()
+    parameters = {
+        "type": "object",
+        "properties": {"seconds": {"type": "number"}},
+        "required": ["seconds"],
+        "additionalProperties": False,
+    }
+    tool = {"name": "hold", "description": "Sleeps.", "parameters": parameters, "timeout_ms": 6000}
+    (hold / "tool.json").write_text(json.dumps(tool))
+    (hold / "query.sql").write_text("SELECT 'slept' AS state FROM pg_sleep(%(seconds)s::float8)")
+    (hold / "examples.json").write_text("[]")
+    return folder

@@ -1,0 +1,72 @@
+"""Whatever breaks under traffic: no accepted run is lost, stuck, or answered twice."""
+
+import time
+
+import pytest
+
+from ops.stack import Stack
+from tests.chaos import harness
+from tests.chaos.faults import FAULTS
+from tests.service import Service
+
+HOOKS = "tests/chaos/hooks"
+RATE = 6.0
+"""Runs a second: about half of what two workers and the harness do on two cores."""
+
+
+@pytest.fixture
+def start(tmp_path, tools_with_hold):
+    stacks = []
+
+    def begin(**options):
+        folder = tmp_path / "armed"
+        folder.mkdir()
+        env = {"PYTHONPATH": HOOKS, "TOOLWORKER_CHAOS_DIR": str(folder)}
+        stack = Stack(
+            tmp_path / "stack",
+            workers=2,
+            reconcilers=2,
+            tools_dir=tools_with_hold,
+            env={**env, **options},
+        )
+        stacks.append(stack)
+        stack.start()
+        return Service(stack)
+
+    yield begin
+    for stack in stacks:
+        stack.stop()
+
+
+def _run(name, service, rng, *, seconds_after=2.0):
+    function, _, _ = FAULTS[name]
+    with harness.Traffic(service, rng, rate=RATE) as traffic:
+        time.sleep(1)
+        function(service, rng)
+        time.sleep(seconds_after)
+    return harness.judge(name, service, traffic)
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("name", FAULTS)
+def test_every_accepted_run_is_answered_once_despite(name, start, rows, pytestconfig):
+    seed = pytestconfig.getoption("--chaos-seed", default="1")
+    service = start(**FAULTS[name][2])
+    row = _run(name, service, harness.new_rng(seed, name))
+    rows.append(row)
+    assert row.is_good, row
+    assert len(service.stack.worker_pids) >= 2, "a worker ended by itself"
+
+
+@pytest.mark.xdist_group("chaos smoke")
+def test_smoke_the_short_faults_one_after_the_other_lose_nothing(start, rows):
+    service = start()
+    rng = harness.new_rng(1, "smoke")
+    with harness.Traffic(service, rng, rate=4.0) as traffic:
+        for name, (function, is_smoke, _) in FAULTS.items():
+            if is_smoke and name != "nothing":
+                function(service, rng)
+    row = harness.judge("smoke", service, traffic)
+    rows.append(row)
+    assert row.is_good, row
+    assert len(service.stack.worker_pids) == 2

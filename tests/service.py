@@ -1,0 +1,102 @@
+"""A running service as a test uses it: deliver, then see what reached Genesys."""
+
+import itertools
+import json
+import os
+import signal
+import time
+import urllib.request
+
+import redis
+
+from ops import deliveries
+
+_numbers = itertools.count(1)
+
+
+class Service:
+    """The two ends of a running stack: a delivery goes in, a submission comes out."""
+
+    def __init__(self, stack):
+        self.stack = stack
+
+    def new_run_id(self):
+        """A run id that no other test uses."""
+        return f"run-{next(_numbers)}"
+
+    def deliver(self, run_id, *calls):
+        """Send one signed delivery; *calls* are (id, name, arguments)."""
+        body = {
+            "run_id": run_id,
+            "tool_calls": [
+                {"id": i, "type": "function", "function": {"name": name, "arguments": arguments}}
+                for i, name, arguments in calls
+            ],
+        }
+        return self.post(json.dumps(body).encode())
+
+    def post(self, body):
+        """Send signed bytes to the receiver."""
+        url = f"{self.stack.webhook_url}/webhook/tool-calls"
+        return deliveries.send(url, body, secret=self.stack.secret.encode())
+
+    def submissions(self, run_id):
+        """Every POST that reached Genesys for this run, oldest first."""
+        records = deliveries.get(f"{self.stack.simulator_url}/_sim/submissions").body
+        return [record for record in records if record["run_id"] == run_id]
+
+    def answer(self, run_id, *, within_s=15.0):
+        """The outputs of the run's accepted submission by call id, waited for."""
+        accepted = self.wait_for(
+            lambda: [r for r in self.submissions(run_id) if r["status"] == 200], within_s=within_s
+        )
+        outputs = accepted[0]["body"]["tool_calls"]
+        return {output["tool_call_id"]: json.loads(output["output"]) for output in outputs}
+
+    def wait_for(self, condition, *, within_s=15.0):
+        """The first truthy value of *condition*, asked 20 times a second."""
+        deadline = time.monotonic() + within_s
+        while not (value := condition()):
+            assert time.monotonic() < deadline, f"not within {within_s} s"
+            time.sleep(0.05)
+        return value
+
+    def inject(self, **faults):
+        """Let the next answers of Genesys be these, in order."""
+        self._put("/_sim/faults", faults)
+
+    def limit(self, **limits):
+        """Change what Genesys allows."""
+        self._put("/_sim/limits", limits)
+
+    def ledger(self):
+        """A client of the ledger's Redis."""
+        env = self.stack.env
+        return redis.Redis.from_url(env.get("LEDGER_URL", env["REDIS_URL"]), decode_responses=True)
+
+    def entry(self, key):
+        """All that the ledger holds of a run."""
+        return self.ledger().hgetall(f"tw:run:{key}")
+
+    def holder_pid(self, key, index):
+        """The process that has the call in hand, waited for."""
+        holder = self.wait_for(lambda: self.entry(key).get(f"holder:{index}"))
+        return int(holder.split(":")[-2])
+
+    def kill(self, pid):
+        """End a process the hard way."""
+        os.kill(pid, signal.SIGKILL)
+
+    def logs(self):
+        """All that every part has logged so far."""
+        return "".join(path.read_text() for path in self.stack.logs.glob("*.log"))
+
+    def _put(self, path, value):
+        request = urllib.request.Request(
+            self.stack.simulator_url + path,
+            json.dumps(value).encode(),
+            {"Content-Type": "application/json"},
+            method="PUT",
+        )
+        with urllib.request.urlopen(request, timeout=5) as response:
+            assert response.status in (200, 204)
