@@ -13,6 +13,7 @@ import click
 if TYPE_CHECKING:
     from tasks.archive import Archive, Kind, Mode
 
+_OUTCOME = ("status", "code", "correlation_id", "took_ms", "error")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _OUTPUT = click.option(
     "-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True
@@ -171,8 +172,8 @@ def _timeline(entry: dict[str, str]) -> list[tuple[int, str]]:
             text = f"{call} ended: {code}, {took} ms, try {tries}, {entry[f'bytes:{index}']} bytes"
             told.append((int(entry[f"ended_at:{index}"]), text))
     for attempt in range(1, int(entry.get("attempts", 0)) + 1):
-        outcome = json.loads(entry.get(f"attempt:{attempt}", "{}"))
-        how = ", ".join(f"{k} {v}" for k, v in outcome.items() if v is not None) or "no outcome yet"
+        outcome = {name: entry.get(f"attempt_{name}:{attempt}") for name in _OUTCOME}
+        how = ", ".join(f"{k} {v}" for k, v in outcome.items() if v) or "no outcome yet"
         told.append((int(entry[f"attempt_at:{attempt}"]), f"attempt {attempt}: {how}"))
     for name in entry:
         if name.startswith("replayed_at:"):

@@ -117,7 +117,7 @@ class Ledger:
             for call in calls
             for part in (call["id"], call["function"]["name"], call["function"]["arguments"])
         ]
-        digest = hashlib.sha256(json.dumps(fields, separators=(",", ":")).encode()).hexdigest()
+        digest = hashlib.sha256(json.dumps(fields, separators=(",", ":")).encode()).hexdigest()[:32]
         answer = self.run_step(
             "accept",
             key,
@@ -219,7 +219,7 @@ class Ledger:
 
     def finish(self, key: str, generation: int, outcome: Mapping[str, Any]) -> None:
         """End a run that was answered 2xx; *outcome* is kept with its last attempt."""
-        self.run_step("finish", key, [generation, json.dumps(outcome), self._retention_s])
+        self.run_step("finish", key, [generation, self._retention_s], *_flat(outcome))
 
     def postpone(
         self,
@@ -235,7 +235,8 @@ class Ledger:
         self.run_step(
             "postpone",
             key,
-            [generation, claim.fence, delay_ms, json.dumps(outcome), int(is_unknown)],
+            [generation, claim.fence, delay_ms, int(is_unknown)],
+            *_flat(outcome),
         )
 
     def bury(
@@ -249,8 +250,12 @@ class Ledger:
     ) -> None:
         """End a run as a dead letter, everything kept; *reason* is one word."""
         fence = "" if claim is None else claim.fence
-        last = "" if outcome is None else json.dumps(outcome)
-        self.run_step("bury", key, [generation, fence, reason, last, self._dead_letter_retention_s])
+        self.run_step(
+            "bury",
+            key,
+            [generation, fence, reason, self._dead_letter_retention_s],
+            *_flat(outcome or {}),
+        )
 
     def due(self, *, senders: int) -> list[DueRun]:
         """Take runs that need a step, longest due first; of submissions at most *senders*."""
@@ -270,8 +275,8 @@ class Ledger:
         is_unknown: bool,
     ) -> bool:
         """Keep the right to POST for one more attempt in place; False when it is gone."""
-        arguments = [generation, claim.fence, json.dumps(outcome), int(is_unknown), LEASE_MS]
-        return bool(self.run_step("renew", key, arguments)[0] == b"renewed")
+        arguments = [generation, claim.fence, int(is_unknown), LEASE_MS]
+        return bool(self.run_step("renew", key, arguments, *_flat(outcome))[0] == b"renewed")
 
     def run_step(self, step: str, key: str, arguments: Sequence[Any], *more: Any) -> Any:
         """Call `lua/<step>.lua` with the run, the due set and the set the run may end in."""
@@ -286,6 +291,11 @@ class Ledger:
             return question()
         except redis.RedisError as exc:
             raise LedgerUnavailable(f"the ledger did not answer: {type(exc).__name__}") from exc
+
+
+def _flat(outcome: Mapping[str, Any]) -> list[Any]:
+    """Names and values by turns, without those that are None."""
+    return [part for pair in outcome.items() if pair[1] is not None for part in pair]
 
 
 @cache

@@ -31,3 +31,11 @@ local function missing(run, now)
   end
   return idle, next_look
 end
+
+-- how the current attempt ended: name and value, from ARGV[first] on
+local function write_outcome(run, first)
+  local attempt = number(run, 'attempts')
+  for at = first, #ARGV, 2 do
+    redis.call('HSET', run, 'attempt_' .. ARGV[at] .. ':' .. attempt, ARGV[at + 1])
+  end
+end

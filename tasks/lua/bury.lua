@@ -2,7 +2,7 @@
 -- given; atomic, so that a dead letter is never due.
 local run, due, dead = KEYS[1], KEYS[2], KEYS[3]
 local key, generation, fence, reason = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local outcome, retention_s = ARGV[5], tonumber(ARGV[6])
+local retention_s = tonumber(ARGV[5])
 if not is_open(run, generation) then
   return 'gone'
 end
@@ -11,9 +11,7 @@ if fence ~= '' and redis.call('HGET', run, 'fence') ~= fence then
 end
 local now = now_ms()
 redis.call('HSET', run, 'state', 'dead', 'reason', reason, 'ended_at', now)
-if outcome ~= '' then
-  redis.call('HSET', run, 'attempt:' .. number(run, 'attempts'), outcome)
-end
+write_outcome(run, 6)
 redis.call('HDEL', run, 'lease_holder', 'lease_until', 'is_posting')
 redis.call('ZREM', due, key)
 redis.call('EXPIRE', run, retention_s)

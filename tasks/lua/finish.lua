@@ -1,18 +1,30 @@
 -- Ends a run whose POST was answered 2xx, and keeps only its timeline. Atomic, so that a run
 -- is never both ended and due. Not fenced: a 2xx is the truth, whoever heard it.
 local run, due, ended = KEYS[1], KEYS[2], KEYS[3]
-local key, generation, outcome, retention_s = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local key, generation, retention_s = ARGV[1], ARGV[2], tonumber(ARGV[3])
 if not is_open(run, generation) then
   return 'gone'
 end
 local now = now_ms()
-for index = 0, number(run, 'calls') - 1 do
-  redis.call('HDEL', run, 'arguments:' .. index, 'output:' .. index, 'holder:' .. index,
-    'queued_until:' .. index, 'busy_until:' .. index)
+write_outcome(run, 4)
+redis.call('HSET', run, 'state', 'submitted', 'ended_at', now)
+local dropped = {
+  arguments = 1, output = 1, holder = 1, queued_until = 1, busy_until = 1, body = 1,
+  lease_holder = 1, lease_until = 1, is_posting = 1, next_attempt_at = 1, attempt_error = 1,
+  answer_by = 1, expires_at = 1, frozen_at = 1
+}
+local fields, kept = redis.call('HGETALL', run), {}
+for at = 1, #fields, 2 do
+  if not dropped[string.match(fields[at], '^[^:]+')] then
+    kept[#kept + 1] = fields[at]
+    kept[#kept + 1] = fields[at + 1]
+  end
 end
-redis.call('HSET', run, 'state', 'submitted', 'ended_at', now,
-  'attempt:' .. number(run, 'attempts'), outcome)
-redis.call('HDEL', run, 'body', 'lease_holder', 'lease_until', 'is_posting', 'next_attempt_at')
+-- written anew: a hash that once held a long value never goes back to Redis' compact form
+redis.call('DEL', run)
+for at = 1, #kept, 100 do
+  redis.call('HSET', run, unpack(kept, at, math.min(at + 99, #kept)))
+end
 redis.call('ZREM', due, key)
 redis.call('EXPIRE', run, retention_s)
 redis.call('ZADD', ended, now, key)

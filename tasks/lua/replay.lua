@@ -19,8 +19,10 @@ local now = now_ms()
 redis.call('HSET', run, 'replayed_at:' .. number(run, 'generation'), now,
   'replayed_reason:' .. number(run, 'generation'), redis.call('HGET', run, 'reason'))
 redis.call('HDEL', run, 'reason', 'ended_at', 'next_attempt_at')
-for attempt = 1, number(run, 'attempts') do
-  redis.call('HDEL', run, 'attempt:' .. attempt, 'attempt_at:' .. attempt)
+for _, field in ipairs(redis.call('HKEYS', run)) do
+  if string.sub(field, 1, 8) == 'attempt_' then
+    redis.call('HDEL', run, field)
+  end
 end
 redis.call('HSET', run, 'attempts', 0, 'answer_by', now + answer_by_ms, 'expires_at', now + expires_ms)
 if mode == 'submission' then

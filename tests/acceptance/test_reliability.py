@@ -202,3 +202,29 @@ def test_an_operator_sees_the_timeline_and_none_of_the_data(holding):
     assert json.loads(_toolworker(service, "runs", "list", "-o", "json"))[0]["key"] == key
     _toolworker(service, "runs", "drop", key)
     assert _toolworker(service, "runs", "list") == ""
+
+
+def test_the_ledger_costs_five_round_trips_and_two_for_each_call(holding, own_redis_server):
+    ledger = own_redis_server()
+    # a reconciler asks every half second whether anything is due, whatever runs there are
+    service = holding(reconcilers=0, env={"LEDGER_URL": ledger.url})
+    service.deliver("warm", ("a", "search_inventory", GOOD))
+    service.answer("warm")
+    service.wait_for(lambda: service.ledger().zcard("tw:ended") == 1)
+    service.ledger().config_resetstat()
+    service.deliver("r", *((f"c{i}", "search_inventory", GOOD) for i in range(3)))
+    service.wait_for(lambda: service.ledger().zcard("tw:ended") == 2)
+    stats = service.ledger().info("commandstats")
+    steps = sum(
+        stats[name]["calls"] for name in stats if name in ("cmdstat_evalsha", "cmdstat_eval")
+    )
+    assert steps == 5 + 2 * 3
+
+
+def test_a_finished_run_fits_in_the_compact_form_of_redis(service):
+    key = service.deliver("compact", *((f"c{i}", "search_inventory", GOOD) for i in range(3))).body[
+        "key"
+    ]
+    service.wait_for(lambda: service.entry(key)["state"] == "submitted")
+    assert service.ledger().object("encoding", f"tw:run:{key}") == "listpack"
+    assert service.ledger().memory_usage(f"tw:run:{key}") < 1400
