@@ -74,6 +74,20 @@ class Child:
                 raise StartError(f"{self.name} is not ready after {timeout_s:g} s{self._tail()}")
             time.sleep(_POLL_S)
 
+    def succeed(self, *, timeout_s: float) -> None:
+        """
+        Return when the program has ended well.
+
+        Raises:
+            StartError: It ended with another code than 0, or not within *timeout_s*.
+        """
+        try:
+            code = self._popen.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            raise StartError(f"{self.name} takes over {timeout_s:g} s{self._tail()}") from None
+        if code:
+            raise StartError(f"{self.name} ended with {code}{self._tail()}")
+
     def stop(self, sent: signal.Signals = signal.SIGTERM, *, grace_s: float = 8.0) -> None:
         """
         Ask the program to end, and kill it if it has not after *grace_s*. Twice is safe.

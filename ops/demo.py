@@ -81,7 +81,7 @@ def show(folder: Path, console: Console) -> bool:
         console.print(Text(f"  {name:<13} {where:<60} {took_s:4.1f} s"))
 
     console.print(Text(f"starting, with logs in {folder / 'logs'}"))
-    with Stack(folder, tools_dir=tools_folder(folder / "tools"), say=say) as stack:
+    with Stack(folder, tools_dir=tools_folder(folder / "tools"), examine=True, say=say) as stack:
         console.print(Text("sending five signed deliveries"))
         seen = []
         for result in deliver(stack, load_runs()):

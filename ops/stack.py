@@ -63,6 +63,8 @@ class Stack:
 
         reconcilers: How many `toolworker reconcile`.
 
+        examine: Let `toolworker doctor --wait` look at the servers before programs start.
+
         say: Told of each part that is up: its name, where it listens, seconds taken.
     """
 
@@ -78,6 +80,7 @@ class Stack:
         tools_dir: Path | None = None,
         env: Mapping[str, str] | None = None,
         reconcilers: int = 1,
+        examine: bool = False,
         say: Callable[[str, str, float], None] | None = None,
     ) -> None:
         self.folder = folder.resolve()
@@ -86,6 +89,7 @@ class Stack:
         self.webhook_url = self.simulator_url = ""
         self.env: dict[str, str] = {}
         self._workers, self._concurrency, self._reconcilers = workers, concurrency, reconcilers
+        self._must_examine = examine
         self._tools_dir = tools_dir or _HERE / "tools"
         self._extra_env = dict(env or {})
         self._say = say or (lambda name, where, took_s: None)
@@ -184,6 +188,8 @@ class Stack:
         self.webhook_url = f"http://127.0.0.1:{webhook_port}"
         self.simulator_url = f"http://127.0.0.1:{simulator_port}"
         self.env = self._environment()
+        if self._must_examine:
+            self._examine()
         began = time.monotonic()
         # all at once: most of their start is importing
         simulator = self._launch("simulator", "-m", "simulator", "--port", str(simulator_port))
@@ -201,6 +207,16 @@ class Stack:
         for reconciler in reconcilers:
             self._await_log(reconciler, "reconciler.started")
             self._say(reconciler.name, f"pid {reconciler.pid}", time.monotonic() - began)
+
+    def _examine(self) -> None:
+        began = time.monotonic()
+        arguments = ["-m", "ops.cli", "doctor", "--wait", "--timeout", "20"]
+        doctor = Child("doctor", arguments, env=self.env, logs=self.logs, cwd=_HERE)
+        try:
+            doctor.succeed(timeout_s=_START_S)
+        finally:
+            doctor.stop()
+        self._say("doctor", "settings, servers and tools are well", time.monotonic() - began)
 
     def _environment(self) -> dict[str, str]:
         """Nothing is inherited: a stray REDIS_URL or CELERY_… would reach a real server."""

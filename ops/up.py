@@ -26,7 +26,9 @@ def serve(folder: Path, console: Console) -> bool:
         console.print(Text(f"  {name:<13} {where:<60} {took_s:4.1f} s"), soft_wrap=True)
 
     console.print(Text(f"starting, with logs in {folder / 'logs'}"), soft_wrap=True)
-    with Stack(folder, tools_dir=demo.tools_folder(folder / "tools"), say=say) as stack:
+    with Stack(
+        folder, tools_dir=demo.tools_folder(folder / "tools"), examine=True, say=say
+    ) as stack:
         # soft_wrap: a line that is to be copied must not be broken
         console.print(
             Text(instructions(stack.webhook_url, stack.simulator_url, stack.secret)), soft_wrap=True

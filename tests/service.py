@@ -83,9 +83,9 @@ class Service:
         holder = self.wait_for(lambda: self.entry(key).get(f"holder:{index}"))
         return int(holder.split(":")[-2])
 
-    def kill(self, pid):
-        """End a process the hard way."""
-        os.kill(pid, signal.SIGKILL)
+    def kill(self, pid, sent=signal.SIGKILL):
+        """End a process the hard way, or send it another signal."""
+        os.kill(pid, sent)
 
     def logs(self):
         """All that every part has logged so far."""

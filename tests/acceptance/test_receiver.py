@@ -1,0 +1,146 @@
+"""What the receiver says to those it does not let in, over real HTTP."""
+
+import http.client
+import json
+import signal
+import time
+from urllib.parse import urlsplit
+
+import pytest
+
+from ops import deliveries
+
+pytestmark = pytest.mark.xdist_group("shared service")
+
+DELIVERY = json.dumps({"run_id": "r", "tool_calls": []}).encode()
+
+
+def _ask(service, method, path, body=None, headers=None, *, chunked=False):
+    connection = http.client.HTTPConnection(urlsplit(service.stack.webhook_url).netloc, timeout=10)
+    connection.request(method, path, body, headers or {}, encode_chunked=chunked)
+    response = connection.getresponse()
+    answer = response.status, json.loads(response.read()), dict(response.getheaders())
+    connection.close()
+    return answer
+
+
+def _signed(service, body, content_type="application/json"):
+    signature = deliveries.signature(body, service.stack.secret.encode())
+    return {"Content-Type": content_type, "X-Hub-Signature-256": signature}
+
+
+def _post(service, body, **options):
+    headers = _signed(service, body, **options)
+    return _ask(service, "POST", "/webhook/tool-calls", body, headers)[:2]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"X-Hub-Signature-256": "sha256=AAAA"},
+        {"X-Hub-Signature-256": "sha256=" + "0" * 64},
+        {"X-Hub-Signature-256": "é".encode().decode("latin-1")},
+        {"X-Hub-Signature-256": ""},
+    ],
+)
+def test_an_unsigned_delivery_is_401_whatever_it_holds(service, headers):
+    for body in (DELIVERY, b"{", b"\xff" * 100):
+        status, answer, _ = _ask(service, "POST", "/webhook/tool-calls", body, headers)
+        assert (status, answer) == (401, {"error": "The signature is missing or wrong."})
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (b"{", "The body is not valid JSON."),
+        (b"", "The body is not valid JSON."),
+        (b'{"run_id": "\xff"}', "The body is not UTF-8."),
+        (b"[" * 100_000, "The body is nested too deeply."),
+        (b"{}", "Invalid payload structure. Expected run_id and tool_calls array."),
+        (
+            b'{"run_id": "r", "tool_calls": [{"id": "c"}]}',
+            "tool_calls[0].function is missing or not an object.",
+        ),
+    ],
+)
+def test_a_delivery_that_cannot_be_read_is_400_with_a_sentence(service, body, sentence):
+    assert _post(service, body) == (400, {"error": sentence})
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", ""])
+def test_another_content_type_is_415(service, content_type):
+    status, answer = _post(service, DELIVERY, content_type=content_type)
+    assert (status, answer) == (415, {"error": "The content type is not application/json."})
+
+
+def test_a_charset_beside_the_content_type_does_no_harm(service):
+    assert _post(service, DELIVERY, content_type="application/json; charset=utf-8")[0] == 202
+
+
+def test_a_body_over_a_megabyte_is_413_also_when_its_length_is_not_told(service):
+    body = b" " * 1_000_001
+    expected = (413, {"error": "The body is larger than 1000000 bytes."})
+    assert _post(service, body) == expected
+    pieces = (body[at : at + 65536] for at in range(0, len(body), 65536))
+    signed = _signed(service, body)
+    found = _ask(service, "POST", "/webhook/tool-calls", pieces, signed, chunked=True)
+    assert found[:2] == expected
+
+
+def test_a_delivery_in_chunks_is_taken(service):
+    headers = _signed(service, DELIVERY)
+    answer = _ask(service, "POST", "/webhook/tool-calls", iter([DELIVERY]), headers, chunked=True)
+    assert answer[0] == 202
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/", 404), ("GET", "/metrics", 404), ("GET", "/webhook/tool-calls", 405)],
+)
+def test_any_other_question_is_refused_as_json(service, method, path, status):
+    found = _ask(service, method, path)
+    assert found[0] == status
+    assert set(found[1]) == {"error"}
+
+
+def test_it_is_live_and_ready(service):
+    assert _ask(service, "GET", "/livez")[:2] == (200, {"status": "live"})
+    assert _ask(service, "GET", "/readyz")[:2] == (200, {"status": "ready"})
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_while_redis_is_away_it_is_503_within_a_second_and_never_hangs(own_service, how):
+    service = own_service(workers=0, reconcilers=0)
+    redis = service.stack.redis
+    if how == signal.SIGSTOP:
+        service.kill(redis.pid, how)
+    else:
+        redis.stop(how)
+    try:
+        for _ in range(3):
+            began = time.monotonic()
+            status, answer, headers = _ask(
+                service, "POST", "/webhook/tool-calls", DELIVERY, _signed(service, DELIVERY)
+            )
+            assert time.monotonic() - began < 1
+            assert status == 503
+            assert answer == {"error": "The run cannot be stored right now; send it again later."}
+            assert headers["Retry-After"] == "5"
+        assert _ask(service, "GET", "/livez")[0] == 200
+        found = _ask(service, "GET", "/readyz")
+        assert found[:2] == (503, {"error": "Not ready: the ledger cannot be reached."})
+    finally:
+        if how == signal.SIGSTOP:
+            service.kill(redis.pid, signal.SIGCONT)
+        else:
+            redis.start()
+    service.wait_for(lambda: _post(service, DELIVERY)[0] == 202)
+
+
+def test_without_a_secret_or_with_a_broken_tool_it_does_not_listen(own_service, tmp_path):
+    with pytest.raises(Exception, match="WEBHOOK_SECRETS: is not set"):
+        own_service(env={"WEBHOOK_SECRETS": ""})
+    (tmp_path / "tools" / "broken").mkdir(parents=True)
+    with pytest.raises(Exception, match=r"broken/tool\.json:1: is missing"):
+        own_service(tools_dir=tmp_path / "tools")
