@@ -37,13 +37,17 @@ class Reconciler:
         self._ledger = ledger
         self._client = client
         self._stopping = threading.Event()
+        self._wake = threading.Event()
+        self._is_behind = False
         self._free = threading.BoundedSemaphore(SENDERS)
         self._senders = ThreadPoolExecutor(SENDERS, thread_name_prefix="sender")
 
     def run(self) -> None:
         """Look and act until `stop`; an outage is logged once and waited for."""
         was_away = False
-        while not self._stopping.wait(LOOK_EVERY_S):
+        while not self._stopping.is_set():
+            self._wake.wait(LOOK_EVERY_S)
+            self._wake.clear()
             try:
                 while self.look():
                     pass
@@ -59,6 +63,7 @@ class Reconciler:
     def stop(self) -> None:
         """Let `run` return after the POSTs that are under way. Safe in a signal handler."""
         self._stopping.set()
+        self._wake.set()
 
     def look(self) -> bool:
         """
@@ -81,6 +86,8 @@ class Reconciler:
         finally:
             for _ in range(free - taken):
                 self._free.release()
+        # with every sender busy more may be due: the first to end asks at once
+        self._is_behind = taken == free
         return bool(due) and not self._stopping.is_set()
 
     def _publish(self, run: DueRun) -> None:
@@ -111,3 +118,5 @@ class Reconciler:
             _log.error("run.left", **ids, reason=type(error).__name__)
         finally:
             self._free.release()
+            if self._is_behind:
+                self._wake.set()

@@ -42,8 +42,11 @@ class Service:
 
     def submissions(self, run_id):
         """Every POST that reached Genesys for this run, oldest first."""
-        records = deliveries.get(f"{self.stack.simulator_url}/_sim/submissions").body
-        return [record for record in records if record["run_id"] == run_id]
+        return [record for record in self.all_submissions() if record["run_id"] == run_id]
+
+    def all_submissions(self):
+        """Every POST that reached Genesys, oldest first."""
+        return deliveries.get(f"{self.stack.simulator_url}/_sim/submissions").body
 
     def answer(self, run_id, *, within_s=15.0):
         """The outputs of the run's accepted submission by call id, waited for."""

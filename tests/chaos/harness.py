@@ -2,10 +2,12 @@
 
 import json
 import random
+import re
 import threading
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import redis
 
@@ -212,3 +214,17 @@ def table(rows):
 def new_rng(seed, name):
     """Randomness that is the same for each run with this seed, and another for each fault."""
     return random.Random(f"{seed}:{name}")
+
+
+def memory_kb(service):
+    """Proportional set size of receiver, workers and reconcilers with all their children, in kB."""
+    kinds = ("webhook", "worker", "reconciler")
+    waiting = [child.pid for kind in kinds for child in service.stack.children(kind)]
+    total = 0
+    while waiting:
+        pid = waiting.pop()
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        total += int(re.search(r"^Pss:\s+(\d+) kB", rollup, re.MULTILINE)[1])
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+        waiting += [int(child) for child in children.split()]
+    return total

@@ -3,6 +3,7 @@
 import time
 
 import pytest
+import redis
 
 from ops.stack import Stack
 from tests.chaos import harness
@@ -70,3 +71,22 @@ def test_smoke_the_short_faults_one_after_the_other_lose_nothing(start, rows):
     rows.append(row)
     assert row.is_good, row
     assert len(service.stack.worker_pids) == 2
+
+
+@pytest.mark.chaos
+def test_a_soak_of_2000_runs_leaves_channels_clients_and_memory_flat(start, rows, pytestconfig):
+    seed = pytestconfig.getoption("--chaos-seed", default="1")
+    service = start()
+    broker = redis.Redis.from_url(service.stack.env["REDIS_URL"])
+    measured = []
+    with harness.Traffic(service, harness.new_rng(seed, "soak"), rate=20.0) as traffic:
+        for count in (500, 2000):
+            service.wait_for(lambda n=count: len(traffic.sent) >= n, within_s=400)
+            measured.append((harness.memory_kb(service), len(broker.client_list())))
+    row = harness.judge("soak of 2,000 runs", service, traffic)
+    rows.append(row)
+    assert row.is_good, row
+    assert broker.pubsub_channels("*celery-task-meta*") == []
+    (early_kb, early_clients), (late_kb, late_clients) = measured
+    assert late_clients <= early_clients + 2
+    assert late_kb < early_kb * 1.05, f"{early_kb} kB, then {late_kb} kB"

@@ -1,0 +1,69 @@
+"""A publish ends in time while Redis is stalled; each setting that this takes, and what without."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAM = """
+import json, os, signal, sys, threading, time
+from tasks.worker import app
+
+app.conf.update(app.conf["RECEIVER"])
+without = sys.argv[2]
+if without == "task_publish_retry":
+    app.conf.task_publish_retry = True
+elif without:
+    options = dict(app.conf.broker_transport_options)
+    for name in without.split(","):
+        del options[name]
+    app.conf.broker_transport_options = options
+
+def publish():
+    began = time.monotonic()
+    try:
+        retry = {"retry": False} if without != "task_publish_retry" else {}
+        app.send_task("fan_out", ignore_result=True, **retry)
+    except Exception:
+        pass
+    times.append(time.monotonic() - began)
+
+times = []
+publish()
+os.kill(int(sys.argv[1]), signal.SIGSTOP)
+del times[:]
+thread = threading.Thread(target=lambda: [publish(), publish()], daemon=True)
+thread.start()
+thread.join(6)
+print(json.dumps(times + [99.0] * (2 - len(times))), flush=True)
+os._exit(0)
+"""
+
+
+def _times(server, without):
+    env = {**os.environ, "REDIS_URL": server.url, "PYTHONPATH": str(ROOT)}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", PROGRAM, str(server.pid), without],
+            env=env, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60,
+        )  # fmt: skip
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_a_publish_to_a_stalled_redis_ends_within_0_6_s(own_redis_server):
+    first, second = _times(own_redis_server(), "")
+    assert max(first, second) < 0.9  # 0.5 s by the settings, and what a busy machine adds
+
+
+@pytest.mark.parametrize(
+    "without", ["task_publish_retry", "max_retries", "socket_timeout,socket_connect_timeout"]
+)
+def test_without_one_of_the_three_settings_it_does_not(own_redis_server, without):
+    assert max(_times(own_redis_server(), without)) > 1
