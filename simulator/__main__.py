@@ -15,6 +15,7 @@ def main(host: str, port: int, client_id: str, client_secret: str) -> None:
     """Be a Genesys Cloud that fits in one process."""
     app = create_app(client_id=client_id, client_secret=client_secret)
     server = make_server(host, port, app, threaded=True)
+    server.socket.listen(1024)  # a thousand runs may come at once; werkzeug's own queue is 128
     click.echo(f"simulated Genesys at http://{host}:{server.port}")
     server.serve_forever()
 

@@ -1,23 +1,25 @@
 """The simulated Genesys over HTTP: its two endpoints, and its own controls under /_sim."""
 
-import base64
-import hashlib
-import hmac
 import json
 import time
-import urllib.error
-import urllib.request
+import urllib.parse
 import uuid
+from dataclasses import replace
 from typing import Any
 
 from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import BaseConverter
 
-from simulator.genesys import Genesys, Reply, error, too_many
+from simulator import deliveries
+from simulator.checks import BadOrder
+from simulator.genesys import Genesys
+from simulator.replies import Reply, error, too_many
 
 HANG_S = 60.0
 """A "timeout" lets go after this, long after any client has."""
 
-_PATH = "/api/v2/ai/assistants/runs/<path:run_id>/tool_calls"
+_BEFORE_RUN, _AFTER_RUN = "/api/v2/ai/assistants/runs/", "/tool_calls"
 _CODES = {
     400: "bad.request",
     401: "bad.credentials",
@@ -36,9 +38,22 @@ def create_app(*, client_id: str = "demo-client", client_secret: str = "demo-sec
     """The WSGI app; serve it with threads, because a fault may hold a request for a minute."""
     app = Flask("simulator")
     app.url_map.merge_slashes = False
+    app.url_map.converters["run"] = _AnyRun
     genesys = Genesys(client_id, client_secret)
     _serve_genesys(app, genesys)
     _serve_controls(app, genesys)
+
+    @app.errorhandler(HTTPException)
+    def refuse(problem: HTTPException) -> Response:
+        status = problem.code or 500
+        said = problem.description or problem.name
+        if request.path.startswith("/_sim/"):
+            return _json({"error": said}, status)
+        return _respond(error(status, _CODES.get(status, "error"), said))
+
+    @app.errorhandler(BadOrder)
+    def refuse_order(problem: BadOrder) -> Response:
+        return _json({"error": str(problem)}, 400)
 
     @app.after_request
     def name(response: Response) -> Response:
@@ -48,32 +63,52 @@ def create_app(*, client_id: str = "demo-client", client_secret: str = "demo-sec
     return app
 
 
+class _AnyRun(BaseConverter):
+    """Matches a run id with slashes too; which one was meant, `_run_id` reads from the wire."""
+
+    regex = ".+?"
+    part_isolating = False
+
+
 def _serve_genesys(app: Flask, genesys: Genesys) -> None:
     @app.post("/oauth/token")
     def token() -> Response:
-        fault = genesys.next_fault("token")
-        if fault:
-            return _faulty(genesys, fault) or Response(status=500)
+        genesys.count_token_request()
+        if fault := genesys.next_fault("token"):
+            answer = _faulty(genesys, fault)
+            if answer:
+                return answer
         given = request.authorization
         client = (given.username or "", given.password or "") if given else ("", "")
         return _respond(genesys.grant(*client, request.form.get("grant_type", "")))
 
-    @app.post(_PATH)
-    def submit(run_id: str) -> Response:
-        at, raw, headers = time.time(), request.get_data(), dict(request.headers)
+    @app.post(f"{_BEFORE_RUN}<run:_>{_AFTER_RUN}")
+    def submit(_: str) -> Response:
+        run_id, at, raw, headers = _run_id(), time.time(), request.get_data(), dict(request.headers)
+        if run_id is None:
+            return _respond(error(404, "not.found", "The requested resource was not found."))
         fault = genesys.next_fault("submit")
-        if fault and not ("delay_s" in fault and fault.get("status") == 200):
-            status = fault.get("status")
-            genesys.record(run_id, raw, headers, status, at=at)
-            answer = _faulty(genesys, fault)
-            if answer is not None:
-                return answer
+        if fault and fault.get("status") != 200:
+            genesys.record(run_id, raw, headers, fault.get("status"), at=at)
+            return _faulty(genesys, fault) or Response(status=500)
         bearer = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        reply = genesys.judge(run_id, bearer, request.headers.get("Idempotency-Key", ""), raw)
-        genesys.record(run_id, raw, headers, reply.status, at=at)
-        if fault:  # taken, but the answer comes too late
-            genesys.forgotten.wait(float(fault["delay_s"]))
+        key = request.headers.get("Idempotency-Key", "")
+        reply, is_duplicate = genesys.judge(run_id, bearer, key, raw)
+        genesys.record(run_id, raw, headers, reply.status, at=at, is_duplicate=is_duplicate)
+        if fault:  # taken, but the answer comes late
+            genesys.forgotten.wait(float(fault.get("delay_s", 0)))
         return _respond(reply)
+
+
+def _run_id() -> str | None:
+    """
+    The run id as it was sent: one segment, percent-decoded once.
+
+    The decoded path cannot tell an encoded slash from one that parts segments.
+    """
+    path = request.environ["REQUEST_URI"].partition("?")[0]
+    segment = path.removeprefix(_BEFORE_RUN).removesuffix(_AFTER_RUN)
+    return None if "/" in segment else urllib.parse.unquote(segment)
 
 
 def _serve_controls(app: Flask, genesys: Genesys) -> None:
@@ -87,22 +122,17 @@ def _serve_controls(app: Flask, genesys: Genesys) -> None:
 
     @app.put("/_sim/faults")
     def faults() -> Response:
-        genesys.configure(faults=request.get_json())
-        return _json({"faults": genesys.state.faults})
+        return _json(genesys.inject(request.get_json()))
 
     @app.put("/_sim/limits")
     def limits() -> Response:
-        genesys.configure(**request.get_json())
-        return _json(request.get_json())
+        return _json(genesys.limit(request.get_json()))
 
     @app.post("/_sim/deliveries")
     def deliver() -> Response:
-        order = request.get_json()
-        genesys.expect(order["delivery"])
-        body = json.dumps(order["delivery"]).encode()
-        secret = order["secret"].encode()
-        sent = [_send(order["url"], body, secret) for _ in range(order.get("times", 1))]
-        return _json(sent)
+        order = deliveries.read(request.get_json())
+        genesys.expect(order.delivery)
+        return _json([deliveries.send(order) for _ in range(order.times)])
 
     @app.delete("/_sim/state")
     def forget() -> Response:
@@ -111,7 +141,7 @@ def _serve_controls(app: Flask, genesys: Genesys) -> None:
 
 
 def _faulty(genesys: Genesys, fault: dict[str, Any]) -> Response | None:
-    """The answer of a fault; None for a dropped connection, whose socket is closed already."""
+    """The answer of a fault; None when it was only late, and the rules decide."""
     kind = fault.get("kind")
     if kind == "timeout":
         genesys.forgotten.wait(HANG_S)
@@ -120,47 +150,25 @@ def _faulty(genesys: Genesys, fault: dict[str, Any]) -> Response | None:
         connection = request.environ["werkzeug.socket"]
         connection.shutdown(2)
         connection.close()
-        return Response(status=500)
+        return Response(status=500)  # nobody reads it
     status = int(fault["status"])
-    if "delay_s" in fault:
-        genesys.forgotten.wait(float(fault["delay_s"]))
-    if status == 429:
-        return _respond(too_many(int(fault.get("retry_after", 1))))
+    genesys.forgotten.wait(float(fault.get("delay_s", 0)))
     if status == 200:
         return None
+    if status == 429:
+        return _respond(too_many(int(fault.get("retry_after", 1))))
     code = fault.get("code", _CODES.get(status, "error"))
-    return _respond(error(status, code, fault.get("message", "A fault that was asked for.")))
+    reply = error(status, code, fault.get("message", "A fault that was asked for."))
+    wait = int(fault["retry_after"]) if "retry_after" in fault else None
+    return _respond(replace(reply, retry_after_s=wait))
 
 
 def _respond(reply: Reply) -> Response:
-    response = _json(reply.body)
-    response.status_code = reply.status
+    response = _json(reply.body, reply.status)
     if reply.retry_after_s is not None:
         response.headers["Retry-After"] = str(reply.retry_after_s)
     return response
 
 
-def _json(value: Any) -> Response:
-    return Response(json.dumps(value), mimetype="application/json")
-
-
-def _send(url: str, body: bytes, secret: bytes) -> dict[str, Any]:
-    """One signed delivery, as Genesys' Open Messaging signs them."""
-    digest = hmac.new(secret, body, hashlib.sha256).digest()
-    headers = {
-        "Content-Type": "application/json",
-        "X-Hub-Signature-256": "sha256=" + base64.b64encode(digest).decode(),
-    }
-    started = time.monotonic()
-    try:
-        with urllib.request.urlopen(  # noqa: S310  (the tester's own URL)
-            urllib.request.Request(url, body, headers),  # noqa: S310
-            timeout=10,
-        ) as response:
-            status, answer = response.status, response.read()
-    except urllib.error.HTTPError as refusal:
-        status, answer = refusal.code, refusal.read()
-    except OSError as failure:
-        status, answer = 0, str(failure).encode()
-    took_ms = round((time.monotonic() - started) * 1000)
-    return {"status": status, "body": answer.decode(errors="replace"), "took_ms": took_ms}
+def _json(value: Any, status: int = 200) -> Response:
+    return Response(json.dumps(value), status, mimetype="application/json")
