@@ -9,21 +9,23 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
+from importlib.metadata import version
 from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
+from urllib3.exceptions import DecodeError, HTTPError, ProtocolError
 
-from genesys.errors import Unavailable
+from genesys.errors import Rejected, Unavailable
 
 MAX_ANSWER_BYTES = 65_536
 """Read of an answer; an error body has a few hundred bytes, and a token fewer."""
 
 CONNECT_TIMEOUT_S = 3.05
-"""Just above TCP's first retransmission after 3 s."""
+"""Just above TCP's first retransmission after 3 s; for each address that a host name has."""
 
 _WAIT_IN_BODY = re.compile(r"\[(\d{1,6})\] seconds")
 _local = threading.local()
@@ -40,22 +42,19 @@ class Answer:
     @property
     def code(self) -> str | None:
         """Genesys' own error code, or OAuth's."""
-        code = self.body.get("code") or self.body.get("error")
-        return code[:100] if isinstance(code, str) else None
+        return _line(self.body.get("code"), 100) or _line(self.body.get("error"), 100) or None
 
     @property
     def message(self) -> str:
-        """What Genesys said, cut to 300 characters."""
-        for name in ("message", "error_description", "description"):
-            if isinstance(text := self.body.get(name), str) and text:
-                return text[:300]
-        return ""
+        """What Genesys said, cut to 300 characters and on one line."""
+        names = ("message", "error_description", "description")
+        return next((text for name in names if (text := _line(self.body.get(name), 300))), "")
 
     @property
     def correlation_id(self) -> str | None:
         """The id that Genesys' support asks for."""
-        found = self.headers.get("ININ-Correlation-Id") or self.body.get("contextId")
-        return found[:100] if isinstance(found, str) else None
+        header = _line(self.headers.get("ININ-Correlation-Id"), 100)
+        return header or _line(self.body.get("contextId"), 100) or None
 
     @property
     def retry_after_s(self) -> float | None:
@@ -79,22 +78,28 @@ def post(
 
     Raises:
         Unavailable: No answer in time. `is_unknown` unless the connection was never made.
+        Rejected: The URL or a header cannot be sent at all.
     """
-    session = _session()
-    prepared = session.prepare_request(requests.Request("POST", url, headers=headers, data=data))
+    headers = {"User-Agent": _user_agent(), **headers}
+    try:
+        prepared = requests.Request("POST", url, headers=headers, data=data).prepare()
+    except (requests.RequestException, ValueError) as exc:
+        raise Rejected(f"the request cannot be sent ({type(exc).__name__})") from None
     # requests decodes %2E, and urllib3 would resolve the dots: the URL goes out as it was given
     prepared.url = url
     timeout = (min(timeout_s, CONNECT_TIMEOUT_S), timeout_s)
+    _local.is_connected = False
     try:
         with (
             _deadline(timeout_s),
-            session.send(prepared, timeout=timeout, allow_redirects=False, stream=True) as response,
+            # not Session.send: it parses the Location of a redirect even if it may not follow,
+            # and a bad one ends in a ValueError (requests 2.34)
+            _adapter().send(prepared, timeout=timeout, stream=True) as response,
         ):
-            raw = response.raw.read(MAX_ANSWER_BYTES, decode_content=True)
-            return Answer(response.status_code, response.headers, _object(raw))
+            return Answer(response.status_code, response.headers, _object(_read(response)))
     except (requests.RequestException, HTTPError) as exc:
         raise Unavailable(
-            f"Genesys did not answer ({type(exc).__name__})", is_unknown=not _never_sent(exc)
+            f"Genesys did not answer ({type(exc).__name__})", is_unknown=_local.is_connected
         ) from None  # the exception's text holds the URL, and its request the token
 
 
@@ -125,21 +130,21 @@ def _deadline(timeout_s: float) -> Iterator[None]:
 
 
 class _Connection(HTTPConnection):
-    """Tells this thread which connection is in use, so that its socket can be shut."""
+    """Tells this thread which socket is in use, to shut it, and whether a byte may have gone."""
+
+    def connect(self) -> None:
+        super().connect()  # with TLS, this includes the handshake
+        _local.is_connected = True
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         _local.connection, _local.sock = self, None
+        _local.is_connected = self.sock is not None
         super().request(*args, **kwargs)
         _local.sock = self.sock
 
 
-class _SecureConnection(HTTPSConnection):
+class _SecureConnection(_Connection, HTTPSConnection):
     """The same over TLS."""
-
-    def request(self, *args: Any, **kwargs: Any) -> None:
-        _local.connection, _local.sock = self, None
-        super().request(*args, **kwargs)
-        _local.sock = self.sock
 
 
 class _Pool(HTTPConnectionPool):
@@ -150,28 +155,28 @@ class _SecurePool(HTTPSConnectionPool):
     ConnectionCls = _SecureConnection
 
 
-def _never_sent(error: Exception) -> bool:
-    """Whether the request cannot have reached Genesys: no connection was made."""
-    if isinstance(error, requests.ConnectTimeout):
-        return True
-    cause = error.args[0] if error.args else None
-    reason = getattr(cause, "reason", cause)
-    return isinstance(reason, NewConnectionError | ConnectTimeoutError)
+def _adapter() -> HTTPAdapter:
+    """
+    One set of connections a thread: kept alive, never shared.
 
-
-def _session() -> requests.Session:
-    """One session a thread, so that connections are kept alive and never shared."""
-    session: requests.Session | None = getattr(_local, "session", None)
-    if session is None:
-        session = requests.Session()
-        # A netrc entry would replace our Authorization header, a proxy see the token.
-        session.trust_env = False
+    Without a Session there is no netrc, which would replace our Authorization header, no proxy
+    from the environment, which would see the token, and no cookie.
+    """
+    adapter: HTTPAdapter | None = getattr(_local, "adapter", None)
+    if adapter is None:
         adapter = HTTPAdapter(max_retries=0, pool_connections=4, pool_maxsize=4)
         adapter.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
-        session.mount("https://", adapter)
-        session.mount("http://", adapter)
-        _local.session = session
-    return session
+        _local.adapter = adapter
+    return adapter
+
+
+def _read(response: requests.Response) -> bytes:
+    """The body as far as it matters; a broken one takes nothing from what the status says."""
+    try:
+        body: bytes = response.raw.read(MAX_ANSWER_BYTES, decode_content=True)
+    except (ProtocolError, DecodeError):
+        return b""
+    return body
 
 
 def _object(raw: bytes) -> Mapping[str, Any]:
@@ -193,3 +198,14 @@ def _seconds(header: str) -> float | None:
     if at.tzinfo is None:
         at = at.replace(tzinfo=UTC)
     return max(0.0, (at - datetime.now(UTC)).total_seconds())
+
+
+def _line(value: object, limit: int) -> str:
+    """*value*, if it is text, cut and with a space for all that a log line cannot hold."""
+    text = value[:limit] if isinstance(value, str) else ""
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
+@cache
+def _user_agent() -> str:
+    return f"Genesys-ToolWorker/{version('toolworker')}"

@@ -36,39 +36,66 @@ class Endpoints:
     login: str
 
 
-def endpoints(region: str | None, base_url: str | None, login_url: str | None) -> Endpoints:
+def endpoints(
+    region: str | None, base_url: str | None, login_url: str | None, *, allow_http: bool = False
+) -> Endpoints:
     """
     The URLs of a region, or the ones given, which take precedence.
 
+    Args:
+        allow_http: Take plain http for any host, not for loopback alone; the token and the
+            outputs then travel in the clear.
+
     Raises:
         ValueError: An unknown region (the closest is named), nothing given, or a URL that is not
-            https. Plain http is taken for loopback alone.
+            https; all mistakes, one a line, each with the name of its setting.
     """
-    if base_url and login_url:
-        return Endpoints(
-            _checked("GENESYS_BASE_URL", base_url), _checked("GENESYS_LOGIN_URL", login_url)
-        )
+    mistakes: list[str] = []
+    found = []
+    for name, kind, url in (
+        ("GENESYS_BASE_URL", "api", base_url),
+        ("GENESYS_LOGIN_URL", "login", login_url),
+    ):
+        if not url:
+            found.append(f"https://{kind}.{(region or '').strip().lower()}")
+            continue
+        found.append(url.rstrip("/"))
+        if wrong := _url_mistake(url, allow_http):
+            mistakes.append(f"{name}: {wrong}")
+    if not (base_url and login_url) and (wrong := _region_mistake(region)):
+        mistakes.insert(0, f"GENESYS_REGION: {wrong}")
+    if mistakes:
+        raise ValueError("\n".join(mistakes))
+    return Endpoints(*found)
+
+
+def _region_mistake(region: str | None) -> str | None:
     if not region:
-        raise ValueError("GENESYS_REGION: is not set (or GENESYS_BASE_URL and GENESYS_LOGIN_URL)")
+        return "is not set (or GENESYS_BASE_URL and GENESYS_LOGIN_URL)"
     domain = region.strip().lower()
-    if domain not in REGIONS:
-        close = difflib.get_close_matches(domain, REGIONS, n=1, cutoff=0.4)
-        hint = f"did you mean {close[0]}?" if close else f"one of {', '.join(REGIONS)}"
-        raise ValueError(f"GENESYS_REGION: {region} is not a region; {hint}")
-    api = _checked("GENESYS_BASE_URL", base_url) if base_url else f"https://api.{domain}"
-    login = _checked("GENESYS_LOGIN_URL", login_url) if login_url else f"https://login.{domain}"
-    return Endpoints(api, login)
+    if domain in REGIONS:
+        return None
+    close = difflib.get_close_matches(domain, REGIONS, n=1, cutoff=0.4)
+    hint = f"did you mean {close[0]}?" if close else f"one of {', '.join(REGIONS)}"
+    return f"{region} is not a region; {hint}"
 
 
-def _checked(name: str, url: str) -> str:
-    parts = urlsplit(url)
+def _url_mistake(url: str, allow_http: bool) -> str | None:
+    """What is wrong with *url*; never the URL itself, which may hold a password."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # read for its check alone: out of range is a ValueError
+    except ValueError:
+        return "is not a URL"
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"{name}: is not a URL that starts with https://")
-    if parts.scheme == "http" and not _is_loopback(parts.hostname):
-        raise ValueError(f"{name}: must be https, or the token would travel in the clear")
-    if parts.query or parts.fragment or parts.username:
-        raise ValueError(f"{name}: must have no user, query or fragment")
-    return url.rstrip("/")
+        return "is not a URL that starts with https://"
+    if not url.isascii() or not url.isprintable() or " " in url:
+        return "holds a character that a URL cannot have"
+    if parts.query or parts.fragment or "@" in parts.netloc:
+        return "must have no user, query or fragment"
+    if parts.scheme == "http" and not allow_http and not _is_loopback(parts.hostname):
+        return "must be https, or the token would travel in the clear"
+    return None
 
 
 def _is_loopback(host: str) -> bool:
