@@ -1,23 +1,31 @@
-"""One OAuth token for this process, renewed early and by one thread at a time."""
+"""The OAuth token: one for the fleet, renewed early and by one worker at a time."""
 
-import base64
+import itertools
+import json
+import os
+import socket
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from genesys import http
-from genesys.errors import Rejected, Unavailable
+from genesys.errors import GenesysError, Rejected, Unavailable
+from genesys.grant import TIMEOUT_S, Grant
+from genesys.store import Store
 
-EARLY_S = 300.0
-"""A token is renewed this long before it ends; of a short-lived one, a fifth of its life."""
-TIMEOUT_S = 5.0
-"""For the token request; half of what a submission has in all."""
 RENEW_AGAIN_S = 30.0
 """Between tries to renew a token that is still good, when the endpoint does not answer."""
-_LONGEST_S = 10**9
-"""Above every lifetime that Genesys gives (172,800 s); what is longer is no lifetime."""
+REFUSED_S = 60.0
+"""After a refusal that asking again does not cure, the whole fleet asks no more for this long."""
+AGAIN_S = 1.0
+"""Between tries of the fleet while there is no token and Genesys names no Retry-After."""
+LOCK_S = TIMEOUT_S + 2.0
+"""One worker's right to ask; longer than the request can take."""
+LOOK_EVERY_S = 0.05
+"""Between two looks of a worker that waits for another's token."""
+
+_askers = itertools.count()
 
 
 class Tokens(Protocol):
@@ -39,31 +47,78 @@ class _Token:
     ends_at: float
 
 
+class FleetTokens:
+    """
+    The fleet's one token, in Redis; this process' own while Redis is away.
+
+    The token is at rest in Redis, in the clear, for as long as it is good. Whoever may read that
+    Redis may submit as we do.
+    """
+
+    def __init__(self, store: Store, grant: Grant) -> None:
+        self._store = store
+        self._grant = grant
+        self._own = TokenSource(grant)
+
+    def token(self, timeout_s: float = TIMEOUT_S) -> str:
+        """
+        A token that is good now. While one worker renews it, the others go on with the old one;
+        if there is none they wait for the new one.
+
+        Raises:
+            Unavailable: Genesys could not answer, or no token came in time; try again.
+            Rejected: The credentials are wrong; asked once a minute by the whole fleet.
+        """
+        deadline = time.monotonic() + timeout_s
+        owner = f"{socket.gethostname()}:{os.getpid()}:{next(_askers)}"
+        while True:
+            found = self._store.run("token_take", _KEYS, [owner, _ms(LOCK_S)])
+            if found is None:
+                return self._own.token(deadline - time.monotonic())
+            match found:
+                case ["good", str(token)]:
+                    return token
+                case ["paused", str(why), int(left_ms)]:
+                    raise _read(why, left_ms / 1000)
+                case ["renew"] if renewed := self._renew(owner, deadline):
+                    return renewed
+                case ["wait"] if time.monotonic() + LOOK_EVERY_S < deadline:
+                    time.sleep(LOOK_EVERY_S)
+                case ["wait"]:
+                    raise Unavailable("no token came in time")
+
+    def invalidate(self, token: str) -> None:
+        """Forget exactly *token*, which was refused; a newer one is kept."""
+        self._own.invalidate(token)
+        self._store.run("token_forget", ["token", "token:pause"], [token])
+
+    def _renew(self, owner: str, deadline: float) -> str | None:
+        """Ask for a token and give it to all; None when there was none, which is written down."""
+        try:
+            granted = self._grant.request(deadline - time.monotonic())
+        except GenesysError as error:
+            pause_s = REFUSED_S
+            if isinstance(error, Unavailable):
+                pause_s = min(max(error.retry_after_s or 0, AGAIN_S), REFUSED_S)
+            pauses = [_ms(pause_s), _ms(max(pause_s, RENEW_AGAIN_S))]
+            if not self._store.run("token_pause", _KEYS, [owner, _write(error), *pauses]):
+                raise
+            return None
+        times = [max(_ms(granted.renew_in_s), 0), max(_ms(granted.ends_in_s), 1)]
+        self._store.run("token_put", _KEYS, [owner, granted.text, *times])
+        return granted.text
+
+
 class TokenSource:
     """
-    The current token of the client-credentials grant.
+    One token for this process, renewed by one thread at a time.
 
     Args:
         now: A monotonic clock, in seconds.
     """
 
-    def __init__(
-        self,
-        login_url: str,
-        client_id: str,
-        client_secret: str,
-        scope: str,
-        *,
-        now: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._url = f"{login_url}/oauth/token"
-        pair = f"{client_id}:{client_secret}".encode()
-        self._headers = {
-            "Authorization": "Basic " + base64.b64encode(pair).decode(),
-            "Accept": "application/json",
-        }
-        self._form = {"grant_type": "client_credentials", "scope": scope}
-        self._scope = scope
+    def __init__(self, grant: Grant, *, now: Callable[[], float] = time.monotonic) -> None:
+        self._grant = grant
         self._now = now
         self._renewing = threading.Lock()
         self._changing = threading.Lock()
@@ -109,7 +164,7 @@ class TokenSource:
         if held and self._now() < held.renew_at:
             return held
         try:
-            renewed = self._request(deadline - time.monotonic())
+            granted = self._grant.request(deadline - time.monotonic())
         except Unavailable:
             if held is None or self._now() >= held.ends_at:
                 raise
@@ -119,58 +174,35 @@ class TokenSource:
                     self._held = renewed
                     return renewed
             raise
+        now = self._now()
+        renewed = _Token(granted.text, now + granted.renew_in_s, now + granted.ends_in_s)
         with self._changing:
             self._held = renewed
         return renewed
 
-    def _request(self, timeout_s: float) -> _Token:
-        if timeout_s <= 0:
-            raise Unavailable("no time was left to ask for a token")
-        asked = self._now()
-        answer = http.post(self._url, self._form, self._headers, min(timeout_s, TIMEOUT_S))
-        if answer.status == 200:
-            text, lifetime_s = _granted(answer)
-            renew_at = asked + lifetime_s - min(EARLY_S, lifetime_s / 5)
-            return _Token(text, renew_at, asked + lifetime_s)
-        if answer.status in (408, 429) or answer.status >= 500:
-            raise Unavailable(
-                f"the token endpoint answered {answer.status}",
-                status=answer.status,
-                code=answer.code,
-                correlation_id=answer.correlation_id,
-                retry_after_s=answer.retry_after_s,
-            )
-        raise Rejected(
-            self._advice(answer),
-            status=answer.status,
-            code=answer.code,
-            correlation_id=answer.correlation_id,
-        )
 
-    def _advice(self, answer: http.Answer) -> str:
-        scope = f"OAuth scope mismatch. Ensure the application has {self._scope}."
-        if answer.code in ("unauthorized_client", "unsupported_grant_type"):
-            return f"{scope} Its grant must be Client Credentials."
-        if answer.status == 403 or answer.code == "invalid_scope":
-            return scope
-        if answer.status in (400, 401):
-            return (
-                "OAuth authentication failed. Verify client_id and client_secret. "
-                "If both are right, the region is usually wrong (GENESYS_REGION)."
-            )
-        return f"The token endpoint answered {answer.status}. Verify GENESYS_LOGIN_URL."
+def _write(error: GenesysError) -> str:
+    """An error as it is kept in Redis: what it says, never a token or a secret."""
+    kept = {
+        "message": str(error),
+        "status": error.status,
+        "code": error.code,
+        "correlation_id": error.correlation_id,
+    }
+    return json.dumps({"is_for_good": isinstance(error, Rejected), "error": kept})
 
 
-def _granted(answer: http.Answer) -> tuple[str, float]:
-    """The token and its lifetime in seconds, if both can be used."""
-    token, lifetime = answer.body.get("access_token"), answer.body.get("expires_in")
-    # it has to stand in a header
-    if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token:
-        raise Unavailable("the token endpoint answered 200 without a usable token", status=200)
-    if isinstance(lifetime, bool) or not isinstance(lifetime, int | float):
-        lifetime = 0
-    if not 0 < lifetime < _LONGEST_S:
-        raise Unavailable(
-            "the token endpoint answered 200 with an expires_in that is no lifetime", status=200
-        )
-    return token, float(lifetime)
+def _read(why: str, left_s: float) -> GenesysError:
+    kept = json.loads(why)
+    error = kept["error"]
+    if kept["is_for_good"]:
+        error["message"] += f" (No token is asked for in the next {left_s:.0f} s.)"
+        return Rejected(**error)
+    return Unavailable(**error, retry_after_s=left_s)
+
+
+def _ms(seconds: float) -> int:
+    return int(seconds * 1000)
+
+
+_KEYS = ("token", "token:lock", "token:pause")

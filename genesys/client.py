@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from genesys import http
-from genesys.auth import TIMEOUT_S, Tokens, TokenSource
+from genesys.auth import FleetTokens, Tokens, TokenSource
 from genesys.errors import Rejected, Unavailable
+from genesys.grant import TIMEOUT_S, Grant
 from genesys.regions import endpoints
+from genesys.store import Store
 from genesys.types import ToolOutput
 from runtime.settings import Settings, SettingsError
 
@@ -153,12 +155,11 @@ def from_settings(settings: Settings) -> Client:
         mistakes.append("GENESYS_LIST_KEY: must be a name such as tool_calls or tool_outputs")
     if mistakes or where is None or not settings.genesys_client_id or secret is None:
         raise SettingsError("\n".join(mistakes))
-    tokens = TokenSource(
-        where.login,
-        settings.genesys_client_id,
-        secret.get_secret_value(),
-        settings.genesys_scope,
-    )
+    client_id, scope = settings.genesys_client_id, settings.genesys_scope
+    grant = Grant(where.login, client_id, secret.get_secret_value(), scope)
+    tokens: Tokens = TokenSource(grant)
+    if settings.broker():
+        tokens = FleetTokens(Store(settings.broker(), [where.login, client_id, scope]), grant)
     return Client(where.api + path, tokens, list_key=settings.genesys_list_key)
 
 

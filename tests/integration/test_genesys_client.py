@@ -10,6 +10,7 @@ from werkzeug.serving import make_server
 from genesys.auth import TokenSource
 from genesys.client import Client
 from genesys.errors import GenesysError, Rejected, Unavailable
+from genesys.grant import Grant
 from simulator.app import create_app
 
 BODY = b'{"tool_calls":[{"tool_call_id":"c","output":"{}"}]}'
@@ -33,7 +34,8 @@ def simulator(simulator_url):
 
 @pytest.fixture
 def client(simulator):
-    tokens = TokenSource(simulator, "demo-client", "demo-secret", "ai:assistant:run:write")
+    grant = Grant(simulator, "demo-client", "demo-secret", "ai:assistant:run:write")
+    tokens = TokenSource(grant)
     return Client(simulator + PATH, tokens, list_key="tool_calls")
 
 

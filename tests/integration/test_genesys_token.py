@@ -9,6 +9,7 @@ from werkzeug.serving import make_server
 
 from genesys.auth import TokenSource
 from genesys.errors import Rejected, Unavailable
+from genesys.grant import Grant
 from simulator.app import create_app
 
 
@@ -36,12 +37,13 @@ def _token_requests(url):
 
 
 def _source(url, now=time.monotonic):
-    return TokenSource(url, "demo-client", "demo-secret", "ai:assistant:run:write", now=now)
+    grant = Grant(url, "demo-client", "demo-secret", "ai:assistant:run:write")
+    return TokenSource(grant, now=now)
 
 
 def test_one_token_serves_many_posts_until_it_is_nearly_over(simulator):
     now = [1000.0]
-    tokens = TokenSource(simulator, "demo-client", "demo-secret", "s", now=lambda: now[0])
+    tokens = _source(simulator, now=lambda: now[0])
     first = tokens.token()
     now[0] += 3600 - 301
     assert tokens.token() == first
@@ -52,7 +54,7 @@ def test_one_token_serves_many_posts_until_it_is_nearly_over(simulator):
 def test_a_short_token_is_not_renewed_for_ever(simulator):
     requests.put(f"{simulator}/_sim/limits", json={"token_lifetime_s": 300}, timeout=5)
     now = [0.0]
-    tokens = TokenSource(simulator, "demo-client", "demo-secret", "s", now=lambda: now[0])
+    tokens = _source(simulator, now=lambda: now[0])
     first = tokens.token()
     now[0] = 239.0
     assert tokens.token() == first
@@ -61,7 +63,7 @@ def test_a_short_token_is_not_renewed_for_ever(simulator):
 
 
 def test_fifty_threads_ask_for_one_token(simulator):
-    tokens = TokenSource(simulator, "demo-client", "demo-secret", "s")
+    tokens = _source(simulator)
     threads = [threading.Thread(target=tokens.token) for _ in range(50)]
     for thread in threads:
         thread.start()
@@ -71,7 +73,7 @@ def test_fifty_threads_ask_for_one_token(simulator):
 
 
 def test_wrong_credentials_name_the_likely_cause_and_no_secret(simulator):
-    tokens = TokenSource(simulator, "demo-client", "planted-secret", "s")
+    tokens = TokenSource(Grant(simulator, "demo-client", "planted-secret", "s"))
     with pytest.raises(Rejected) as failed:
         tokens.token()
     text = f"{failed.value} {failed.value!r} {failed.value.__cause__}"

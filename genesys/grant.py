@@ -1,0 +1,98 @@
+"""Ask Genesys for a token: one request of the client-credentials grant, and what it says."""
+
+import base64
+import time
+from dataclasses import dataclass, field
+
+from genesys import http
+from genesys.errors import Rejected, Unavailable
+
+EARLY_S = 300.0
+"""A token is renewed this long before it ends; of a short-lived one, a fifth of its life."""
+TIMEOUT_S = 5.0
+"""For the token request; half of what a submission has in all."""
+_LONGEST_S = 10**9
+"""Above every lifetime that Genesys gives (172,800 s); what is longer is no lifetime."""
+
+
+@dataclass(frozen=True)
+class Granted:
+    """A new token. Both times are in seconds from now on; its text never shows."""
+
+    text: str = field(repr=False)
+    renew_in_s: float
+    ends_in_s: float
+
+
+class Grant:
+    """The right to ask for tokens; never shows the secret."""
+
+    def __init__(self, login_url: str, client_id: str, client_secret: str, scope: str) -> None:
+        self._url = f"{login_url}/oauth/token"
+        pair = f"{client_id}:{client_secret}".encode()
+        self._headers = {
+            "Authorization": "Basic " + base64.b64encode(pair).decode(),
+            "Accept": "application/json",
+        }
+        self._form = {"grant_type": "client_credentials", "scope": scope}
+        self._scope = scope
+
+    def request(self, timeout_s: float) -> Granted:
+        """
+        Ask once.
+
+        Raises:
+            Unavailable: Genesys could not answer; try again.
+            Rejected: The credentials are wrong; trying again does not help.
+        """
+        if timeout_s <= 0:
+            raise Unavailable("no time was left to ask for a token")
+        asked = time.monotonic()
+        answer = http.post(self._url, self._form, self._headers, min(timeout_s, TIMEOUT_S))
+        if answer.status == 200:
+            text, lifetime_s = _granted(answer)
+            # counted from the question: how long the answer was under way, nobody knows
+            left_s = lifetime_s - (time.monotonic() - asked)
+            return Granted(text, left_s - min(EARLY_S, lifetime_s / 5), left_s)
+        if answer.status in (408, 429) or answer.status >= 500:
+            raise Unavailable(
+                f"the token endpoint answered {answer.status}",
+                status=answer.status,
+                code=answer.code,
+                correlation_id=answer.correlation_id,
+                retry_after_s=answer.retry_after_s,
+            )
+        raise Rejected(
+            self._advice(answer),
+            status=answer.status,
+            code=answer.code,
+            correlation_id=answer.correlation_id,
+        )
+
+    def _advice(self, answer: http.Answer) -> str:
+        scope = f"OAuth scope mismatch. Ensure the application has {self._scope}."
+        if answer.code in ("unauthorized_client", "unsupported_grant_type"):
+            return f"{scope} Its grant must be Client Credentials."
+        if answer.status == 403 or answer.code == "invalid_scope":
+            return scope
+        if answer.status in (400, 401):
+            return (
+                "OAuth authentication failed. Verify client_id and client_secret. "
+                "If both are right, the region is usually wrong (GENESYS_REGION)."
+            )
+        return f"The token endpoint answered {answer.status}. Verify GENESYS_LOGIN_URL."
+
+
+def _granted(answer: http.Answer) -> tuple[str, float]:
+    """The token and its lifetime in seconds, if both can be used."""
+    token, lifetime = answer.body.get("access_token"), answer.body.get("expires_in")
+    # it has to stand in a header
+    if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token:
+        raise Unavailable("the token endpoint answered 200 without a usable token", status=200)
+    if isinstance(lifetime, bool) or not isinstance(lifetime, int | float):
+        lifetime = 0
+    if not 0 < lifetime < _LONGEST_S:
+        raise Unavailable(
+            "the token endpoint answered 200 with an expires_in that is no lifetime", status=200
+        )
+    return token, float(lifetime)

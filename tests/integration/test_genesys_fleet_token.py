@@ -1,0 +1,261 @@
+"""The fleet's one token: real Redis, a simulated Genesys, many threads and processes."""
+
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import redis
+import requests
+from werkzeug.serving import make_server
+
+from genesys.auth import FleetTokens
+from genesys.client import Client
+from genesys.errors import Rejected, Unavailable
+from genesys.grant import Grant
+from genesys.store import Store
+from simulator.app import create_app
+
+SECRET = "demo-secret"
+PATH = "/api/v2/ai/assistants/runs/{run_id}/tool_calls"
+BODY = b'{"tool_calls":[{"tool_call_id":"c","output":"{}"}]}'
+
+
+@pytest.fixture(scope="module")
+def simulator_url():
+    server = make_server("127.0.0.1", 0, create_app(), threaded=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.port}"
+    server.shutdown()
+
+
+@pytest.fixture
+def simulator(simulator_url):
+    """A Genesys that knows of nothing yet; afterwards, what hangs lets go."""
+    yield simulator_url
+    requests.delete(f"{simulator_url}/_sim/state", timeout=5)
+
+
+@pytest.fixture
+def worker(redis_server, simulator):
+    """Make the tokens of one more worker of the same, new fleet."""
+    fleet = uuid.uuid4().hex
+
+    def start(secret=SECRET, url=redis_server.url):
+        return FleetTokens(Store(url, [fleet]), Grant(simulator, "demo-client", secret, "s"))
+
+    return start
+
+
+@pytest.fixture
+def keys(redis_server):
+    """Each key of the fleets with what it holds, as Redis shows it to whoever may look."""
+    client = redis.Redis.from_url(redis_server.url, decode_responses=True)
+    client.flushdb()
+    return lambda: {k: client.ttl(k) for k in client.scan_iter("tw:genesys:*")}
+
+
+def _limit(url, **limits):
+    requests.put(f"{url}/_sim/limits", json=limits, timeout=5).raise_for_status()
+
+
+def _faults(url, *entries):
+    requests.put(f"{url}/_sim/faults", json={"token": entries}, timeout=5).raise_for_status()
+
+
+def _token_requests(url):
+    return requests.get(f"{url}/_sim/tokens", timeout=5).json()["requests"]
+
+
+def _wait_for_token_requests(url, count):
+    deadline = time.monotonic() + 5
+    while _token_requests(url) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_fifty_threads_of_fifty_workers_ask_for_one_token(simulator, worker):
+    with ThreadPoolExecutor(50) as threads:
+        found = list(threads.map(lambda w: w.token(), [worker() for _ in range(50)]))
+    assert len(set(found)) == 1
+    assert _token_requests(simulator) == 1
+
+
+def test_processes_share_one_token(simulator, redis_server):
+    program = (
+        "import sys\n"
+        "from genesys.auth import FleetTokens\n"
+        "from genesys.grant import Grant\n"
+        "from genesys.store import Store\n"
+        "grant = Grant(sys.argv[1], 'demo-client', 'demo-secret', 's')\n"
+        "print(FleetTokens(Store(sys.argv[2], [sys.argv[3]]), grant).token())\n"
+    )
+    command = [sys.executable, "-c", program, simulator, redis_server.url, uuid.uuid4().hex]
+    started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    assert len({process.communicate(timeout=30)[0] for process in started}) == 1
+    assert [process.returncode for process in started] == [0, 0, 0]
+    assert _token_requests(simulator) == 1
+
+
+def test_a_token_that_ends_soon_is_renewed_by_one_while_the_others_use_it(simulator, worker):
+    _limit(simulator, token_lifetime_s=2)
+    first, others = worker(), [worker() for _ in range(10)]
+    old = first.token()
+    _faults(simulator, {"status": 200, "delay_s": 0.3})
+    deadline = time.monotonic() + 5
+    seen = set()
+    with ThreadPoolExecutor(11) as threads:
+        while len(seen) < 2 and time.monotonic() < deadline:
+            found = list(threads.map(lambda w: w.token(), [first, *others]))
+            seen.update(found)
+    assert seen >= {old}
+    assert _token_requests(simulator) == 2
+
+
+def test_only_the_token_that_was_refused_is_forgotten_and_by_the_whole_fleet(simulator, worker):
+    one, other = worker(), worker()
+    first = one.token()
+    other.invalidate("another")
+    assert other.token() == first
+    other.invalidate(first)
+    second = one.token()
+    one.invalidate(first)
+    assert other.token() == second != first
+    assert _token_requests(simulator) == 2
+
+
+def test_fifty_refused_posts_cost_one_fresh_token(simulator, worker):
+    clients = [Client(simulator + PATH, worker(), list_key="tool_calls") for _ in range(50)]
+    clients[0].post("r", BODY, idempotency_key="k")
+    requests.delete(f"{simulator}/_sim/state", timeout=5)  # it knows the token no more
+    with ThreadPoolExecutor(50) as threads:
+        posts = [threads.submit(c.post, "r", BODY, idempotency_key="k") for c in clients]
+        assert {post.result().status for post in posts} == {200}
+    assert _token_requests(simulator) == 1
+    sent = requests.get(f"{simulator}/_sim/submissions", timeout=5).json()
+    assert [s["status"] for s in sent].count(200) == 50
+    assert all("Authorization" in s["headers"] for s in sent)
+
+
+def test_wrong_credentials_are_asked_about_once_a_minute_by_all(simulator, worker, keys):
+    for _ in range(5):
+        with pytest.raises(Rejected) as failed:
+            worker("planted-secret").token()
+        said = str(failed.value)
+        assert said.startswith("OAuth authentication failed. Verify client_id and client_secret.")
+        assert "GENESYS_REGION" in said
+        assert (failed.value.status, failed.value.code) == (400, "invalid_client")
+        assert failed.value.correlation_id
+        assert "planted" not in f"{failed.value!r} {failed.value.__cause__!r}"
+    assert _token_requests(simulator) == 1
+    ((name, ttl_s),) = keys().items()
+    assert name.endswith(":token:pause")
+    assert 50 < ttl_s <= 60
+
+
+def test_a_passing_failure_is_asked_about_again_when_it_may_have_passed(simulator, worker):
+    _faults(simulator, {"status": 429, "retry_after": 2})
+    for _ in range(5):
+        with pytest.raises(Unavailable) as failed:
+            worker().token()
+        assert failed.value.status == 429
+        assert 0 < failed.value.retry_after_s <= 2
+    assert _token_requests(simulator) == 1
+    assert _wait_for_token(worker())
+    assert _token_requests(simulator) == 2
+
+
+def test_a_token_that_is_still_good_outlives_an_outage_of_the_token_endpoint(simulator, worker):
+    _limit(simulator, token_lifetime_s=5)
+    old = worker().token()
+    _faults(simulator, *[503] * 20)
+    deadline = time.monotonic() + 4.4  # from 4 s on it wants to be renewed
+    while time.monotonic() < deadline:
+        assert worker().token() == old
+        time.sleep(0.05)
+    assert _token_requests(simulator) == 2
+
+
+def test_who_waits_for_anothers_token_gets_it(simulator, worker):
+    _faults(simulator, {"status": 200, "delay_s": 0.5})
+    with ThreadPoolExecutor(2) as threads:
+        asking = threads.submit(worker().token)
+        _wait_for_token_requests(simulator, 1)
+        waiting = threads.submit(worker().token)
+        assert waiting.result() == asking.result()
+    assert _token_requests(simulator) == 1
+
+
+def test_waiting_for_anothers_token_ends_in_time(simulator, worker):
+    _faults(simulator, "timeout")
+    with ThreadPoolExecutor(1) as threads:
+        asking = threads.submit(worker().token)
+        _wait_for_token_requests(simulator, 1)
+        began = time.monotonic()
+        with pytest.raises(Unavailable, match="in time"):
+            worker().token(timeout_s=0.3)
+        assert time.monotonic() - began < 1
+        requests.delete(f"{simulator}/_sim/state", timeout=5)
+        with pytest.raises(Unavailable):
+            asking.result()
+
+
+def test_a_worker_whose_right_ran_out_does_not_replace_a_newer_token(redis_server, simulator):
+    fleet = uuid.uuid4().hex
+    store, grant = Store(redis_server.url, [fleet]), Grant(simulator, "demo-client", "x", "s")
+    names = ["token", "token:lock", "token:pause"]
+    assert store.run("token_take", names, ["slow", 1]) == ["renew"]
+    deadline = time.monotonic() + 5
+    while (found := store.run("token_take", names, ["fast", 9000])) != ["renew"]:
+        assert found == ["wait"]
+        assert time.monotonic() < deadline
+    assert store.run("token_put", names, ["fast", "newer", 9000, 9000]) == 1
+    assert store.run("token_put", names, ["slow", "older", 9000, 9000]) == 0
+    assert store.run("token_pause", names, ["slow", "{}", 9000, 9000]) == 0
+    assert FleetTokens(store, grant).token() == "newer"
+
+
+def test_without_redis_each_worker_has_its_own_token(simulator, worker, free_port):
+    tokens = worker(url=f"redis://127.0.0.1:{free_port()}/0")
+    first = tokens.token()
+    assert tokens.token() == first
+    tokens.invalidate(first)
+    assert tokens.token() != first
+    assert _token_requests(simulator) == 2
+
+
+def test_a_redis_that_hangs_costs_a_second_once_and_not_each_time(simulator, own_redis_server):
+    server = own_redis_server()
+    with redis.Redis.from_url(server.url) as client:
+        client.client_pause(8_000, all=True)
+    tokens = FleetTokens(
+        Store(server.url, ["f"]), Grant(simulator, "demo-client", "demo-secret", "s")
+    )
+    began = time.monotonic()
+    first = tokens.token()
+    assert time.monotonic() - began < 4
+    began = time.monotonic()
+    assert [tokens.token() for _ in range(20)] == [first] * 20
+    assert time.monotonic() - began < 0.5
+
+
+def test_the_token_ends_in_redis_with_its_life_and_no_key_names_a_secret(simulator, worker, keys):
+    _limit(simulator, token_lifetime_s=100)
+    worker().token()
+    ((name, ttl_s),) = keys().items()
+    assert name.endswith("}:token")
+    assert 90 < ttl_s <= 100
+    assert "demo" not in name
+
+
+def _wait_for_token(tokens):
+    deadline = time.monotonic() + 5
+    while True:
+        try:
+            return tokens.token()
+        except Unavailable:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
