@@ -127,7 +127,10 @@ def from_settings(settings: Settings) -> Client:
     where = None
     try:
         where = endpoints(
-            settings.genesys_region, settings.genesys_base_url, settings.genesys_login_url
+            settings.genesys_region,
+            settings.genesys_base_url,
+            settings.genesys_login_url,
+            allow_http=settings.genesys_allow_http,
         )
     except ValueError as error:
         mistakes.extend(str(error).splitlines())

@@ -32,6 +32,7 @@ class Settings(BaseSettings):
     genesys_region: str | None = None
     genesys_base_url: str | None = None
     genesys_login_url: str | None = None
+    genesys_allow_http: bool = False
     genesys_client_id: str | None = None
     genesys_client_secret: SecretStr | None = None
     genesys_scope: str = "ai:assistant:run:write"

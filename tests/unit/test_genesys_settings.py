@@ -1,10 +1,14 @@
 """Where Genesys is, and what is wrong with the settings, all at once."""
 
+from pathlib import Path
+
 import pytest
 
 from genesys.client import from_settings
 from genesys.regions import REGIONS, endpoints
 from runtime.settings import Settings, SettingsError
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_a_region_has_its_two_hosts_and_an_unknown_one_names_the_closest():
@@ -121,3 +125,17 @@ def _settings(**changes):
         "genesys_client_secret": "secret",
     }
     return Settings(**{**good, **changes})
+
+
+def test_plain_http_to_another_host_needs_a_setting():
+    urls = {"genesys_base_url": "http://gateway:1", "genesys_login_url": "http://gateway:2"}
+    with pytest.raises(SettingsError, match="must be https"):
+        from_settings(_settings(**urls))
+    assert from_settings(_settings(**urls, genesys_allow_http=True))
+
+
+def test_the_compose_demo_reaches_its_simulator():
+    lines = (ROOT / ".env.demo").read_text(encoding="utf-8").splitlines()
+    demo = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    assert from_settings(Settings(**{name.lower(): value for name, value in demo.items()}))
+    assert "GENESYS_ALLOW_HTTP:" in (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
