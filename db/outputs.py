@@ -57,6 +57,49 @@ def rows_output(rows: Sequence[Mapping[str, Any]], *, max_rows: int, max_bytes: 
     return f'{{"items":[{",".join(items[:kept])}],"total":{kept}{end}'
 
 
+def fit(outputs: Sequence[str], limit: int) -> list[str]:
+    """
+    The outputs in their order, the largest cut until all together fit.
+
+    Args:
+        limit: Bytes of all of them as JSON strings in ASCII, quotes included: what they take in a
+            submission.
+    """
+    fitting = list(outputs)
+    sizes = [_string_bytes(output) for output in fitting]
+    while (excess := sum(sizes) - limit) > 0:
+        largest = max(range(len(sizes)), key=sizes.__getitem__)
+        # at most a half at a time, so that two large ones are cut alike
+        fitting[largest] = _cut(fitting[largest], max(sizes[largest] - excess, sizes[largest] // 2))
+        if _string_bytes(fitting[largest]) >= sizes[largest]:
+            break  # nothing more can go: error outputs alone exceed the limit
+        sizes[largest] = _string_bytes(fitting[largest])
+    return fitting
+
+
+def _cut(output: str, allowed: int) -> str:
+    """*output* with rows left out from its end, or an error when it has none to leave out."""
+    value = json.loads(output, parse_float=Decimal)
+    items = value.get("items") if isinstance(value, dict) else None
+    if not isinstance(items, list):
+        return error_output(_TOO_LARGE)
+    sizes = [_string_bytes(dump(item)) for item in items]
+    left = allowed - _string_bytes('{"items":[],"total":10000,"truncated":true}')
+    kept = 0
+    for size in sizes:
+        left -= size - 1  # a comma for two quotes
+        if left < 0:
+            break
+        kept += 1
+    if not kept:
+        return error_output(_TOO_LARGE)
+    return dump({"items": items[:kept], "total": kept, "truncated": True})
+
+
+def _string_bytes(text: str) -> int:
+    return len(json.dumps(text))
+
+
 def message_output(message: str) -> str:
     """`{"message": …}`, for a question that has no rows."""
     return dump({"message": message})
@@ -89,3 +132,9 @@ def _without_nan(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_without_nan(part) for part in value]
     return value
+
+
+_TOO_LARGE = ToolError(
+    "too_large",
+    "The answers of this run are too large together. Ask for less, or for one thing at a time.",
+)

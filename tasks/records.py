@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from genesys.types import ToolOutput
-
 
 @dataclass(frozen=True)
 class Accepted:
@@ -47,13 +45,6 @@ class Outputs:
     def count(self) -> int:
         """How many calls have an output."""
         return sum(output is not None for output in self.outputs)
-
-    def in_order(self, missing: str) -> list[ToolOutput]:
-        """One tool output for each call; *missing* stands in where none was recorded."""
-        return [
-            {"tool_call_id": call_id, "output": missing if output is None else output}
-            for call_id, output in zip(self.call_ids, self.outputs, strict=True)
-        ]
 
 
 @dataclass(frozen=True)

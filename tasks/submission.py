@@ -10,12 +10,13 @@ from typing import Any
 import backoff
 
 from db.errors import ToolError
-from db.outputs import error_output
+from db.outputs import error_output, fit
 from genesys.client import Client, Receipt
 from genesys.errors import GenesysError, Rejected, Unavailable
+from genesys.types import ToolOutput
 from runtime import logs
 from tasks.ledger import Ledger
-from tasks.records import Claim
+from tasks.records import Claim, Outputs
 
 IN_PLACE_S = 2.0
 """Waits of a sender between its own attempts, all together; longer ones go to the ledger."""
@@ -44,7 +45,7 @@ def submit_run(ledger: Ledger, client: Client, key: str, generation: int) -> str
         found = ledger.outputs(key, generation)
         if found is None:
             return "gone"
-        body = found.body or client.encode(found.in_order(_NO_ANSWER_IN_TIME))
+        body = found.body or _encode(client, found)
         claim = ledger.claim(key, generation, body, seen=found.count, holder=holder)
         if isinstance(claim, Claim):
             return _Sender(ledger, client, key, generation, found.run_id, claim).send(body)
@@ -54,6 +55,18 @@ def submit_run(ledger: Ledger, client: Client, key: str, generation: int) -> str
             return "dead"
         if claim != "changed":
             return claim
+
+
+def _encode(client: Client, found: Outputs) -> bytes:
+    """All outputs in call order, cut to what one submission may hold."""
+    texts = [_NO_ANSWER_IN_TIME if output is None else output for output in found.outputs]
+    fitting = fit(texts, client.room(found.call_ids))
+    return client.encode(
+        [
+            ToolOutput(tool_call_id=call_id, output=output)
+            for call_id, output in zip(found.call_ids, fitting, strict=True)
+        ]
+    )
 
 
 class _Sender:

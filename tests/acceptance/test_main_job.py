@@ -1,6 +1,7 @@
 """A signed delivery goes in; one submission with every output, in call order, comes out."""
 
 import json
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -156,3 +157,22 @@ def test_nothing_a_caller_said_or_we_know_in_secret_is_logged(service):
     assert run_id in logs
     for secret in ("PL-424242", "planted-argument", service.stack.secret, "demo-secret"):
         assert secret not in logs
+
+
+def test_outputs_that_are_too_large_together_are_cut_and_still_arrive(own_service, tools_with_hold):
+    tools = tools_with_hold.parent / "large"
+    shutil.copytree(tools_with_hold, tools)
+    hold = json.loads((tools / "hold/tool.json").read_text())
+    large = {**hold, "name": "large", "max_rows": 9000, "max_bytes": 400_000}
+    (tools / "hold").rename(tools / "large")
+    (tools / "large/tool.json").write_text(json.dumps(large))
+    sql = "SELECT n, repeat('\"', 40) AS text FROM generate_series(1, 5000 + %(seconds)s::int) AS n"
+    (tools / "large/query.sql").write_text(sql)
+    service = own_service(tools_dir=tools)
+    calls = [("a", "large", '{"seconds": 1}'), ("b", "search_inventory", GOOD)]
+    service.deliver("r", *calls, ("c", "large", '{"seconds": 2}'))
+    outputs = service.answer("r")
+    assert [outputs[i].get("truncated", False) for i in "abc"] == [True, False, True]
+    assert outputs["b"]["total"] == 2
+    (submission,) = service.submissions("r")
+    assert len(json.dumps(submission["body"], separators=(",", ":"))) <= 512_000
