@@ -1,9 +1,12 @@
 """Hold the arguments of a call against its tool's schema, and say all that is wrong in words."""
 
 import json
+import math
 import re
+import sys
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any, NoReturn
 
 import fastjsonschema
@@ -70,9 +73,30 @@ def compile_schema(schema: Mapping[str, Any], *, fast_fail: bool) -> Callable[[A
             would be fetched here: the catalogue refuses it before.
     """
     check: Callable[[Any], Any] = fastjsonschema.compile(
-        dict(schema), formats=FORMATS, fast_fail=fast_fail
+        _with_ascii_patterns(schema), formats=FORMATS, fast_fail=fast_fail
     )
     return check
+
+
+def _with_ascii_patterns(schema: Any) -> Any:
+    r"""JSON Schema's `\d` is one of ten digits; Python's is one of hundreds unless told."""
+    if isinstance(schema, list):
+        return [_with_ascii_patterns(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    changed = {
+        name: part if name in _VALUES else _with_ascii_patterns(part)
+        for name, part in schema.items()
+    }
+    pattern = schema.get("pattern")
+    if isinstance(pattern, str) and _is_read_by(re.compile, re.error)(_ASCII + pattern):
+        changed["pattern"] = _ASCII + pattern
+    return changed
+
+
+_ASCII = "(?a)"
+_VALUES = frozenset({"enum", "const", "default", "examples"})
+"""Keywords that hold values and no schemas."""
 
 
 def parse(arguments: str) -> dict[str, Any]:
@@ -86,7 +110,7 @@ def parse(arguments: str) -> dict[str, Any]:
     if len(arguments.encode("utf-8", "surrogatepass")) > MAX_ARGUMENT_BYTES:
         raise ToolError("too_large", "The arguments are too large. Send less than 64 kB.")
     try:
-        value = json.loads(arguments or "{}", parse_constant=_refuse_constant)
+        value = _DECODER.decode(arguments or "{}")
     except RecursionError:
         raise ToolError("invalid_json", "The arguments are nested too deeply.") from None
     except ValueError as exc:
@@ -97,6 +121,8 @@ def parse(arguments: str) -> dict[str, Any]:
     for path, part in _parts(value):
         if isinstance(part, str) and not _is_storable(part):
             raise _wrong(path, "holds a character that cannot be stored (NUL or half a surrogate)")
+        if isinstance(part, int | float) and abs(part) > sys.float_info.max:
+            raise _wrong(path, "is too large a number")
     return value
 
 
@@ -114,6 +140,23 @@ def _parts(value: Any) -> list[tuple[str, Any]]:
         elif isinstance(part, list):
             waiting.extend((f"{path}/{i}", p, depth + 1) for i, p in enumerate(part))
     return found
+
+
+def _number(text: str) -> int | float:
+    """`5.0` and `1e3` are integers to JSON Schema, so Postgres gets them as such."""
+    number = float(text)
+    if not math.isfinite(number) or not number.is_integer():
+        return number
+    exact = Decimal(text)
+    return int(exact) if exact == exact.to_integral_value() else number
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+# made once: json.loads makes one for each call that has options, which takes longer than reading
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_number)
 
 
 def _is_storable(text: str) -> bool:
@@ -155,6 +198,8 @@ def _violations(error: Any) -> list[Violation]:
             for name in given
             if name not in allowed
         ]
+    if rule == "pattern":
+        wanted = wanted.removeprefix(_ASCII)
     return [Violation(path=path, message=_words(rule, wanted))]
 
 
@@ -188,17 +233,15 @@ def _escape(name: str) -> str:
     return name.replace("~", "~0").replace("/", "~1")
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _is_read_by(read: Callable[[str], Any]) -> Callable[[str], bool]:
+def _is_read_by(
+    read: Callable[[str], Any], failure: type[Exception] = ValueError
+) -> Callable[[str], bool]:
     """A format check: *read* takes the text. A pattern would take the 30th of February."""
 
     def check(text: str) -> bool:
         try:
             read(text)
-        except ValueError:
+        except failure:
             return False
         return True
 
@@ -209,9 +252,22 @@ def _has_offset(text: str) -> bool:
     return _is_read_by(datetime.fromisoformat)(text) and _DATE_TIME.match(text) is not None
 
 
-_DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[tT]\d\d:\d\d:\d\d(\.\d{1,6})?([zZ]|[+-]\d\d:\d\d)\Z")
-_DATE = re.compile(r"\d{4}-\d\d-\d\d\Z")
-_TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?([zZ]|[+-]\d\d:\d\d)?\Z")
+def _is_email(text: str) -> bool:
+    # in steps that each read the text once: one pattern for all of it tries every dot again for
+    # every dot, which takes 60 kB of them half a minute
+    name, at, domain = text.partition("@")
+    parts = [*name.split("."), *domain.split(".")]
+    return bool(at) and "." in domain and all(_EMAIL_PART.match(part) for part in parts)
+
+
+_EMAIL_PART = re.compile(r"[^\s@]+\Z")
+_DATE_TIME = re.compile(
+    r"\d{4}-\d\d-\d\d[tT]\d\d:\d\d:\d\d(\.\d{1,6})?([zZ]|[+-]\d\d:\d\d)\Z", re.ASCII
+)
+_DATE = re.compile(r"\d{4}-\d\d-\d\d\Z", re.ASCII)
+_TIME = re.compile(
+    r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?([zZ]|[+-]\d\d:\d\d)?\Z", re.ASCII
+)
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
 
 FORMATS: dict[str, Callable[[Any], bool]] = {
@@ -219,6 +275,7 @@ FORMATS: dict[str, Callable[[Any], bool]] = {
     "date-time": _has_offset,
     "time": lambda text: bool(_TIME.match(text)),
     "uuid": lambda text: bool(_UUID.match(text)),
+    "email": _is_email,
 }
 """Formats that are checked here; those below are checked by fastjsonschema itself."""
-KNOWN_FORMATS = frozenset(FORMATS) | {"email", "hostname", "ipv4", "ipv6", "uri"}
+KNOWN_FORMATS = frozenset(FORMATS) | {"hostname", "ipv4", "ipv6", "uri"}

@@ -32,6 +32,16 @@ _KEYS = {
 }
 _REQUIRED = ("name", "description", "parameters")
 _LIMITS = {"timeout_ms": MAX_TIMEOUT_MS, "max_rows": MAX_ROWS, "max_bytes": MAX_BYTES}
+# fastjsonschema 2.22 checks few keywords itself and falls over the rest: "items": 3, a TypeError
+_BAD_SCHEMA = (
+    JsonSchemaDefinitionException,
+    re.error,
+    RecursionError,
+    TypeError,
+    AttributeError,
+    LookupError,
+    ValueError,
+)
 _PERCENT = re.compile(r"%(?:\((\w+)\)s|%|)")
 
 
@@ -65,7 +75,7 @@ def read_definition(path: Path) -> tuple[Definition | None, list[Mistake]]:
     texts = {}
     for name in ("tool.json", "query.sql", "examples.json"):
         try:
-            texts[name] = (path / name).read_text(encoding="utf-8")
+            texts[name] = (path / name).read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as exc:
             reason = "is missing" if isinstance(exc, FileNotFoundError) else "cannot be read"
             mistakes.append(Mistake(f"{path.name}/{name}", 1, reason))
@@ -161,7 +171,7 @@ def _schema(definition: Definition) -> Iterator[Mistake]:
     if not unusable:
         try:
             compile_schema(schema, fast_fail=True)
-        except (JsonSchemaDefinitionException, re.error, RecursionError) as exc:
+        except _BAD_SCHEMA as exc:
             yield definition.mistake(f"parameters is not a valid schema: {exc}", "parameters")
 
 
@@ -179,6 +189,9 @@ def _unusable(definition: Definition, schema: Any) -> Iterator[Mistake]:
     if isinstance(known, str) and known not in KNOWN_FORMATS:
         message = f"format {known} would not be checked; known: {', '.join(sorted(KNOWN_FORMATS))}"
         yield definition.mistake(message, known)
+    step = schema.get("multipleOf")
+    if isinstance(step, int | float) and step <= 0:
+        yield definition.mistake("multipleOf must be more than 0", "multipleOf")
     for part in schema.values():
         yield from _unusable(definition, part)
 
@@ -204,6 +217,8 @@ def _placeholders(definition: Definition) -> Iterator[Mistake]:
             yield definition.mistake(f"{name} is asked for but query.sql does not use it", name)
     if not definition.sql.strip():
         yield definition.sql_mistake("is empty")
+    if "\0" in definition.sql:
+        yield definition.sql_mistake("holds a NUL character", definition.sql.index("\0"))
 
 
 def _no_rows_message(definition: Definition) -> Iterator[Mistake]:

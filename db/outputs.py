@@ -2,6 +2,7 @@
 
 import json
 import re
+import secrets
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -9,9 +10,10 @@ from typing import Any
 from db.errors import ToolError
 
 # A Decimal goes through json as a string with this mark, and loses mark and quotes afterwards:
-# json has no other way to write a number with all its digits.
-_MARK = "\x00"
-_MARKED = re.compile(r'"\\u0000(-?\d+(?:\.\d+)?)"')
+# json has no other way to write a number with all its digits. Text in a `json` column may hold any
+# character, also a NUL, so the mark is one that nobody can know.
+_MARK = f"\x00{secrets.token_hex(8)}"
+_MARKED = re.compile(rf'"\\u0000{_MARK[1:]}(-?\d+(?:\.\d+)?(?:E[+-]\d+)?)"')
 
 
 def error_output(error: ToolError) -> str:
@@ -120,7 +122,7 @@ def dump(value: Any) -> str:
 
 def _mark(value: Any) -> str:
     if isinstance(value, Decimal):
-        return f"{_MARK}{value:f}" if value.is_finite() else str(value)
+        return f"{_MARK}{value}" if value.is_finite() else str(value)
     return str(value)
 
 

@@ -1,25 +1,23 @@
 """Postgres, through raw psycopg and nowhere else: one read-only question at a time."""
 
 import os
-import re
 import select
 import socket
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from decimal import Decimal
 from typing import Any
 
 import psycopg
 from psycopg import errors
-from psycopg.adapt import Loader
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
-from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from db.catalog import Tool
 from db.errors import ToolError, Unavailable
 from db.outputs import message_output, rows_output
+from db.values import bound, configure
 from runtime import logs
 
 CONNECT_TIMEOUT_S = 2
@@ -38,14 +36,9 @@ _SESSION = (
 )
 _log = logs.get("database")
 
-# Answers of a server that is there, but not for us or not now.
-_AWAY = (
-    errors.AdminShutdown,
-    errors.CrashShutdown,
-    errors.CannotConnectNow,
-    errors.TooManyConnections,
-    errors.IdleInTransactionSessionTimeout,
-)
+# What passes: a connection lost (08), a standby that had to choose between us and its replay, or a
+# deadlock (40), a server without room (53), one that stops, starts or sends us away (57P).
+_PASSING = ("08", "40", "53", "57P", "25P03")
 
 
 class Databases:
@@ -66,12 +59,15 @@ class Databases:
                 timeout=WAIT_S,
                 max_lifetime=MAX_LIFETIME_S,
                 reconnect_timeout=WAIT_S,
-                configure=_configure,
+                configure=configure,
                 name=name,
                 kwargs={
                     "autocommit": True,
                     "connect_timeout": CONNECT_TIMEOUT_S,
-                    "options": _SESSION,
+                    # in place of the URL's own options, such as a search_path, so with them
+                    "options": f"{conninfo_to_dict(url).get('options', '')} {_SESSION}".strip(),
+                    # the statements are UTF-8, whatever the database keeps its text in
+                    "client_encoding": "utf8",
                     "application_name": "toolworker",
                     "keepalives_idle": 30,
                 },
@@ -117,17 +113,18 @@ class Databases:
             ToolError: `timeout`, `query_failed` or `too_large`; no SQL and no rows in it.
             Unavailable: No connection, or one that broke; another attempt may succeed.
         """
-        bound = {name: _bound(value) for name, value in values.items()}
+        arguments = {name: bound(value) for name, value in values.items()}
         deadline_s = timeout_ms / 1000 + HANG_MARGIN_S
         with (
             _translated(),
             self._connection(tool.database) as connection,
             _closed_after(connection, deadline_s),
         ):
-            rows = _ask(connection, tool, bound, timeout_ms)
+            rows = _ask(connection, tool, arguments, timeout_ms)
         if not rows and tool.no_rows_message is not None:
             return message_output(tool.no_rows_message.format_map(_Given(values)))
-        return rows_output(rows, max_rows=tool.max_rows, max_bytes=tool.max_bytes)
+        with _translated():
+            return rows_output(rows, max_rows=tool.max_rows, max_bytes=tool.max_bytes)
 
     @contextmanager
     def _connection(self, name: str) -> Iterator[psycopg.Connection[Any]]:
@@ -147,7 +144,7 @@ class Databases:
 
 
 def _ask(
-    connection: psycopg.Connection[Any], tool: Tool, bound: Mapping[str, Any], timeout_ms: int
+    connection: psycopg.Connection[Any], tool: Tool, arguments: Mapping[str, Any], timeout_ms: int
 ) -> list[dict[str, Any]]:
     """
     One round trip: the extended protocol takes one statement only, and a cursor only a SELECT.
@@ -159,7 +156,7 @@ def _ask(
             connection.execute("BEGIN READ ONLY")
             connection.execute(f"SET LOCAL statement_timeout = {int(timeout_ms)}")
             declare = f"DECLARE answer NO SCROLL CURSOR FOR {tool.statement}"
-            connection.execute(declare.encode(), bound)
+            connection.execute(declare.encode(), arguments)
             rows = connection.cursor(row_factory=dict_row)
             rows.execute(f"FETCH FORWARD {tool.max_rows + 1} FROM answer")
             connection.execute("COMMIT")
@@ -202,22 +199,26 @@ def _translated() -> Iterator[None]:
         yield
     # QueryCanceled is an OperationalError too; catch it first, or a slow query is retried as an
     # outage.
-    except errors.QueryCanceled as exc:
+    except (errors.QueryCanceled, errors.LockNotAvailable) as exc:
         raise ToolError("timeout", _TOO_SLOW, retryable=True) from exc
-    except (PoolTimeout, *_AWAY) as exc:
+    except PoolTimeout as exc:
         raise Unavailable(f"Postgres cannot be reached: {type(exc).__name__}") from exc
-    except psycopg.OperationalError as exc:
-        # with an SQLSTATE the server answered and refused; without one the connection broke
-        if exc.sqlstate is None or exc.sqlstate.startswith("08"):
-            raise Unavailable(f"the connection broke: {type(exc).__name__}") from exc
-        raise _failed(exc) from exc
     except psycopg.Error as exc:
+        # with an SQLSTATE the server answered; an OperationalError without one is a broken
+        # connection
+        is_broken = exc.sqlstate is None and isinstance(exc, psycopg.OperationalError)
+        if is_broken or (exc.sqlstate or "").startswith(_PASSING):
+            raise Unavailable(f"Postgres cannot answer now: {type(exc).__name__}") from exc
+        raise _failed(exc) from exc
+    # a value that Python cannot read or write: bytes that are no UTF-8, JSON a thousand levels deep
+    except (UnicodeError, RecursionError) as exc:
         raise _failed(exc) from exc
 
 
-def _failed(error: psycopg.Error) -> ToolError:
+def _failed(error: Exception) -> ToolError:
     # the server's words can quote values: only its code is logged, and none of it is told
-    _log.error("query.failed", sqlstate=error.sqlstate, kind=type(error).__name__)
+    sqlstate = error.sqlstate if isinstance(error, psycopg.Error) else None
+    _log.error("query.failed", sqlstate=sqlstate, kind=type(error).__name__)
     return ToolError("query_failed", "The tool's query failed. Do not try the same call again.")
 
 
@@ -237,11 +238,6 @@ def _is_dead(connection: psycopg.Connection[Any]) -> bool:
     return False
 
 
-def _bound(value: Any) -> Any:
-    """An object is bound as jsonb; everything else as psycopg does."""
-    return Jsonb(value) if isinstance(value, dict) else value
-
-
 class _Given(dict[str, Any]):
     """Arguments for a message; one that was not given reads as "any"."""
 
@@ -250,52 +246,7 @@ class _Given(dict[str, Any]):
         return "any" if value is None else value
 
 
-class _Text(Loader):
-    """What Postgres prints, as text."""
-
-    def load(self, data: Any) -> str:
-        return bytes(data).decode("utf-8", "replace")
-
-
-class _Iso(_Text):
-    """A timestamp as ISO 8601 has it: a T between date and time, minutes in the offset."""
-
-    def load(self, data: Any) -> str:
-        text = super().load(data).replace(" ", "T", 1)
-        return _SHORT_OFFSET.sub(r"\1:00", text)
-
-
-class _Number(_Text):
-    """A numeric with all its digits; NaN and infinity as text."""
-
-    def load(self, data: Any) -> Any:
-        return Decimal(super().load(data))
-
-
-class _Bytes(Loader):
-    """A bytea as the hexadecimal digits that Postgres prints, without the mark before them."""
-
-    def load(self, data: Any) -> str:
-        return bytes(data).decode().removeprefix("\\x")
-
-
-_SHORT_OFFSET = re.compile(r"([+-]\d\d)(?= BC$|$)")
 _TOO_SLOW = "The query took too long. Try again with narrower arguments."
-_AS_PRINTED = (
-    "date", "interval", "uuid", "inet", "cidr", "money",
-    "int4range", "int8range", "numrange", "daterange",
-)  # fmt: skip
-
-
-def _configure(connection: psycopg.Connection[Any]) -> None:
-    """Give values in the form `docs/tools.md` describes, whatever Python could make of them."""
-    adapters = connection.adapters
-    for name in _AS_PRINTED:
-        adapters.register_loader(name, _Text)
-    for name in ("timestamp", "timestamptz", "time", "timetz", "tsrange", "tstzrange"):
-        adapters.register_loader(name, _Iso if not name.endswith("range") else _Text)
-    adapters.register_loader("numeric", _Number)
-    adapters.register_loader("bytea", _Bytes)
 
 
 def run_script(url: str, script: str, *, unless_exists: str) -> None:

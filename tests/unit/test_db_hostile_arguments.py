@@ -1,0 +1,163 @@
+"""Arguments made to hurt: no number, text or schema word gets past validation or holds it up."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from db import catalog
+from db.arguments import Validator
+from db.errors import CatalogError, ToolError
+
+SHIPPED = Path(__file__).resolve().parents[2] / "tools"
+
+
+def _validator(**properties):
+    return Validator({"type": "object", "properties": properties, "additionalProperties": False})
+
+
+def _violations(validator, arguments):
+    with pytest.raises(ToolError) as refused:
+        validator.values(arguments)
+    assert refused.value.code == "invalid_arguments"
+    return {v["path"]: v["message"] for v in refused.value.violations}
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1e400", "9" * 400])
+def test_a_number_beyond_a_float_is_refused_by_its_path(number):
+    validator = _validator(n={"type": "array", "items": {"type": "number", "multipleOf": 0.01}})
+    found = _violations(validator, f'{{"n": [1, {number}]}}')
+    assert found == {"/n/1": "is too large a number"}
+
+
+@pytest.mark.parametrize(("text", "value"), [("5.0", 5), ("1e3", 1000), ("-0.0", 0), ("2.5", 2.5)])
+def test_a_whole_number_is_bound_as_one_however_it_is_written(text, value):
+    found = _validator(n={"type": "number"}).values(f'{{"n": {text}}}')["n"]
+    assert (found, type(found)) == (value, type(value))
+
+
+@pytest.mark.parametrize("email", ["a@" + "a." * 30_000 + "@", "a." * 30_000 + "@", "@" * 60_000])
+def test_no_e_mail_address_holds_a_worker_up(email):
+    began = time.monotonic()
+    with pytest.raises(ToolError) as refused:
+        catalog.load(SHIPPED).validate("list_recent_tickets", json.dumps({"email": email}))
+    assert refused.value.code == "invalid_arguments"
+    assert time.monotonic() - began < 1
+
+
+@pytest.mark.parametrize(
+    ("email", "is_one"),
+    [
+        ("ada.brandt8@example.com", True),
+        ("o'neil+tag@mail.example.co.uk", True),
+        ("jörg@exämple.de", True),
+        ("a@b", False),
+        ("a@@b.com", False),
+        ("a b@c.com", False),
+        ("@b.com", False),
+        ("a@b.com\n", False),
+        (".a@b.com", False),
+        ("a.@b.com", False),
+        ("a..b@c.com", False),
+        ("a@b..com", False),
+        ("a@.com", False),
+    ],
+)
+def test_an_e_mail_address_has_a_name_an_at_and_a_domain(email, is_one):
+    validator = _validator(e={"type": "string", "format": "email"})
+    if is_one:
+        assert validator.values(json.dumps({"e": email})) == {"e": email}
+    else:
+        assert "/e" in _violations(validator, json.dumps({"e": email}))
+
+
+@pytest.mark.parametrize(
+    ("schema", "text"),
+    [
+        ({"pattern": "^[A-Z]{2}-\\d{3}$"}, "AB-١٢٣"),
+        ({"format": "time"}, "12:3٣"),
+        ({"format": "uuid"}, "8f14e45f-ceea-467f-9f6c-5e2bd6e8a1b٢"),
+    ],
+)
+def test_a_digit_is_one_of_ten_as_in_every_other_json_schema(schema, text):
+    validator = _validator(e={"type": "string", **schema})
+    (message,) = _violations(validator, json.dumps({"e": text})).values()
+    assert message in (
+        'must match the pattern "^[A-Z]{2}-\\\\d{3}$"',
+        'must have the format "time"',
+        'must have the format "uuid"',
+    )
+
+
+def test_a_pattern_with_flags_of_its_own_still_works():
+    validator = _validator(e={"type": "string", "pattern": "(?i)^ab$"})
+    assert validator.values('{"e": "AB"}') == {"e": "AB"}
+
+
+def test_a_property_called_pattern_is_not_taken_for_one():
+    validator = _validator(pattern={"enum": [{"pattern": "x"}]})
+    assert validator.values('{"pattern": {"pattern": "x"}}') == {"pattern": {"pattern": "x"}}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"pattern": 5},
+        {"items": 3},
+        {"anyOf": 5},
+        {"$ref": 5},
+        {"properties": 5},
+        {"additionalProperties": 5},
+        {"dependencies": 5},
+        {"dependencies": {"a": 5}},
+        {"not": 5},
+        {"if": 5, "then": 5},
+        {"contains": 5},
+        {"patternProperties": 5},
+        {"propertyNames": 5},
+        {"oneOf": [5]},
+    ],
+)
+def test_a_schema_that_is_nonsense_is_a_mistake_and_not_a_crash(tmp_path, schema):
+    _write(tmp_path, {"type": "object", "properties": {"a": schema}, "additionalProperties": False})
+    with pytest.raises(CatalogError, match="not a valid schema"):
+        catalog.load(tmp_path)
+
+
+@pytest.mark.parametrize("key", ["$schema", "$id"])
+def test_a_schema_whose_name_is_no_text_is_a_mistake_and_not_a_crash(tmp_path, key):
+    schema = {"type": "object", "properties": {"a": {}}, "additionalProperties": False, key: 5}
+    _write(tmp_path, schema)
+    with pytest.raises(CatalogError, match="not a valid schema"):
+        catalog.load(tmp_path)
+
+
+def test_a_step_of_zero_is_a_mistake_and_not_a_division_by_it_later(tmp_path):
+    schema = {"type": "object", "properties": {"a": {"multipleOf": 0}}}
+    _write(tmp_path, {**schema, "additionalProperties": False})
+    with pytest.raises(CatalogError, match="multipleOf must be more than 0"):
+        catalog.load(tmp_path)
+
+
+def test_a_nul_in_the_statement_is_a_mistake_on_its_line(tmp_path):
+    schema = {"type": "object", "properties": {"a": {}}, "additionalProperties": False}
+    _write(tmp_path, schema, sql="SELECT\n%(a)s\0")
+    with pytest.raises(CatalogError) as refused:
+        catalog.load(tmp_path)
+    (mistake,) = refused.value.mistakes
+    assert (mistake.file, mistake.line) == ("t/query.sql", 2)
+
+
+def test_files_with_a_byte_order_mark_are_read_without_it(tmp_path):
+    schema = {"type": "object", "properties": {"a": {}}, "additionalProperties": False}
+    _write(tmp_path, schema, sql="\ufeffSELECT %(a)s", mark="\ufeff")
+    assert catalog.load(tmp_path).tools["t"].statement == "SELECT %(a)s"
+
+
+def _write(folder, schema, *, sql="SELECT %(a)s", mark=""):
+    tool = {"name": "t", "description": "d", "parameters": schema}
+    (folder / "t").mkdir()
+    (folder / "t/tool.json").write_text(mark + json.dumps(tool), encoding="utf-8")
+    (folder / "t/query.sql").write_text(sql, encoding="utf-8")
+    (folder / "t/examples.json").write_text("[]")
