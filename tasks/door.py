@@ -9,12 +9,15 @@ from db.errors import CatalogError
 from genesys.types import ToolCall
 from runtime import logs, settings
 from tasks.errors import LedgerUnavailable
+from tasks.outage import Outage
 from tasks.pipeline import fan_out
 from tasks.records import Accepted
 from tasks.worker import app, check, open_ledger
 
 LEDGER_TIMEOUT_S = 0.4
 """Two tries fit into the second in which a 503 must be out."""
+
+_PUBLISH_ERRORS = (KombuError, RedisError, OSError)
 
 _log = logs.get("door")
 
@@ -25,6 +28,12 @@ class Door:
     def __init__(self) -> None:
         app.conf.update(app.conf["RECEIVER"])
         self._ledger = open_ledger(settings.load(), timeout_s=LEDGER_TIMEOUT_S, retries=0)
+        self._ledger_outage = Outage(
+            lambda: LedgerUnavailable("the ledger is known to be away"), LedgerUnavailable
+        )
+        self._broker_outage = Outage(
+            lambda: ConnectionError("the broker is known to be away"), *_PUBLISH_ERRORS
+        )
 
     def __call__(self, run_id: str, calls: Sequence[ToolCall]) -> Accepted:
         """
@@ -36,16 +45,20 @@ class Door:
             LedgerUnavailable: Nothing is known to be stored; the sender must try again.
             Conflict: The key is known with other calls.
         """
-        accepted = self._ledger.accept(run_id, calls)
+        with self._ledger_outage.ask():
+            accepted = self._ledger.accept(run_id, calls)
         ids = {"run_id": run_id, "key": accepted.key}
         if accepted.is_duplicate:
             _log.info("delivery.duplicate", **ids)
             return accepted
         try:
-            fan_out.apply_async(
-                kwargs={**ids, "generation": 0}, task_id=f"{accepted.key}:0:fan_out", retry=False
-            )
-        except (KombuError, RedisError, OSError) as error:
+            with self._broker_outage.ask():
+                fan_out.apply_async(
+                    kwargs={**ids, "generation": 0},
+                    task_id=f"{accepted.key}:0:fan_out",
+                    retry=False,
+                )
+        except _PUBLISH_ERRORS as error:
             _log.warning("delivery.unpublished", **ids, reason=type(error).__name__)
         _log.info("delivery.accepted", **ids, calls=len(calls))
         return accepted
@@ -61,7 +74,18 @@ class Door:
 
 def open_door() -> Door:
     """
-    Check settings and tool catalogue, then make the door.
+    Check as `check_door` does, then make the door. Nothing is connected yet.
+
+    Raises:
+        SystemExit: With all mistakes, one a line.
+    """
+    check_door()
+    return Door()
+
+
+def check_door() -> None:
+    """
+    Read settings and tool catalogue, as a start must before it listens.
 
     Raises:
         SystemExit: With all mistakes, one a line.
@@ -71,4 +95,3 @@ def open_door() -> Door:
         check()
     except (settings.SettingsError, CatalogError) as mistakes:
         raise SystemExit(f"the receiver cannot start:\n{mistakes}") from mistakes
-    return Door()

@@ -1,7 +1,12 @@
 """The receiver: verify, parse, accept in the ledger, publish one message, answer 202."""
 
 from flask import Flask, Response, jsonify, request
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import (
+    HTTPException,
+    MethodNotAllowed,
+    NotFound,
+    RequestEntityTooLarge,
+)
 
 from runtime import logs, settings
 from tasks.door import open_door
@@ -23,7 +28,7 @@ def build() -> Flask:
     logs.configure()
     accept = open_door()
     secrets = settings.load().secrets()
-    app = Flask(__name__)
+    app = Flask(__name__, static_folder=None)
     # one more than allowed: of a body without a length Werkzeug gives what fits, and says no more
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES + 1
 
@@ -79,6 +84,15 @@ def _answer_errors(app: Flask) -> None:
     @app.errorhandler(RequestEntityTooLarge)
     def too_large(_: RequestEntityTooLarge) -> tuple[dict[str, str], int]:
         return {"error": f"The body is larger than {MAX_BODY_BYTES} bytes."}, 413
+
+    @app.errorhandler(NotFound)
+    def nowhere(_: NotFound) -> tuple[dict[str, str], int]:
+        return {"error": "There is nothing at this address."}, 404
+
+    @app.errorhandler(MethodNotAllowed)
+    def wrong_method(error: MethodNotAllowed) -> tuple[dict[str, str], int, dict[str, str]]:
+        allowed = {"Allow": ", ".join(sorted(error.valid_methods or ()))}
+        return {"error": f"This address takes no {request.method}."}, 405, allowed
 
     @app.errorhandler(HTTPException)
     def other(error: HTTPException) -> tuple[dict[str, str], int]:

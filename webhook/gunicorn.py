@@ -17,3 +17,11 @@ limit_request_fields = 50
 preload_app = False
 control_socket_disable = True  # it would want a writable home folder
 accesslog = None  # one line per delivery comes from the app, without headers
+
+
+def on_starting(_: object) -> None:
+    """Refuse to start, before the port is open; a worker that refuses is only started again."""
+    # here, since gunicorn reads this file for its settings alone, too
+    from tasks.door import check_door
+
+    check_door()

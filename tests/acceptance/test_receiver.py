@@ -4,14 +4,17 @@ import http.client
 import json
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 import pytest
 
 from ops import deliveries
+from ops.children import StartError
 
 pytestmark = pytest.mark.xdist_group("shared service")
 
+GOOD = ("good", "search_inventory", '{"sku": "AB-1001", "warehouse": "US-WEST"}')
 DELIVERY = json.dumps({"run_id": "r", "tool_calls": []}).encode()
 
 
@@ -95,13 +98,50 @@ def test_a_delivery_in_chunks_is_taken(service):
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "status"),
-    [("GET", "/", 404), ("GET", "/metrics", 404), ("GET", "/webhook/tool-calls", 405)],
+    ("method", "path", "status", "sentence", "allowed"),
+    [
+        ("GET", "/", 404, "There is nothing at this address.", None),
+        ("GET", "/metrics", 404, "There is nothing at this address.", None),
+        ("GET", "/static/x", 404, "There is nothing at this address.", None),
+        ("GET", "/webhook/tool-calls", 405, "This address takes no GET.", {"OPTIONS", "POST"}),
+        ("PUT", "/webhook/tool-calls", 405, "This address takes no PUT.", {"OPTIONS", "POST"}),
+        ("POST", "/livez", 405, "This address takes no POST.", {"GET", "HEAD", "OPTIONS"}),
+    ],
 )
-def test_any_other_question_is_refused_as_json(service, method, path, status):
+def test_any_other_question_is_refused_as_json(service, method, path, status, sentence, allowed):
     found = _ask(service, method, path)
-    assert found[0] == status
-    assert set(found[1]) == {"error"}
+    assert found[:2] == (status, {"error": sentence})
+    assert found[2]["Content-Type"] == "application/json"
+    assert set(found[2].get("Allow", "").split(", ")) == (allowed or {""})
+
+
+def test_fifty_equal_deliveries_at_once_are_one_run_and_fifty_times_202(service):
+    run_id = service.new_run_id()
+    with ThreadPoolExecutor(50) as senders:
+        answers = list(senders.map(lambda _: service.deliver(run_id, GOOD), range(50)))
+    assert [answer.status for answer in answers] == [202] * 50
+    assert len({answer.body["key"] for answer in answers}) == 1
+    assert sum("duplicate" not in answer.body for answer in answers) == 1
+    service.answer(run_id)
+    assert len(service.submissions(run_id)) == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [("good", "search_inventory", "{}"), ("good", "get_order", GOOD[2])],
+    ids=["arguments", "name"],
+)
+def test_the_same_call_ids_with_other_names_or_arguments_are_409(service, other):
+    run_id = service.new_run_id()
+    assert service.deliver(run_id, GOOD).status == 202
+    refused = service.deliver(run_id, other)
+    sentence = "These call ids were accepted before with other names or arguments."
+    assert (refused.status, refused.body) == (409, {"error": sentence})
+
+
+def test_a_delivery_that_asks_first_whether_to_send_its_body_is_taken(service):
+    headers = {**_signed(service, DELIVERY), "Expect": "100-continue"}
+    assert _ask(service, "POST", "/webhook/tool-calls", DELIVERY, headers)[0] == 202
 
 
 def test_it_is_live_and_ready(service):
@@ -139,8 +179,8 @@ def test_while_redis_is_away_it_is_503_within_a_second_and_never_hangs(own_servi
 
 
 def test_without_a_secret_or_with_a_broken_tool_it_does_not_listen(own_service, tmp_path):
-    with pytest.raises(Exception, match="WEBHOOK_SECRETS: is not set"):
+    with pytest.raises(StartError, match=r"ended with 1(.|\n)*WEBHOOK_SECRETS: is not set"):
         own_service(env={"WEBHOOK_SECRETS": ""})
     (tmp_path / "tools" / "broken").mkdir(parents=True)
-    with pytest.raises(Exception, match=r"broken/tool\.json:1: is missing"):
+    with pytest.raises(StartError, match=r"ended with 1(.|\n)*broken/tool\.json:1: is missing"):
         own_service(tools_dir=tmp_path / "tools")

@@ -1,0 +1,60 @@
+"""A neighbour that is away costs one caller a wait, not all of them."""
+
+import threading
+
+import pytest
+
+from tasks.outage import Outage
+
+
+class Away(Exception):
+    pass
+
+
+@pytest.fixture
+def outage():
+    return Outage(lambda: Away("known"), Away)
+
+
+def _fail(outage):
+    with outage.ask():
+        raise Away("found out")
+
+
+def test_while_all_is_well_everyone_may_ask_at_once(outage):
+    with outage.ask(), outage.ask():
+        pass
+
+
+def test_while_it_is_away_only_one_asks_and_the_others_are_refused_at_once(outage):
+    with pytest.raises(Away, match="found out"):
+        _fail(outage)
+    is_asking, may_end = threading.Event(), threading.Event()
+
+    def probe():
+        with outage.ask():
+            is_asking.set()
+            may_end.wait(5)
+
+    prober = threading.Thread(target=probe)
+    prober.start()
+    is_asking.wait(5)
+    with pytest.raises(Away, match="known"):
+        _fail(outage)
+    may_end.set()
+    prober.join()
+    with outage.ask(), outage.ask():
+        pass  # the probe went well, so all may ask again
+
+
+def test_a_probe_that_fails_leaves_the_next_one_its_turn(outage):
+    for _ in range(3):
+        with pytest.raises(Away, match="found out"):
+            _fail(outage)
+
+
+def test_another_error_says_nothing_about_the_neighbour(outage):
+    with pytest.raises(KeyError), outage.ask():
+        raise KeyError
+    with outage.ask(), outage.ask():
+        pass
