@@ -2,6 +2,7 @@
 
 import os
 import re
+from base64 import b64decode
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 _DATABASE_URL = re.compile(r"DATABASE_URL_([A-Z0-9_]+?)(_FILE)?")
+_WEBHOOK_SCHEME = re.compile(r"x-hub-signature-256|standard-webhooks|bearer|header:[a-z0-9-]+|none")
 _BUILT_IN_TOOLS = Path(__file__).resolve().parent.parent / "tools"
 
 
@@ -63,6 +65,10 @@ class Settings(BaseSettings):
         texts = _reveal(self.webhook_secrets).split(",")
         return [text.strip().encode() for text in texts if text.strip()]
 
+    def webhook_schemes(self) -> list[str]:
+        """How a delivery may prove where it comes from, in lower case."""
+        return [text for part in self.webhook_auth.split(",") if (text := part.strip().lower())]
+
     def database_urls(self) -> dict[str, str]:
         """Database name in lower case to URL; `default` is `DATABASE_URL`."""
         urls = {name: url.get_secret_value() for name, url in self.databases.items()}
@@ -110,7 +116,7 @@ def load(*required: str) -> Settings:
         SettingsError: One line for each value that is missing or out of range.
     """
     settings, mistakes = _read_all()
-    missing = [name for name in required if settings and not getattr(settings, name.lower())]
+    missing = [name for name in required if settings and not _has(settings, name)]
     mistakes = [*mistakes, *(f"{name}: is not set (or {name}_FILE)" for name in missing)]
     if settings is None or mistakes:
         raise SettingsError("\n".join(mistakes))
@@ -129,7 +135,36 @@ def _read_all() -> tuple[Settings | None, list[str]]:
     mistakes = []
     if settings.run_answer_by_s >= settings.run_expires_s:
         mistakes.append("RUN_ANSWER_BY_S: must be below RUN_EXPIRES_S")
-    return settings, mistakes
+    return settings, [*mistakes, *_webhook_mistakes(settings)]
+
+
+def _webhook_mistakes(settings: Settings) -> list[str]:
+    schemes, mistakes = settings.webhook_schemes(), []
+    if not schemes or not all(_WEBHOOK_SCHEME.fullmatch(scheme) for scheme in schemes):
+        mistakes.append(
+            "WEBHOOK_AUTH: must be of x-hub-signature-256, standard-webhooks, bearer, header:NAME"
+        )
+    if "none" in schemes and len(schemes) > 1:
+        mistakes.append("WEBHOOK_AUTH: none stands alone, since it lets everyone in")
+    secrets = settings.secrets()
+    if "standard-webhooks" in schemes and not any(map(_is_standard_secret, secrets)):
+        mistakes.append("WEBHOOK_SECRETS: standard-webhooks needs one of the form whsec_<base64>")
+    return mistakes
+
+
+def _is_standard_secret(secret: bytes) -> bool:
+    encoded = secret.removeprefix(b"whsec_")
+    try:
+        key = b64decode(encoded + b"=" * (-len(encoded) % 4), validate=True)
+        return encoded != secret and bool(key)
+    except ValueError:
+        return False
+
+
+def _has(settings: Settings, name: str) -> bool:
+    if name == "WEBHOOK_SECRETS":  # said to be unneeded, in so many words
+        return bool(settings.secrets()) or settings.webhook_schemes() == ["none"]
+    return bool(getattr(settings, name.lower()))
 
 
 def _named_databases() -> dict[str, str]:

@@ -1,44 +1,131 @@
-"""Check that a delivery was signed by someone who holds a secret. No Flask, no socket, no clock."""
+"""Check that a delivery comes from someone who holds a secret. No Flask, no socket, no clock."""
 
 import base64
 import binascii
 import hashlib
 import hmac
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 
 from webhook.errors import BadSignature
 
-_HEADER = "X-Hub-Signature-256"
-_PREFIX = "sha256="
+TOLERANCE_S = 300
+"""How far a signed timestamp may be away, before or behind; Standard Webhooks' own number."""
+
+_HUB_PREFIX = "sha256="
 _HEX_LENGTH = 64
+_WHSEC = b"whsec_"
+_TIMESTAMP = re.compile(r"[0-9]{1,12}")  # no sign, no fraction, no digits of other scripts
+_BEARER = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] +(\S+)")
 
 
-def verify(headers: Mapping[str, str], body: bytes, *, secrets: Sequence[bytes]) -> None:
+def verify(
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    schemes: Sequence[str],
+    secrets: Sequence[bytes],
+    now: float,
+) -> None:
     """
-    Check `X-Hub-Signature-256`: HMAC-SHA256 of the raw *body*, base64 (Genesys) or hex (GitHub).
+    Check that the raw *body* came with a proof of one of the *schemes*.
+
+    Every scheme is tried with every secret, whatever the headers hold, so that neither the answer
+    nor the time it takes tells which schemes are on or which secret fits.
 
     Args:
-        secrets: Current secret first, then those being rotated out; with none, nothing passes.
+        headers: As they came, one character a byte (Latin-1); names in any case.
+
+        schemes: Of "x-hub-signature-256" (HMAC-SHA256 of the body, base64 as Genesys writes it or
+            hex as GitHub does), "standard-webhooks" (HMAC-SHA256 of id, time and body; secrets
+            that begin with "whsec_"), "bearer" and "header:NAME" (the secret itself), and "none".
+
+        secrets: Current secret first, then those being rotated out; with none, nothing passes but
+            "none".
+
+        now: Seconds since the epoch.
 
     Raises:
-        BadSignature: Missing header, bad encoding or wrong signature. Nothing else is raised.
+        BadSignature: No proof, a malformed one, a wrong one or one too old. Nothing else is raised.
     """
-    claimed = _decode(headers.get(_HEADER, ""))
-    # every secret is tried, so that the time taken does not tell which one fits
-    matches = [
-        hmac.compare_digest(claimed, hmac.new(secret, body, hashlib.sha256).digest())
-        for secret in secrets
-    ]
-    if not any(matches):
+    by_name = {name.lower(): value for name, value in headers.items()}
+    proofs = [_check(scheme, by_name, body, secrets, now) for scheme in schemes]
+    if not any(proofs):
         raise BadSignature
 
 
-def _decode(header: str) -> bytes:
-    """The 32 bytes of the header, or bytes that match no digest."""
-    text = header.strip().removeprefix(_PREFIX)
+def _check(
+    scheme: str, headers: Mapping[str, str], body: bytes, secrets: Sequence[bytes], now: float
+) -> bool:
+    if scheme == "none":
+        return True
+    if scheme == "x-hub-signature-256":
+        return _is_hub_signed(headers, body, secrets)
+    if scheme == "standard-webhooks":
+        return _is_standard_signed(headers, body, secrets, now)
+    if scheme == "bearer":
+        match = _BEARER.fullmatch(headers.get("authorization", "").strip())
+        return _is_secret(match[1] if match else "", secrets)
+    return _is_secret(headers.get(scheme.removeprefix("header:").lower(), ""), secrets)
+
+
+def _is_hub_signed(headers: Mapping[str, str], body: bytes, secrets: Sequence[bytes]) -> bool:
+    text = headers.get("x-hub-signature-256", "").strip().removeprefix(_HUB_PREFIX)
+    claimed = _from_hex(text) if len(text) == _HEX_LENGTH else _from_base64(text)
+    return _fits([claimed], secrets, lambda secret: _hmac(secret, body))
+
+
+def _is_standard_signed(
+    headers: Mapping[str, str], body: bytes, secrets: Sequence[bytes], now: float
+) -> bool:
+    names = ("webhook-id", "webhook-timestamp", "webhook-signature")
+    message_id, timestamp, signatures = (headers.get(name, "").strip() for name in names)
+    signed = _to_bytes(f"{message_id}.{timestamp}.") + body
+    # several, while the sender rotates its secret; versions that we do not know are passed over
+    claimed = [_from_base64(part[3:]) for part in signatures.split(" ") if part[:3] == "v1,"]
+    keys = [_from_base64(s[len(_WHSEC) :].decode("latin-1")) for s in secrets if s[:6] == _WHSEC]
+    fits = _fits(claimed, [key for key in keys if key], lambda key: _hmac(key, signed))
+    is_timely = bool(_TIMESTAMP.fullmatch(timestamp)) and abs(now - int(timestamp)) <= TOLERANCE_S
+    return fits and is_timely and bool(message_id)
+
+
+def _is_secret(claimed: str, secrets: Sequence[bytes]) -> bool:
+    # of equal length whatever was sent, so that the time taken does not tell a secret's length
+    digest = hashlib.sha256(_to_bytes(claimed.strip())).digest()
+    return _fits([digest], secrets, lambda secret: hashlib.sha256(secret).digest())
+
+
+def _fits(
+    claimed: Sequence[bytes], secrets: Sequence[bytes], expect: Callable[[bytes], bytes]
+) -> bool:
+    """Whether any claim is what any secret makes; all are compared, each in constant time."""
+    expected = [expect(secret) for secret in secrets]
+    matches = [hmac.compare_digest(have, want) for want in expected for have in claimed]
+    return any(matches)
+
+
+def _hmac(secret: bytes, text: bytes) -> bytes:
+    return hmac.digest(secret, text, hashlib.sha256)
+
+
+def _from_hex(text: str) -> bytes:
     try:
-        if len(text) == _HEX_LENGTH:
-            return bytes.fromhex(text)
-        return base64.b64decode(text, validate=True)
+        return bytes.fromhex(text)
+    except ValueError:
+        return b""
+
+
+def _from_base64(text: str) -> bytes:
+    """The bytes, or none, which equal no digest; padding may be left out."""
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except (ValueError, binascii.Error):
         return b""
+
+
+def _to_bytes(text: str) -> bytes:
+    """The bytes as they came over the wire; what no wire can have brought equals nothing."""
+    try:
+        return text.encode("latin-1")
+    except UnicodeEncodeError:
+        return b"\0"

@@ -1,0 +1,99 @@
+"""Each way in, over real HTTP: what WEBHOOK_AUTH lets in and what it keeps out."""
+
+import base64
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from standardwebhooks.webhooks import Webhook
+
+from tests.receiver import ROOT, delivery, running_receiver, signed
+
+UNSIGNED = (401, {"error": "The signature is missing or wrong."})
+OLD, NEW = (b"old-secret-of-24-bytes...", b"new-secret-of-24-bytes...")
+WHSEC = ["whsec_" + base64.b64encode(secret).decode() for secret in (NEW, OLD)]
+
+
+@pytest.fixture(scope="module")
+def standard(redis_server, tmp_path_factory):
+    env = {"WEBHOOK_AUTH": "standard-webhooks", "WEBHOOK_SECRETS": ",".join(WHSEC)}
+    with running_receiver(tmp_path_factory.mktemp("auth"), redis_server.url, **env) as receiver:
+        yield receiver
+
+
+def _standard(body, secret=WHSEC[0], *, at=None, signed_id="msg_1"):
+    at = at or datetime.now(UTC)
+    return {
+        "webhook-id": "msg_1",
+        "webhook-timestamp": str(int(at.timestamp())),
+        "webhook-signature": Webhook(secret).sign(signed_id, at, body.decode()),
+    }
+
+
+@pytest.mark.parametrize("secret", WHSEC, ids=["current", "rotated out"])
+def test_what_the_official_standard_webhooks_library_signs_is_accepted(standard, secret):
+    body = delivery(f"standard-{secret[-8:]}")
+    assert standard.post(body, _standard(body, secret))[0] == 202
+
+
+def test_a_replayed_standard_webhook_is_a_duplicate_and_after_five_minutes_401(standard):
+    body = delivery("replayed")
+    headers = _standard(body)
+    status, first = standard.post(body, headers)
+    assert (status, "duplicate" in first) == (202, False)
+    assert standard.post(body, headers) == (202, {**first, "duplicate": True})
+    late = datetime.now(UTC) - timedelta(seconds=302)
+    assert standard.post(body, _standard(body, at=late)) == UNSIGNED
+
+
+def test_a_standard_webhook_with_another_id_or_another_scheme_is_401(standard):
+    body = delivery("refused")
+    assert standard.post(body, _standard(body, signed_id="msg_2")) == UNSIGNED
+    assert standard.post(body, signed(body, WHSEC[0])) == UNSIGNED
+    assert standard.post(body, {"Authorization": f"Bearer {WHSEC[0]}"}) == UNSIGNED
+
+
+def test_several_ways_in_are_each_enough(redis_server, tmp_path):
+    env = {"WEBHOOK_AUTH": "X-Hub-Signature-256, bearer, header:X-Genesys-Token",
+           "WEBHOOK_SECRETS": "new,old"}  # fmt: skip
+    with running_receiver(tmp_path, redis_server.url, **env) as receiver:
+        body = delivery("any-way-in")
+        for headers in (
+            signed(body, "new"),
+            signed(body, "old"),
+            {"Authorization": "Bearer old"},
+            {"X-Genesys-Token": "new"},
+        ):
+            assert receiver.post(body, headers)[0] == 202
+        for headers in ({}, {"Authorization": "Bearer other"}, {"X-Genesys-Token": ""}):
+            assert receiver.post(body, headers) == UNSIGNED
+        assert "old" not in receiver.log()
+
+
+def test_none_lets_everyone_in_and_says_so_loudly_at_start(redis_server, tmp_path):
+    env = {"WEBHOOK_AUTH": "none", "WEBHOOK_SECRETS": ""}
+    with running_receiver(tmp_path, redis_server.url, **env) as receiver:
+        assert receiver.post(delivery("open-door"), {})[0] == 202
+        assert "anyone may send deliveries" in receiver.log()
+
+
+@pytest.mark.parametrize(
+    ("auth", "secrets", "mistake"),
+    [
+        ("none,bearer", "s", "WEBHOOK_AUTH: none stands alone, since it lets everyone in"),
+        ("hmac", "s", "WEBHOOK_AUTH: must be of x-hub-signature-256, standard-webhooks, bearer"),
+        (",", "s", "WEBHOOK_AUTH: must be of x-hub-signature-256, standard-webhooks, bearer"),
+        ("standard-webhooks", "s", "WEBHOOK_SECRETS: standard-webhooks needs one of the form"),
+        ("standard-webhooks", "whsec_", "WEBHOOK_SECRETS: standard-webhooks needs one of the form"),
+        ("bearer", "", "WEBHOOK_SECRETS: is not set (or WEBHOOK_SECRETS_FILE)"),
+    ],
+)
+def test_a_door_that_would_not_hold_does_not_open(redis_server, auth, secrets, mistake):
+    env = {"REDIS_URL": redis_server.url, "WEBHOOK_AUTH": auth, "WEBHOOK_SECRETS": secrets}
+    done = subprocess.run(
+        [sys.executable, "-c", "from tasks.door import check_door; check_door()"],
+        env=env, cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert mistake in done.stderr

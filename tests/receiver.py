@@ -1,0 +1,121 @@
+"""A receiver without the workers behind it: gunicorn as in production, and a Redis."""
+
+import http.client
+import json
+import os
+import socket
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+from ops import deliveries
+from ops.children import Child
+from ops.embedded import free_port
+
+ROOT = Path(__file__).resolve().parents[1]
+SECRET = "receiver-secret"
+
+
+class Receiver:
+    """What listens on `port`; `master` is gunicorn's main process."""
+
+    def __init__(self, port, master):
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}"
+        self.master = master
+
+    def ask(self, method, path, body=None, headers=None, *, chunked=False):
+        """Status, parsed body and headers (a message) of one question."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request(method, path, body, headers or {}, encode_chunked=chunked)
+            response = connection.getresponse()
+            return response.status, json.loads(response.read() or b"null"), response.headers
+        finally:
+            connection.close()
+
+    def post(self, body, headers=None):
+        """Status and parsed body of a delivery; signed, unless *headers* say otherwise."""
+        headers = signed(body) if headers is None else headers
+        return self.ask(
+            "POST", "/webhook/tool-calls", body, {"Content-Type": "application/json", **headers}
+        )[:2]
+
+    def connect(self):
+        """A bare connection, to send what no HTTP client would."""
+        return socket.create_connection(("127.0.0.1", self.port), timeout=20)
+
+    def worker_pids(self):
+        """The processes that serve, as the kernel knows them."""
+        pid = self.master.pid
+        return [int(c) for c in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+    def memory_kb(self):
+        """What the serving processes hold in memory, added up."""
+        return sum(_rss_kb(pid) for pid in self.worker_pids())
+
+    def log(self):
+        """All that was logged so far."""
+        return self.master.log.read_text()
+
+
+def signed(body, secret=SECRET):
+    """The header that Genesys sends beside *body*."""
+    return {"X-Hub-Signature-256": deliveries.signature(body, secret.encode())}
+
+
+def delivery(run_id, *calls, **fields):
+    """The bytes of a delivery; *calls* are (id, name, arguments)."""
+    entries = [
+        {"id": i, "type": "function", "function": {"name": name, "arguments": arguments}}
+        for i, name, arguments in calls
+    ]
+    return json.dumps({"run_id": run_id, "tool_calls": entries, **fields}).encode()
+
+
+@contextmanager
+def running_receiver(folder, redis_url, **env):
+    """A receiver that answers; settings by name are added to the least it needs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    settings = {
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.defpath]),
+        "HOME": str(folder),
+        "LANG": "C.UTF-8",
+        "REDIS_URL": redis_url,
+        "WEBHOOK_SECRETS": SECRET,
+        **env,
+    }
+    config = ["-c", "python:webhook.gunicorn", "--bind", f"127.0.0.1:{port}"]
+    arguments = ["-m", "gunicorn", *config, "webhook:create_app()"]
+    child = Child("receiver", arguments, env=settings, logs=folder, cwd=ROOT)
+    receiver = Receiver(port, child)
+    try:
+        child.wait_until(lambda: _is_live(receiver), timeout_s=20)
+        yield receiver
+    finally:
+        child.stop()
+
+
+def wait_for(condition, *, within_s=10.0):
+    """The first truthy value of *condition*, asked 50 times a second."""
+    deadline = time.monotonic() + within_s
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"not within {within_s} s"
+        time.sleep(0.02)
+    return value
+
+
+def _is_live(receiver):
+    try:
+        return receiver.ask("GET", "/livez")[0] == 200
+    except OSError:
+        return False
+
+
+def _rss_kb(pid):
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1])
+    raise AssertionError(f"no VmRSS of {pid}")
