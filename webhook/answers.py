@@ -1,6 +1,7 @@
 """What the receiver says to whom it does not let in: JSON with one sentence, for every error."""
 
 from flask import Flask, request
+from gunicorn.http.errors import NoMoreData, ParseException  # type: ignore[import-untyped]
 from werkzeug.exceptions import (
     HTTPException,
     MethodNotAllowed,
@@ -10,10 +11,9 @@ from werkzeug.exceptions import (
 
 from runtime import logs
 from tasks.errors import Conflict, LedgerUnavailable
+from webhook.arrival import MAX_BODY_BYTES
 from webhook.errors import BadDelivery, BadSignature
 
-MAX_BODY_BYTES = 1_000_000
-"""Twice what a whole submission may hold (512,000 bytes): no sound delivery comes near."""
 RETRY_AFTER_S = 5
 """What a sender is asked to wait after a 503; Genesys itself retries 5 s apart."""
 
@@ -33,6 +33,8 @@ def answer_errors(app: Flask) -> None:
         (NotFound, _nowhere),
         (MethodNotAllowed, _wrong_method),
         (HTTPException, _other),
+        (ParseException, _broken),  # of a chunk, seen only while the body is read
+        (NoMoreData, _broken),
         (LedgerUnavailable, _away),
         (Exception, _unexpected),
     ):
@@ -62,6 +64,10 @@ def _nowhere(_: NotFound) -> Answer:
 def _wrong_method(error: MethodNotAllowed) -> AnswerWithHeaders:
     allowed = {"Allow": ", ".join(sorted(error.valid_methods or ()))}
     return {"error": f"This address takes no {request.method}."}, 405, allowed
+
+
+def _broken(_: Exception) -> Answer:
+    return {"error": "The request is not valid HTTP."}, 400
 
 
 def _other(error: HTTPException) -> Answer:

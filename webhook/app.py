@@ -7,7 +7,8 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from runtime import logs, settings
 from tasks.door import Door, open_door
-from webhook.answers import MAX_BODY_BYTES, answer_errors
+from webhook.answers import answer_errors
+from webhook.arrival import MAX_BODY_BYTES
 from webhook.delivery import parse
 from webhook.errors import BadDelivery
 from webhook.signature import verify

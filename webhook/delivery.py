@@ -10,6 +10,8 @@ MAX_CALLS = 128
 """Tool calls in one delivery; each is a message, a query and a part of one answer."""
 MAX_ID_LENGTH = 256
 """Characters of a run id, call id or tool name; a UUID has 36."""
+MAX_DEPTH = 64
+"""Objects and lists inside each other in arguments; no form that a model fills in comes near."""
 
 _STRUCTURE = "Invalid payload structure. Expected run_id and tool_calls array."
 
@@ -61,20 +63,30 @@ def _tool_call(entry: Any, where: str) -> ToolCall:
         "type": "function",
         "function": {
             "name": _identifier(function.get("name"), f"{where}.function.name"),
-            "arguments": _arguments(function.get("arguments")),
+            "arguments": _arguments(function.get("arguments"), f"{where}.function.arguments"),
         },
     }
 
 
-def _arguments(value: Any) -> str:
+def _arguments(value: Any, where: str) -> str:
     if value is None or value == "":
         return "{}"
     if isinstance(value, str):
         return value
-    try:
-        return json.dumps(value)
-    except RecursionError as exc:
-        raise BadDelivery("The body is nested too deeply.") from exc
+    if _is_deeper(value, MAX_DEPTH):
+        raise BadDelivery(f"{where} is nested deeper than {MAX_DEPTH} levels.")
+    return json.dumps(value)
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    """Without recursion, whose own limit depends on how deep the caller is."""
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(levels):
+        inner = (p.values() if isinstance(p, dict) else p for p in level)
+        level = [child for part in inner for child in part if isinstance(child, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def _identifier(value: Any, where: str) -> str:

@@ -3,6 +3,7 @@ Why a delivery is not accepted; the class gives the status.
 
     BadSignature    401, without saying what was wrong with it
     BadDelivery     400, or the status it names, with a sentence
+    TooMuch         413 or 431, while it is still arriving
 """
 
 
@@ -21,5 +22,20 @@ class BadDelivery(Exception):
     """
 
     def __init__(self, message: str, *, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class TooMuch(Exception):
+    """
+    The request is larger than is taken, or will be.
+
+    Args:
+        status: 413 or 431.
+
+        message: A sentence for its sender.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status

@@ -4,23 +4,31 @@ How gunicorn serves the receiver.
     gunicorn -c python:webhook.gunicorn 'webhook:create_app()'
 """
 
+from typing import Any
+
 bind = "127.0.0.1:8000"
-worker_class = "gthread"  # a slow sender holds a thread, not a worker
-workers = 2
-threads = 8
+# a thread gets requests that have come whole, so a slow sender holds none (webhook/worker.py)
+worker_class = "webhook.worker.WholeRequestWorker"
+workers = 2  # one is left while the other is replaced; a delivery costs about 1 ms of one CPU
+threads = 8  # each waits about 1 ms for the ledger, and 0.4 s at most
+worker_connections = 1000  # each slow one costs a socket and what it has sent; 64 MB in all
+backlog = 512  # connections that wait to be taken; the kernel's somaxconn may be lower
 timeout = 30  # s; a worker that stops answering its parent is replaced
-graceful_timeout = 10  # s; a delivery takes milliseconds
+graceful_timeout = 15  # s; above the 10 s in which a request must have come whole
 keepalive = 5  # s; Genesys and proxies keep connections open between deliveries
-limit_request_line = 2048
-limit_request_fields = 50
+limit_request_line = 2048  # bytes; the longest address has 19
+limit_request_fields = 50  # a delivery through two proxies has about 20
+limit_request_field_size = 8190  # bytes; the head as a whole has 32,768 (webhook/arrival.py)
 # Not preloaded: sockets to Redis must be made after the fork.
 preload_app = False
 control_socket_disable = True  # it would want a writable home folder
 accesslog = None  # one line per delivery comes from the app, without headers
 
 
-def on_starting(_: object) -> None:
+def on_starting(arbiter: Any) -> None:
     """Refuse to start, before the port is open; a worker that refuses is only started again."""
+    if arbiter.cfg.is_ssl:
+        raise SystemExit("TLS ends at the proxy before the receiver; see docs/security.md")
     # here, since gunicorn reads this file for its settings alone, too
     from tasks.door import check_door
 

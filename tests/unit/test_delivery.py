@@ -104,6 +104,22 @@ def test_each_mistake_has_its_sentence(body, sentence):
     assert _sentence(body) == sentence
 
 
+def _nested(levels):
+    value = {}
+    for _ in range(levels - 1):
+        value = [value]
+    return value
+
+
+def test_arguments_given_as_an_object_may_be_64_levels_deep_and_no_more():
+    arguments = _nested(64)
+    taken = parse(_with_arguments(arguments))["tool_calls"][0]["function"]["arguments"]
+    assert json.loads(taken) == arguments
+    sentence = "tool_calls[0].function.arguments is nested deeper than 64 levels."
+    for levels in (65, 66, 900):
+        assert _sentence(_with_arguments(_nested(levels))) == sentence
+
+
 @given(st.binary())
 def test_no_bytes_raise_anything_but_bad_delivery(body):
     with pytest.raises(BadDelivery):

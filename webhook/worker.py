@@ -1,0 +1,205 @@
+"""gunicorn's threads, given whole requests only: a slow sender holds a socket, not a thread."""
+
+import contextlib
+import http
+import json
+import selectors
+import socket
+import time
+from functools import partial
+from typing import Any
+
+from gunicorn.http import errors, get_parser  # type: ignore[import-untyped]
+from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-untyped]
+
+from runtime import logs
+from webhook.arrival import Arrival
+from webhook.errors import TooMuch
+
+ARRIVAL_S = 10.0
+"""From a request's first moment to its last byte; Genesys itself gives up on us after 10 s."""
+LINGER_S = 2.0
+"""After an answer that ends a connection, for its sender to read it: closing at once would throw
+away what is still on its way, and the answer with it."""
+MAX_HELD_BYTES = 64_000_000
+"""Of requests that have not come whole, all connections of a worker together."""
+
+_RECEIVE_BYTES = 65_536
+_PIECE_BYTES = 8_192  # gunicorn copies the rest of a piece for each chunk it reads from it
+_SENTENCES = {
+    400: "The request is not valid HTTP.",
+    408: f"The request did not come whole within {ARRIVAL_S:g} s.",
+    414: "The address is too long.",
+    431: "The headers are too many or too large.",
+    503: "The receiver failed; send it again later.",
+}
+
+_log = logs.get("webhook")
+
+
+class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships no types
+    """
+    Reads in its one loop, without blocking, and hands a request to a thread when it is whole.
+
+    gunicorn 27.0.1's own ThreadWorker blocks a thread for as long as a sender takes from the first
+    byte to the last, and its loop for 2 s with each connection that the other side leaves open.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # until when each may take; dicts keep order, and each holds one length of time
+        self._arriving: dict[TConn, float] = {}
+        self._lingering: dict[TConn, float] = {}
+        self._arrivals: dict[TConn, Arrival] = {}
+
+    def accept(self, listener: socket.socket) -> None:
+        """Take a connection and listen to it."""
+        with contextlib.suppress(BlockingIOError, ConnectionAbortedError):
+            connection, client = listener.accept()
+            self.nr_conns += 1
+            conn = TConn(self.cfg, connection, client, listener.getsockname())
+            self._await_request(conn)
+
+    def on_client_socket_readable(self, conn: TConn, client: socket.socket) -> None:
+        """Begin the next request of a connection that was kept."""
+        self.poller.unregister(client)
+        self.keepalived_conns.remove(conn)
+        self._await_request(conn)
+        self._receive(conn, client)
+
+    def finish_request(self, conn: TConn, fs: Any) -> None:
+        """Keep the connection, unless its answer or what came behind the request ends it."""
+        arrival = self._arrivals.pop(conn)
+        is_kept = not fs.cancelled() and fs.exception() is None and fs.result()
+        if not is_kept or not self.alive or not arrival.is_exact:
+            self._linger(conn)
+            return
+        conn.sock.setblocking(False)
+        conn.set_timeout()
+        self.keepalived_conns.append(conn)
+        readable = partial(self.on_client_socket_readable, conn)
+        self.poller.register(conn.sock, selectors.EVENT_READ, readable)
+
+    def murder_pending(self) -> None:
+        """End what has taken too long; called by gunicorn's loop, at least once a second."""
+        now = time.monotonic()
+        for conn, deadline in list(self._arriving.items()):
+            is_idle = not self.alive and not self._arrivals[conn]
+            if deadline > now and not is_idle:
+                continue
+            if self._arrivals[conn]:
+                self._refuse(conn, 408)
+            else:
+                self._stop_listening(conn, self._arriving)
+                self._close(conn)
+        for conn, deadline in list(self._lingering.items()):
+            if deadline <= now:
+                self._stop_listening(conn, self._lingering)
+                self._close(conn)
+
+    def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:
+        """Answer what gunicorn could not read, or what failed outside the app, as JSON."""
+        status = 503
+        if isinstance(exc, errors.LimitRequestLine):
+            status = 414
+        elif isinstance(exc, errors.LimitRequestHeaders):
+            status = 431
+        elif isinstance(exc, errors.ParseException):
+            status = 400
+        else:
+            _log.error("request.failed", reason=type(exc).__name__)
+        _answer(client, status, _SENTENCES[status])
+
+    def _await_request(self, conn: TConn) -> None:
+        self._arrivals[conn] = Arrival()
+        self._arriving[conn] = time.monotonic() + ARRIVAL_S
+        conn.sock.setblocking(False)
+        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._receive, conn))
+
+    def _receive(self, conn: TConn, client: socket.socket) -> None:
+        arrival = self._arrivals[conn]
+        try:
+            data = client.recv(_RECEIVE_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data or self._held_bytes(len(data)) > MAX_HELD_BYTES:
+            self._stop_listening(conn, self._arriving)
+            del self._arrivals[conn]
+            self._close(conn)
+            return
+        try:
+            arrival.add(data)
+        except TooMuch as refusal:
+            self._refuse(conn, refusal.status, str(refusal))
+            return
+        if arrival.waits_for_continue:
+            _send(client, b"HTTP/1.1 100 Continue\r\n\r\n")
+        if arrival.is_whole:
+            self._stop_listening(conn, self._arriving)
+            self._hand_over(conn, arrival.text())
+
+    def _held_bytes(self, more: int) -> int:
+        return more + sum(len(self._arrivals[conn]) for conn in self._arriving)
+
+    def _hand_over(self, conn: TConn, text: bytes) -> None:
+        pieces = [text[at : at + _PIECE_BYTES] for at in range(0, len(text), _PIECE_BYTES)]
+        conn.parser = get_parser(self.cfg, pieces, conn.client)
+        conn.initialized = conn.data_ready = True
+        self.enqueue_req(conn)
+
+    def _refuse(self, conn: TConn, status: int, sentence: str | None = None) -> None:
+        self._stop_listening(conn, self._arriving)
+        del self._arrivals[conn]
+        _answer(conn.sock, status, sentence or _SENTENCES[status])
+        self._linger(conn)
+
+    def _linger(self, conn: TConn) -> None:
+        try:
+            conn.sock.setblocking(False)
+            conn.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._close(conn)
+            return
+        self._lingering[conn] = time.monotonic() + LINGER_S
+        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._drop, conn))
+
+    def _drop(self, conn: TConn, client: socket.socket) -> None:
+        """Throw away what still comes, until the sender has closed its side."""
+        try:
+            is_over = not client.recv(_RECEIVE_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            is_over = True
+        if is_over:
+            self._stop_listening(conn, self._lingering)
+            self._close(conn)
+
+    def _stop_listening(self, conn: TConn, among: dict[TConn, float]) -> None:
+        del among[conn]
+        self.poller.unregister(conn.sock)
+
+    def _close(self, conn: TConn) -> None:
+        self._arrivals.pop(conn, None)
+        self.nr_conns -= 1
+        conn.close()
+
+
+def _answer(client: socket.socket, status: int, sentence: str) -> None:
+    body = json.dumps({"error": sentence}).encode()
+    lines = [
+        f"HTTP/1.1 {status} {http.HTTPStatus(status).phrase}",
+        "Connection: close",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+        *(["Retry-After: 5"] if status == 503 else []),
+    ]
+    _send(client, "\r\n".join([*lines, "", ""]).encode() + body)
+
+
+def _send(client: socket.socket, data: bytes) -> None:
+    # under a kilobyte: it fits into the socket's buffer, or nobody is reading
+    with contextlib.suppress(OSError):
+        client.send(data)
