@@ -51,3 +51,9 @@ def configure(*, as_json: bool | None = None) -> None:
 def get(name: str) -> Any:
     """The logger of one part, such as `get("submit")`; bind ids as keywords at each line."""
     return structlog.get_logger(name)
+
+
+def begin(**ids: str) -> None:
+    """Write these ids, and none of an earlier unit of work, into each line of this thread."""
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(**ids)

@@ -1,8 +1,10 @@
 """The receiver: verify, parse, accept in the ledger, publish one message, answer 202."""
 
+import re
+import secrets as randomness
 import time
 
-from flask import Flask, Response, jsonify, request
+from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from runtime import logs, settings
@@ -12,6 +14,8 @@ from webhook.arrival import MAX_BODY_BYTES
 from webhook.delivery import parse
 from webhook.errors import BadDelivery
 from webhook.signature import verify
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")  # what can stand in a log line unquoted
 
 _log = logs.get("webhook")
 
@@ -51,7 +55,27 @@ def build() -> Flask:
         return {"status": "ready"}, 200
 
     answer_errors(app)
+    _name_requests(app)
     return app
+
+
+def _name_requests(app: Flask) -> None:
+    """Each request has an id, the sender's own if it is a plain one, in its answer and its logs."""
+
+    @app.before_request
+    def begin() -> None:
+        given = request.headers.get("X-Request-Id", "")
+        g.request_id = given if _REQUEST_ID.fullmatch(given) else randomness.token_hex(8)
+        g.began = time.monotonic()
+        logs.begin(request_id=g.request_id)
+
+    @app.after_request
+    def end(response: Response) -> Response:
+        response.headers["X-Request-Id"] = g.request_id
+        if 400 <= response.status_code < 500:
+            took_ms = round((time.monotonic() - g.began) * 1000)
+            _log.info("request.refused", status=response.status_code, took_ms=took_ms)
+        return response
 
 
 def _accept(door: Door, body: bytes) -> tuple[Response, int]:

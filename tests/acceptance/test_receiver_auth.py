@@ -1,6 +1,7 @@
 """Each way in, over real HTTP: what WEBHOOK_AUTH lets in and what it keeps out."""
 
 import base64
+import json
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -97,3 +98,23 @@ def test_a_door_that_would_not_hold_does_not_open(redis_server, auth, secrets, m
     )  # fmt: skip
     assert done.returncode == 1
     assert mistake in done.stderr
+
+
+def test_each_request_has_an_id_in_its_answer_and_its_log_lines(standard):
+    body = delivery("named")
+    for headers, status in ((_standard(body), 202), ({}, 401)):
+        sent = {"Content-Type": "application/json", "X-Request-Id": f"from-the-proxy-{status}"}
+        found = standard.ask("POST", "/webhook/tool-calls", body, {**headers, **sent})
+        assert (found[0], found[2]["X-Request-Id"]) == (status, f"from-the-proxy-{status}")
+    lines = [json.loads(line) for line in standard.log().splitlines() if "from-the-proxy" in line]
+    assert [(line["event"], line["request_id"]) for line in lines] == [
+        ("delivery.accepted", "from-the-proxy-202"),
+        ("request.refused", "from-the-proxy-401"),
+    ]
+
+
+@pytest.mark.parametrize("sent", ["a b", "x" * 65, '"', "a;b"])
+def test_an_id_that_does_not_fit_a_log_line_is_replaced(standard, sent):
+    own = standard.ask("GET", "/livez", headers={"X-Request-Id": sent})[2]["X-Request-Id"]
+    assert len(own) == 16
+    assert set(own) <= set("0123456789abcdef")

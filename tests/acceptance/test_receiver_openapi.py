@@ -1,0 +1,69 @@
+"""`docs/openapi.yaml` is what the receiver does: schemathesis asks it, and we ask the file."""
+
+import json
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+    unsupported_method,
+)
+
+from tests.receiver import ROOT, delivery, running_receiver, signed
+
+DESCRIPTION = ROOT / "docs" / "openapi.yaml"
+CHECKS = [
+    not_a_server_error,
+    content_type_conformance,
+    negative_data_rejection,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+    unsupported_method,
+]
+schema = schemathesis.openapi.from_path(DESCRIPTION)
+
+
+@pytest.fixture(scope="module")
+def receiver(redis_server, tmp_path_factory):
+    with running_receiver(tmp_path_factory.mktemp("openapi"), redis_server.url) as receiver:
+        yield receiver
+
+
+@schema.parametrize()
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+def test_every_answer_is_one_that_is_described(receiver, case):
+    # signed as it goes out: without a signature nothing but 401 would ever be seen
+    prepared = case.as_transport_kwargs(base_url=receiver.url)
+    body = json.dumps(prepared["json"]).encode() if "json" in prepared else b""
+    response = case.call(base_url=receiver.url, headers=signed(body), timeout=10)
+    case.validate_response(response, checks=CHECKS)
+
+
+def test_the_addresses_described_are_those_there_are(receiver):
+    described = schema.raw_schema["paths"]
+    assert set(described) == {"/webhook/tool-calls", "/livez", "/readyz"}
+    for path, methods in described.items():
+        for method in ("get", "post", "put", "delete", "patch"):
+            status = receiver.ask(method.upper(), path)[0]
+            assert (status == 405) is (method not in methods)
+
+
+def test_the_example_is_accepted(receiver):
+    operation = schema.raw_schema["paths"]["/webhook/tool-calls"]["post"]
+    example = operation["requestBody"]["content"]["application/json"]["example"]
+    assert receiver.post(json.dumps(example).encode())[0] == 202
+
+
+def test_the_limits_described_are_the_receivers(receiver):
+    calls = [(f"c{number}", "n", "{}") for number in range(129)]
+    assert receiver.post(delivery("limits", *calls[:128]))[0] == 202
+    assert receiver.post(delivery("limits", *calls))[0] == 400
+    assert receiver.post(delivery("r" * 256))[0] == 202
+    assert receiver.post(delivery("r" * 257))[0] == 400

@@ -1,0 +1,161 @@
+"""
+Mutated deliveries at a running receiver: `python -m tests.fuzz_receiver [DELIVERIES] [SEED]`.
+
+Nothing that is sent may be answered with 5xx, end a worker or stay in its memory.
+"""
+
+import json
+import random
+import socket
+import sys
+import tempfile
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from ops.embedded import start_redis
+from tests.receiver import ROOT, running_receiver, signed
+
+SENDERS = 4
+ODD = [None, True, 0, -1, 1e308, 10**400, "", " ", "\0", "\ud800", "a\nb", "é" * 300, [], {}, [[]],
+       {"": {}}, "x" * 70_000, "{}", "[" * 2_000, "null", [1] * 500]  # fmt: skip
+TOKENS = [b'"', b"{", b"}", b"[", b",", b":", b"\\u0000", b"\\ud800", b"\xff", b"\0", b"NaN",
+          b"1e999", b"\r\n", b"\r\n\r\n", b"0\r\n\r\n", b"-", b"\xef\xbb\xbf"]  # fmt: skip
+HEADERS = ["X-Hub-Signature-256", "Content-Type", "Content-Length", "Transfer-Encoding", "Expect",
+           "Content-Encoding", "X-Request-Id", "Connection", "Host", "Authorization"]  # fmt: skip
+VALUES = ["", "0", "-1", "9" * 20, "chunked", "gzip", "identity", "sha256=", "é", "a" * 300,
+          "sha256=" + "0" * 64, "100-continue", "application/json; charset=utf-16", "close",
+          "\t"]  # fmt: skip
+
+
+def fuzz(receiver, *, deliveries, seed):
+    """
+    Send so many mutated deliveries and return what came back.
+
+    Returns:
+        How often each status came (None: the connection was closed), whether the workers are
+        still the same ones, and by how many kB they grew after the first fifth.
+    """
+    bodies = [path.read_bytes() for path in sorted((ROOT / "tests/deliveries").glob("*.json"))]
+    statuses = Counter()
+    workers = receiver.worker_pids()
+    with ThreadPoolExecutor(SENDERS) as senders:
+
+        def send(numbers):
+            makers = (_Maker(random.Random(f"{seed}:{number}"), bodies) for number in numbers)
+            statuses.update(senders.map(lambda maker: _send(receiver, maker.request()), makers))
+
+        send(range(deliveries // 5))
+        warm_kb = receiver.memory_kb()
+        send(range(deliveries // 5, deliveries))
+    return statuses, receiver.worker_pids() == workers, receiver.memory_kb() - warm_kb
+
+
+class _Maker:
+    """Makes one request that is nearly a good one."""
+
+    def __init__(self, chance, bodies):
+        self._chance = chance
+        self._body = chance.choice(bodies)
+
+    def request(self):
+        body = self._body
+        if self._chance.random() < 0.5:
+            body = self._other_value(body)
+        if self._chance.random() < 0.5:
+            body = self._other_bytes(body)
+        headers = {"Host": "x", "Content-Type": "application/json", **signed(body)}
+        is_chunked = self._chance.random() < 0.2
+        if is_chunked:
+            headers["Transfer-Encoding"] = "chunked"
+            body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body) if body else b"0\r\n\r\n"
+        else:
+            headers["Content-Length"] = str(len(body))
+        if self._chance.random() < 0.3:
+            headers[self._chance.choice(HEADERS)] = self._chance.choice(VALUES)
+        lines = [f"{name}: {value}" for name, value in headers.items()]
+        head = "\r\n".join(["POST /webhook/tool-calls HTTP/1.1", *lines, "", ""]).encode()
+        whole = head + body
+        return self._other_bytes(whole) if self._chance.random() < 0.2 else whole
+
+    def _other_value(self, body):
+        """The same JSON with something odd at one place."""
+        value = json.loads(body)
+        places = list(_places(value))
+        parent, name = self._chance.choice(places)
+        odd = self._chance.choice(ODD)
+        if self._chance.random() < 0.2:
+            del parent[name]
+        else:
+            parent[name] = odd
+        return json.dumps(value).encode()
+
+    def _other_bytes(self, text):
+        """The same bytes with some lost, doubled, changed or put between."""
+        changed = bytearray(text)
+        for _ in range(self._chance.choice([1, 1, 2, 5])):
+            at = self._chance.randrange(len(changed) + 1)
+            length = self._chance.choice([1, 2, 10, 100])
+            how = self._chance.randrange(4)
+            if how == 0:
+                del changed[at : at + length]
+            elif how == 1:
+                changed[at:at] = changed[at : at + length]
+            elif how == 2:
+                changed[at : at + 1] = bytes([self._chance.randrange(256)])
+            else:
+                changed[at:at] = self._chance.choice(TOKENS)
+        return bytes(changed)
+
+
+def _places(value):
+    """Every (container, key or index) inside."""
+    children = value.items() if isinstance(value, dict) else enumerate(value)
+    for name, child in children:
+        yield value, name
+        if isinstance(child, dict | list):
+            yield from _places(child)
+
+
+def _send(receiver, request):
+    """The status of the answer, or None when there was none."""
+    with receiver.connect() as connection:
+        try:
+            connection.sendall(request)
+            connection.shutdown(socket.SHUT_WR)
+            answer = connection.recv(100)
+        except ConnectionError:
+            return None
+    # whoever asked to be told to go on is told so first
+    line = answer.removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n").split(b" ", 2)
+    return int(line[1]) if len(line) > 1 else None
+
+
+def main():
+    """Run it on servers of its own and print what came back; ends with 1 if anything is wrong."""
+    numbers = [int(argument) for argument in sys.argv[1:]]
+    deliveries, seed = (*numbers, *(10_000, 1)[len(numbers) :])
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        start_redis(Path(folder) / "redis") as server,
+        running_receiver(Path(folder) / "receiver", server.url) as receiver,
+    ):
+        began = time.monotonic()
+        statuses, is_same, grown_kb = fuzz(receiver, deliveries=deliveries, seed=seed)
+        took_s = time.monotonic() - began
+        log = receiver.log()
+    failures = [line for line in log.splitlines() if "failed" in line or "Traceback" in line]
+    lines = [
+        f"{deliveries} deliveries, seed {seed}, {took_s:.0f} s",
+        *(f"  {status}: {count}" for status, count in sorted(statuses.items(), key=str)),
+        f"  workers the same: {is_same}; grown by {grown_kb} kB after the first fifth",
+        *failures[:20],
+    ]
+    sys.stdout.write("\n".join(lines) + "\n")
+    is_well = is_same and not failures and all((status or 0) < 500 for status in statuses)
+    raise SystemExit(0 if is_well else 1)
+
+
+if __name__ == "__main__":
+    main()
