@@ -49,6 +49,8 @@ class Settings(BaseSettings):
 
     run_answer_by_s: float = Field(default=30, ge=3, le=600)
     run_expires_s: float = Field(default=600, ge=5)
+    run_max_wait_s: float = Field(default=15, ge=1)
+    run_max_waiting: int = Field(default=10000, ge=1)
     run_retention_s: int = Field(default=86400, ge=60)
     dead_letter_retention_s: int = Field(default=604800, ge=60)
 

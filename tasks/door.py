@@ -44,6 +44,7 @@ class Door:
         Raises:
             LedgerUnavailable: Nothing is known to be stored; the sender must try again.
             Conflict: The key is known with other calls.
+            Busy: Too many runs wait to begin.
         """
         with self._ledger_outage.ask():
             accepted = self._ledger.accept(run_id, calls)

@@ -15,7 +15,7 @@ from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
 from genesys.types import ToolCall
-from tasks.errors import Conflict, LedgerUnavailable
+from tasks.errors import Busy, Conflict, LedgerUnavailable
 from tasks.records import Accepted, Begun, Claim, DueRun, Outputs, Started
 
 MARGIN_MS = 2_000
@@ -39,6 +39,7 @@ DUE_AT_ONCE = 200
 """Runs that one look goes through; the script holds the ledger for about a millisecond."""
 
 RUN, DUE, DEAD, ENDED = "tw:run:", "tw:due", "tw:dead", "tw:ended"
+WAITING, BEGUN = "tw:waiting", "tw:begun"
 _LUA = Path(__file__).parent / "lua"
 _executions = itertools.count()
 
@@ -85,12 +86,16 @@ class Ledger:
         expires_s: float,
         retention_s: int,
         dead_letter_retention_s: int,
+        max_wait_s: float = 15,
+        max_waiting: int = 10_000,
         timeouts_ms: Mapping[str, int] | None = None,
         default_timeout_ms: int = 5_000,
     ) -> None:
         self.client = client
         self.answer_by_ms = int(answer_by_s * 1000)
         self.expires_ms = int(expires_s * 1000)
+        self._max_wait_ms = int(max_wait_s * 1000)
+        self._max_waiting = max_waiting
         self._retention_s = retention_s
         self._dead_letter_retention_s = dead_letter_retention_s
         self._default_timeout_ms = default_timeout_ms
@@ -110,6 +115,8 @@ class Ledger:
 
         Raises:
             Conflict: The key is known with other names or arguments.
+
+            Busy: The run is new, and too many wait to begin, or one for too long.
         """
         key = key_of(run_id, [call["id"] for call in calls])
         fields = [
@@ -122,10 +129,14 @@ class Ledger:
             "accept",
             key,
             [run_id, digest, self.answer_by_ms, self.expires_ms, REPUBLISH_MS[0]],
+            self._max_wait_ms,
+            self._max_waiting,
             *map(_to_bytes, fields),
         )
         if answer == b"conflict":
             raise Conflict(key)
+        if isinstance(answer, int):
+            raise Busy(retry_after_s=answer)
         return Accepted(key, is_duplicate=answer == b"duplicate")
 
     def begin(self, key: str, generation: int) -> Begun | None:
@@ -279,11 +290,12 @@ class Ledger:
         return bool(self.run_step("renew", key, arguments, *_flat(outcome))[0] == b"renewed")
 
     def run_step(self, step: str, key: str, arguments: Sequence[Any], *more: Any) -> Any:
-        """Call `lua/<step>.lua` with the run, the due set and the set the run may end in."""
+        """Call `lua/<step>.lua` with the run and the sets and counts that it may stand in."""
         script = self._scripts.get(step)
         if script is None:
             script = self._scripts[step] = self.client.register_script(_source(step))
-        keys = [f"{RUN}{key}", DUE, DEAD if step in ("bury", "replay") else ENDED]
+        end = DEAD if step in ("bury", "replay") else ENDED
+        keys = [f"{RUN}{key}", DUE, end, WAITING, BEGUN]
         return self.ask(lambda: script(keys=keys, args=[key, *arguments, *more]))
 
     def ask(self, question: Callable[[], Any]) -> Any:

@@ -66,6 +66,8 @@ def open_ledger(
         expires_s=values.run_expires_s,
         retention_s=values.run_retention_s,
         dead_letter_retention_s=values.dead_letter_retention_s,
+        max_wait_s=values.run_max_wait_s,
+        max_waiting=values.run_max_waiting,
         timeouts_ms={t.name: t.timeout_ms for t in loaded.tools.values()} if loaded else {},
     )
 

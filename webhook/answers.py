@@ -10,7 +10,7 @@ from werkzeug.exceptions import (
 )
 
 from runtime import logs
-from tasks.errors import Conflict, LedgerUnavailable
+from tasks.errors import Busy, Conflict, LedgerUnavailable
 from webhook.arrival import MAX_BODY_BYTES
 from webhook.errors import BadDelivery, BadSignature
 
@@ -36,6 +36,7 @@ def answer_errors(app: Flask) -> None:
         (ParseException, _broken),  # of a chunk, seen only while the body is read
         (NoMoreData, _broken),
         (LedgerUnavailable, _away),
+        (Busy, _busy),
         (Exception, _unexpected),
     ):
         app.register_error_handler(kind, answer)
@@ -76,6 +77,12 @@ def _other(error: HTTPException) -> Answer:
 
 def _away(_: LedgerUnavailable) -> AnswerWithHeaders:
     return _try_later("the ledger did not answer")
+
+
+def _busy(error: Busy) -> AnswerWithHeaders:
+    _log.warning("delivery.refused", reason="busy", retry_after_s=error.retry_after_s)
+    sentence = "Too many runs wait to begin; send it again later."
+    return {"error": sentence}, 503, {"Retry-After": str(error.retry_after_s)}
 
 
 def _unexpected(error: Exception) -> AnswerWithHeaders:

@@ -1,20 +1,64 @@
 -- Stores a run unless its key is there already. Atomic, so that fifty equal
 -- deliveries at once make one run, and a run never exists without a due time.
-local run, due = KEYS[1], KEYS[2]
+-- Returns 'accepted', 'duplicate', 'conflict', or how many seconds to stay away: while the
+-- oldest run that nobody has begun waits too long, or too many wait, no other is taken.
+local run, due, waiting, begun = KEYS[1], KEYS[2], KEYS[4], KEYS[5]
 local key, run_id, digest = ARGV[1], ARGV[2], ARGV[3]
 local answer_by_ms, expires_ms, first_look_ms = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local max_wait_ms, max_waiting = tonumber(ARGV[7]), tonumber(ARGV[8])
+
+-- the oldest run that waits; those that ended without having begun are forgotten on the way
+local function oldest_wait_ms(now)
+  for _ = 1, 100 do
+    local first = redis.call('ZRANGE', waiting, 0, 0, 'WITHSCORES')
+    if not first[1] then
+      return 0
+    end
+    local other = string.sub(run, 1, #run - #key) .. first[1]
+    if redis.call('HGET', other, 'state') == 'accepted' then
+      return now - tonumber(first[2])
+    end
+    redis.call('ZREM', waiting, first[1])
+  end
+  return 0
+end
+
+-- how long those that are too many or too old will take to begin, at the pace of the last 10
+-- to 20 s; without a pace, until they have been answered all the same
+local function stay_away_s(now)
+  local is_late = oldest_wait_ms(now) > max_wait_ms
+  local excess = redis.call('ZCARD', waiting) - max_waiting + 1
+  if not is_late and excess <= 0 then
+    return nil
+  end
+  excess = math.max(excess, redis.call('ZCOUNT', waiting, '-inf', now - max_wait_ms))
+  local period = math.floor(now / 10000)
+  local counts = redis.call('HMGET', begun, period, period - 1)
+  local count = (tonumber(counts[1] or '') or 0) + (tonumber(counts[2] or '') or 0)
+  local away_ms = answer_by_ms
+  if count > 0 then
+    away_ms = math.min(away_ms, excess * (now - (period - 1) * 10000) / count)
+  end
+  return math.max(1, math.ceil(away_ms / 1000))
+end
+
 local known = redis.call('HGET', run, 'digest')
 if known then
   return known == digest and 'duplicate' or 'conflict'
 end
 local now = now_ms()
+local away_s = stay_away_s(now)
+if away_s then
+  return away_s
+end
 redis.call('HSET', run, 'version', 1, 'run_id', run_id, 'digest', digest, 'state', 'accepted',
-  'generation', 0, 'calls', (#ARGV - 6) / 3, 'outputs', 0, 'accepted_at', now,
+  'generation', 0, 'calls', (#ARGV - 8) / 3, 'outputs', 0, 'accepted_at', now,
   'answer_by', now + answer_by_ms, 'expires_at', now + expires_ms)
-for at = 7, #ARGV, 3 do
-  local index = (at - 7) / 3
+for at = 9, #ARGV, 3 do
+  local index = (at - 9) / 3
   redis.call('HSET', run, 'id:' .. index, ARGV[at], 'name:' .. index, ARGV[at + 1],
     'arguments:' .. index, ARGV[at + 2])
 end
 redis.call('ZADD', due, now + first_look_ms, key)
+redis.call('ZADD', waiting, now, key)
 return 'accepted'

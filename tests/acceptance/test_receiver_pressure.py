@@ -1,0 +1,45 @@
+"""At more than it can take, the receiver says 503 with an honest Retry-After, and recovers."""
+
+import itertools
+import json
+import time
+
+import pytest
+
+from ops import deliveries
+from tests.receiver import delivery, running_receiver, signed
+
+GOOD = ("good", "search_inventory", '{"sku": "AB-1001", "warehouse": "US-WEST"}')
+BUSY = {"error": "Too many runs wait to begin; send it again later."}
+
+
+def test_a_queue_that_stands_still_is_503_and_accepted_runs_are_answered(own_service):
+    service = own_service(workers=0, env={"RUN_MAX_WAIT_S": "1", "RUN_ANSWER_BY_S": "6"})
+    service.deliver("first", GOOD)
+    new_runs = (service.deliver(f"r-{number}", GOOD) for number in itertools.count())
+    refused = service.wait_for(lambda: (a := next(new_runs)).status == 503 and a)
+    assert refused.body == BUSY
+    assert service.deliver("first", GOOD).body["duplicate"] is True
+    ready = deliveries.get(f"{service.stack.webhook_url}/readyz")
+    assert (ready.status, ready.body) == (200, {"status": "ready"})
+    service.stack.start_worker()
+    assert set(service.answer("first")) == {"good"}
+    service.wait_for(lambda: next(new_runs).status == 202)
+
+
+@pytest.mark.parametrize("limit", ["1", "3"])
+def test_a_new_run_is_refused_when_too_many_wait_and_told_for_how_long(
+    own_redis_server, tmp_path, limit
+):
+    env = {"RUN_MAX_WAITING": limit, "RUN_ANSWER_BY_S": "20"}
+    with running_receiver(tmp_path, own_redis_server().url, **env) as receiver:
+        for number in range(int(limit)):
+            assert receiver.post(delivery(f"r-{number}"))[0] == 202
+        body = delivery("one-more")
+        headers = {"Content-Type": "application/json", **signed(body)}
+        began = time.monotonic()
+        status, answer, told = receiver.ask("POST", "/webhook/tool-calls", body, headers)
+        assert (status, answer, told["Retry-After"]) == (503, BUSY, "20")
+        assert time.monotonic() - began < 1
+        line = next(x for x in receiver.log().splitlines() if "delivery.refused" in x)
+        assert (json.loads(line)["reason"], json.loads(line)["retry_after_s"]) == ("busy", 20)

@@ -1,0 +1,109 @@
+"""While runs wait too long to begin, new ones are refused; nothing else changes for the others."""
+
+import pytest
+import redis
+
+from tasks.errors import Busy
+from tasks.ledger import Ledger
+from tests.receiver import wait_for
+
+
+@pytest.fixture
+def client(redis_server):
+    client = redis.Redis.from_url(redis_server.url)
+    client.flushall()
+    return client
+
+
+@pytest.fixture
+def make_ledger(client):
+    def make(**limits):
+        times = {"answer_by_s": 30, "expires_s": 600, "retention_s": 60}
+        return Ledger(client, **times, dead_letter_retention_s=600, **limits)
+
+    return make
+
+
+def _accept(ledger, run_id):
+    call = {"id": "c", "type": "function", "function": {"name": "n", "arguments": "{}"}}
+    return ledger.accept(run_id, [call])
+
+
+def _retry_after(ledger, run_id):
+    with pytest.raises(Busy) as busy:
+        _accept(ledger, run_id)
+    return busy.value.retry_after_s
+
+
+def _is_accepted(ledger, run_id):
+    try:
+        return _accept(ledger, run_id)
+    except Busy:
+        return None
+
+
+def test_when_too_many_wait_a_new_run_is_refused_until_one_begins(make_ledger, client):
+    ledger = make_ledger(max_waiting=2)
+    first = _accept(ledger, "r-1")
+    _accept(ledger, "r-2")
+    assert _retry_after(ledger, "r-3") == 30  # none has begun: until they are answered anyway
+    assert len(client.keys("tw:run:*")) == 2
+    ledger.begin(first.key, 0)
+    assert not _accept(ledger, "r-3").is_duplicate
+
+
+def test_a_known_run_is_recognised_however_many_wait(make_ledger):
+    ledger = make_ledger(max_waiting=1)
+    first = _accept(ledger, "r-1")
+    _retry_after(ledger, "r-2")
+    again = _accept(ledger, "r-1")
+    assert (again.key, again.is_duplicate) == (first.key, True)
+
+
+def test_when_the_oldest_waits_too_long_a_new_run_is_refused_until_it_begins(make_ledger):
+    ledger = make_ledger(max_wait_s=0.3)
+    waiting = []
+
+    def is_refused():
+        accepted = _is_accepted(ledger, f"r-{len(waiting)}")
+        waiting.extend([accepted] if accepted else [])
+        return not accepted
+
+    wait_for(is_refused)
+    assert len(waiting) > 1  # refused for the time that passed, not for their number
+    assert _retry_after(ledger, "other") == 30
+    for accepted in waiting:
+        ledger.begin(accepted.key, 0)
+    assert _is_accepted(ledger, "other")
+
+
+def test_a_run_that_has_begun_may_wait_for_genesys_without_end(make_ledger):
+    ledger = make_ledger(max_wait_s=0.05, max_waiting=1)
+    for number in range(20):
+        ledger.begin(_accept(ledger, f"r-{number}").key, 0)
+    assert len(ledger.due(senders=1)) == 0  # none of them has ended
+
+
+@pytest.mark.parametrize("how", ["buried", "submitted", "gone"])
+def test_a_run_that_ends_without_having_begun_is_not_waited_for(make_ledger, client, how):
+    ledger = make_ledger(max_waiting=1)
+    key = _accept(ledger, "r-1").key
+    _retry_after(ledger, "r-2")
+    if how == "buried":
+        ledger.bury(key, 0, "expired")
+    elif how == "submitted":
+        ledger.finish(key, 0, {"status": 200})
+    else:
+        client.delete(f"tw:run:{key}")
+    assert _accept(ledger, "r-2")
+
+
+def test_how_long_to_stay_away_is_told_from_the_pace_at_which_runs_begin(make_ledger):
+    fast = make_ledger()
+    for number in range(40):
+        fast.begin(_accept(fast, f"begun-{number}").key, 0)
+    for number in range(40):
+        _accept(fast, f"waits-{number}")
+    # 40 begun within the last 10 to 20 s; 21 of 40 must begin before there is room again
+    assert 5 <= _retry_after(make_ledger(max_waiting=20), "r") <= 11
+    assert 1 <= _retry_after(make_ledger(max_waiting=40), "r") <= 1
