@@ -29,6 +29,7 @@ def build() -> Flask:
     if schemes == ["none"]:
         _log.warning("webhook.unprotected", meaning="WEBHOOK_AUTH=none: anyone may send deliveries")
     app = Flask(__name__, static_folder=None)
+    app.url_map.merge_slashes = False  # a redirect would be an answer that nobody described
     # one more than allowed: of a body without a length Werkzeug gives what fits, and says no more
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES + 1
 
