@@ -85,6 +85,9 @@ def running_receiver(folder, redis_url, **env):
         "LANG": "C.UTF-8",
         "REDIS_URL": redis_url,
         "WEBHOOK_SECRETS": SECRET,
+        # nobody works behind this receiver, so its runs wait for ever
+        "RUN_MAX_WAIT_S": "86400",
+        "RUN_MAX_WAITING": "1000000",
         **env,
     }
     config = ["-c", "python:webhook.gunicorn", "--bind", f"127.0.0.1:{port}"]
