@@ -14,6 +14,7 @@ redis.call('HSET', run, 'state', 'dead', 'reason', reason, 'ended_at', now)
 write_outcome(run, 6)
 redis.call('HDEL', run, 'lease_holder', 'lease_until', 'is_posting')
 redis.call('ZREM', due, key)
+redis.call('ZREM', KEYS[4], key) -- in case it never began
 redis.call('EXPIRE', run, retention_s)
 redis.call('ZADD', dead, now, key)
 redis.call('ZREMRANGEBYSCORE', dead, '-inf', now - retention_s * 1000)

@@ -26,6 +26,7 @@ for at = 1, #kept, 100 do
   redis.call('HSET', run, unpack(kept, at, math.min(at + 99, #kept)))
 end
 redis.call('ZREM', due, key)
+redis.call('ZREM', KEYS[4], key) -- in case it never began
 redis.call('EXPIRE', run, retention_s)
 redis.call('ZADD', ended, now, key)
 redis.call('ZREMRANGEBYSCORE', ended, '-inf', now - retention_s * 1000)

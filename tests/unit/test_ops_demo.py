@@ -77,5 +77,5 @@ def test_the_curl_line_of_up_can_be_pasted_as_it_is():
     headers = dict(text.split(": ", 1) for text in (rest[1], rest[3]))
     assert headers["Content-Type"] == "application/json"
     body = rest[rest.index("--data-binary") + 1].encode()
-    verify(headers, body, secrets=[b"it's secret"])
+    verify(headers, body, schemes=["x-hub-signature-256"], secrets=[b"it's secret"], now=0)
     assert parse(body)["run_id"] == json.loads(body)["run_id"]
