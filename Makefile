@@ -26,7 +26,7 @@ up: install ## the whole stack on embedded servers, until Ctrl-C
 	@$(BIN)/toolworker up
 
 test: lint ## lint, types, import rules, then every test on real Redis and Postgres
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 4 --dist loadgroup
 
 chaos: install ## break everything under traffic and hold every run to the promises (SEED=1)
 	$(BIN)/pytest tests/chaos -m chaos -q --chaos-seed $(SEED)

@@ -66,6 +66,8 @@ class Stack:
 
         examine: Let `toolworker doctor --wait` look at the servers before programs start.
 
+        postgres: One that runs and has the demo data, which is left running; None starts one.
+
         say: Told of each part that is up: its name, where it listens, seconds taken.
     """
 
@@ -82,6 +84,7 @@ class Stack:
         env: Mapping[str, str] | None = None,
         reconcilers: int = 1,
         examine: bool = False,
+        postgres: Server | None = None,
         say: Callable[[str, str, float], None] | None = None,
     ) -> None:
         self.folder = folder.resolve()
@@ -90,7 +93,7 @@ class Stack:
         self.webhook_url = self.simulator_url = ""
         self.env: dict[str, str] = {}
         self._workers, self._concurrency, self._reconcilers = workers, concurrency, reconcilers
-        self._must_examine = examine
+        self._must_examine, self._given_postgres = examine, postgres
         self._tools_dir = tools_dir or _HERE / "tools"
         self._extra_env = dict(env or {})
         self._say = say or (lambda name, where, took_s: None)
@@ -179,6 +182,9 @@ class Stack:
         began = time.monotonic()
         self.redis = self._keep("redis", start_redis(self.folder / "redis"))
         self._say("redis", self.redis.url, time.monotonic() - began)
+        if self._given_postgres is not None:
+            self.postgres = self._given_postgres
+            return
         began = time.monotonic()
         self.postgres = self._keep("postgres", start_postgres(self.folder / "postgres"))
         demo_data.load(self.postgres.url)

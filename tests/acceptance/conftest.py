@@ -11,8 +11,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="session")
-def shared_service(tmp_path_factory):
-    with Stack(tmp_path_factory.mktemp("shared"), reconcilers=1) as stack:
+def shared_service(tmp_path_factory, postgres_server):
+    folder = tmp_path_factory.mktemp("shared")
+    with Stack(folder, reconcilers=1, postgres=postgres_server) as stack:
         yield Service(stack)
 
 
@@ -24,12 +25,17 @@ def service(shared_service):
 
 
 @pytest.fixture
-def own_service(tmp_path):
-    """Start a stack of the test's own, to break: `own_service(workers=2, env={...})`."""
+def own_service(tmp_path, postgres_server):
+    """
+    Start a stack of the test's own, to break: `own_service(workers=2, env={...})`.
+
+    Its Postgres is the common one; to break that, too, ask for `postgres=None`.
+    """
     stacks = []
 
     def start(**options):
-        stack = Stack(tmp_path / f"stack-{len(stacks)}", **{"reconcilers": 1, **options})
+        options = {"reconcilers": 1, "postgres": postgres_server, **options}
+        stack = Stack(tmp_path / f"stack-{len(stacks)}", **options)
         stacks.append(stack)
         stack.start()
         return Service(stack)
@@ -40,9 +46,10 @@ def own_service(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def shared_holding(tmp_path_factory, tools_with_hold):
+def shared_holding(tmp_path_factory, tools_with_hold, postgres_server):
     """One stack for the tests that leave it whole; its runs are answered after 6 s."""
     folder = tmp_path_factory.mktemp("holding")
     env = {"RUN_ANSWER_BY_S": "6"}
-    with Stack(folder, tools_dir=tools_with_hold, env=env, reconcilers=1) as stack:
+    options = {"tools_dir": tools_with_hold, "reconcilers": 1, "postgres": postgres_server}
+    with Stack(folder, env=env, **options) as stack:
         yield Service(stack)

@@ -140,7 +140,7 @@ def test_a_ledger_that_is_away_is_503_within_a_second_and_the_retry_is_a_new_run
 
 
 def test_an_outage_of_postgres_is_outlived_while_there_is_time(holding):
-    service = holding()
+    service = holding(postgres=None)
     service.stack.postgres.stop()
     key = service.deliver("r", ("good", "search_inventory", GOOD)).body["key"]
     service.wait_for(lambda: int(service.entry(key).get("round", 0)) >= 3)  # fanned out anew twice
@@ -149,7 +149,7 @@ def test_an_outage_of_postgres_is_outlived_while_there_is_time(holding):
 
 
 def test_an_outage_of_postgres_that_lasts_is_told_to_the_model(holding):
-    service = holding(env={"RUN_ANSWER_BY_S": "6"})
+    service = holding(postgres=None, env={"RUN_ANSWER_BY_S": "6"})
     service.stack.postgres.stop()
     service.deliver("r", ("good", "search_inventory", GOOD))
     output = service.answer("r", within_s=10)["good"]

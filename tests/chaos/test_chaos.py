@@ -64,7 +64,9 @@ def test_smoke_the_short_faults_one_after_the_other_lose_nothing(start, rows):
     service = start()
     rng = harness.new_rng(1, "smoke")
     with harness.Traffic(service, rng, rate=4.0) as traffic:
-        for name, (function, is_smoke, _) in FAULTS.items():
+        # Redis first: what a worker held of it comes back after the visibility timeout
+        for name in sorted(FAULTS, key=lambda name: not name.startswith("Redis")):
+            function, is_smoke, _ = FAULTS[name]
             if is_smoke and name != "nothing":
                 function(service, rng)
     row = harness.judge("smoke", service, traffic)
