@@ -16,6 +16,9 @@ accept_content = ["json"]  # a pickled message is refused: it would run its send
 # Redis may start later than the worker, and may be away for longer than 100 tries (the default).
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None
+# A Redis without memory refuses to note a message that it just gave out; without this the worker
+# ends. What is lost then, one message at each reconnection, the reconciler finds.
+broker_channel_error_retry = True
 broker_connection_timeout = 2  # s; also part of the chord's claim lease, about 40 s here
 
 broker_transport_options = {

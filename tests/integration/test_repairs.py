@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ import time
 from celery import Celery
 app = Celery("program", broker="{url}")
 app.conf.update(task_acks_late=True, broker_connection_retry_on_startup=True,
-                worker_prefetch_multiplier=1)
+                worker_prefetch_multiplier=1{options})
 @app.task(name="hold")
 def hold():
     app.backend
@@ -34,8 +35,9 @@ def probe():
 """
 
 
-def _worker(folder, url, repair):
-    (folder / "program.py").write_text(PROGRAM.format(url=url, repair=repair))
+def _worker(folder, url, repair, options=""):
+    program = PROGRAM.format(url=url, repair=repair, options=options)
+    (folder / "program.py").write_text(program)
     with (folder / "log").open("wb") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "celery", "-A", "program", "worker", "-c", "2"],
@@ -95,6 +97,58 @@ def test_with_the_repair_the_worker_outlives_a_redis_restart(held_while_redis_re
     program.send_task("probe")
     _wait(lambda: client.llen("probed"))
     assert worker.poll() is None
+
+
+@pytest.fixture
+def full_while_messages_wait(own_redis, tmp_path):
+    """A worker that takes a message, which it may, and cannot note it: Redis has no memory left."""
+    workers = []
+
+    def start(options):
+        workers.append(_worker(tmp_path, own_redis.url, "", options))
+        program = Celery(broker=own_redis.url)
+        client = redis.Redis.from_url(own_redis.url)
+        for _ in range(2):
+            program.send_task("hold")
+        _wait(lambda: client.llen("holding") == 2)
+        for _ in range(20):
+            program.send_task("probe")
+        client.config_set("maxmemory", 1)
+        return workers[0], client
+
+    yield start
+    for worker in workers:
+        worker.terminate()
+        worker.wait(20)
+
+
+def test_without_a_setting_a_redis_without_memory_ends_the_worker(full_while_messages_wait):
+    worker, _ = full_while_messages_wait("")
+    assert worker.wait(30) == 1
+
+
+def test_with_the_setting_the_worker_goes_on_when_there_is_memory(
+    full_while_messages_wait, tmp_path
+):
+    worker, client = full_while_messages_wait(", broker_channel_error_retry=True")
+    _wait(lambda: "Trying to re-establish" in (tmp_path / "log").read_text())
+    client.config_set("maxmemory", 0)
+    _wait(lambda: client.llen("celery") == 0 and client.llen("probed"))
+    assert worker.poll() is None
+
+
+@pytest.mark.parametrize(
+    ("backend", "is_raised"), [("", True), ("tasks.backend:RunBackend+", False)]
+)
+def test_a_chord_part_that_cannot_be_counted_does_not_keep_its_message(
+    own_redis, backend, is_raised
+):
+    # raised in a worker's main process, it leaves the message unacknowledged and its slot taken
+    app = _app(own_redis.url, backend)
+    redis.Redis.from_url(own_redis.url).config_set("maxmemory", 1)
+    expected = pytest.raises(redis.exceptions.OutOfMemoryError) if is_raised else nullcontext()
+    with expected:
+        _count_a_part(app)
 
 
 def _app(url, backend):
