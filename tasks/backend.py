@@ -38,13 +38,14 @@ class RunBackend(RedisBackend):
             **{**params, "retry": retry, "retry_on_error": errors}
         )
 
-    def on_chord_part_return(self, request: Any, state: Any, result: Any, **options: Any) -> Any:
+    def on_chord_part_return(
+        self, request: Any, state: str, result: Any, propagate: bool | None = None, **options: Any
+    ) -> None:
         """Count a part of a chord, if Redis can."""
         try:
-            return super().on_chord_part_return(request, state, result, **options)
+            super().on_chord_part_return(request, state, result, propagate, **options)
         except RedisError as exc:
             _log.warning("chord.part_not_counted", task=request.id, reason=type(exc).__name__)
-            return None
 
     def on_task_call(self, producer: Any, task_id: str) -> None:
         """Subscribe to nothing."""
