@@ -26,7 +26,7 @@ from flask import Flask, Response, jsonify, request
 
 from ops import deliveries
 from ops.children import Child
-from ops.embedded import free_port
+from ops.server import free_port
 from ops.stack import SECRET, Stack
 
 ROOT = Path(__file__).resolve().parents[1]

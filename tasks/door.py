@@ -10,7 +10,7 @@ from genesys.types import ToolCall
 from runtime import logs, settings
 from tasks.errors import LedgerUnavailable
 from tasks.outage import Outage
-from tasks.pipeline import fan_out
+from tasks.publishing import publish_fan_out
 from tasks.records import Accepted
 from tasks.worker import app, check, open_ledger
 
@@ -54,11 +54,7 @@ class Door:
             return accepted
         try:
             with self._broker_outage.ask():
-                fan_out.apply_async(
-                    kwargs={**ids, "generation": 0},
-                    task_id=f"{accepted.key}:0:fan_out",
-                    retry=False,
-                )
+                publish_fan_out(run_id, accepted.key, generation=0)
         except _PUBLISH_ERRORS as error:
             _log.warning("delivery.unpublished", **ids, reason=type(error).__name__)
         _log.info("delivery.accepted", **ids, calls=len(calls))

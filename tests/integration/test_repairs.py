@@ -206,3 +206,37 @@ def test_publishing_a_chord_leaves_no_subscription_behind(own_redis, backend, ch
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == channels
+
+
+CLIENTS = """
+{repair}
+import redis
+from celery import Celery
+made = []
+class Client(redis.Redis):
+    def __init__(self, *args, **options):
+        made.append(1)
+        super().__init__(*args, **options)
+app = Celery("clients", broker="{url}")
+with app.connection_for_write() as connection:
+    channel = connection.default_channel
+    channel.Client = Client
+    producer = connection.Producer(channel)
+    for _ in range(10):
+        producer.publish("text", routing_key="somewhere")
+    before = len(made)
+    channel._disconnect_pools()
+    producer.publish("text", routing_key="somewhere")
+print(before, redis.Redis.from_url("{url}").llen("somewhere"))
+"""
+
+
+@pytest.mark.parametrize(("repair", "made"), [("", 10), (REPAIR, 1)])
+def test_a_channel_sends_its_commands_with_one_client_and_outlives_its_pool(
+    own_redis, repair, made
+):
+    program = CLIENTS.format(url=own_redis.url, repair=repair)
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == [str(made), "11"]
