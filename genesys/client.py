@@ -1,17 +1,19 @@
-"""Send a submission and say what its answer means. No other file knows a path or a status code."""
+"""Send a submission when one may go, and say how it ended. No other file knows a path."""
 
 import json
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from genesys import http
 from genesys.auth import FleetTokens, Tokens, TokenSource
-from genesys.errors import Rejected, Unavailable
+from genesys.errors import Held, Rejected, Unavailable
 from genesys.grant import TIMEOUT_S, Grant
+from genesys.pacing import Gate
 from genesys.regions import endpoints
+from genesys.rules import NO_ANSWER, RULES, Rule, rule_for
 from genesys.store import Store
 from genesys.types import ToolOutput
 from runtime.settings import Settings, SettingsError
@@ -21,27 +23,13 @@ MAX_BODY_BYTES = 512_000
 POST_TIMEOUT_S = 10.0
 """For one POST, all of it."""
 
-# What is worth another attempt; Genesys' own SDK retries 429, 502, 503 and 504.
-_TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
-_ADVICE = {
-    400: "Genesys did not understand the request. Verify GENESYS_SUBMIT_PATH and GENESYS_LIST_KEY.",
-    401: "OAuth authentication failed. Verify client_id and client_secret.",
-    403: "OAuth scope mismatch, or the run belongs to another organization. "
-    "Ensure the application has the scope GENESYS_SCOPE names.",
-    404: "Genesys knows no such run: it ended, or GENESYS_SUBMIT_PATH or the region is wrong.",
-    409: "The run does not wait for these outputs: it ended, or was answered before.",
-    413: "The outputs are too large together. Lower max_rows or max_bytes of the tools.",
-    415: "Genesys does not take JSON at this path. Verify GENESYS_SUBMIT_PATH.",
-    422: "Genesys does not take these outputs: each must be an object with tool_call_id and a "
-    "string output, and each tool_call_id one that the run asked for.",
-}
-_ADVICE_BY_CODE = {
-    "ip.not.authorized": "Genesys does not take requests from this network. "
-    "Add its address to the organization's allowed ones.",
+_HELD = {
+    "rate": "GENESYS_REQUESTS_PER_MINUTE are used up for now",
+    "throttled": "Genesys answered 429; nothing is sent until its Retry-After is over",
+    "circuit": "Genesys is down; one POST at a time finds out whether it is back",
 }
 # printable ASCII without a space, "#" or "?"
 _PATH = re.compile(r"/[!\"$->@-~]*")
-_REDIRECTED = "Genesys answered with a redirect, which is not followed. Verify GENESYS_BASE_URL."
 
 
 @dataclass(frozen=True)
@@ -53,6 +41,14 @@ class Receipt:
     took_ms: int
 
 
+@dataclass(frozen=True)
+class Permit:
+    """The right to send one POST now, with the token for it; None was refused for good."""
+
+    token: str | None = field(repr=False)
+    is_watched: bool = False
+
+
 class Client:
     """
     Submissions to one organisation; for any number of threads.
@@ -61,12 +57,17 @@ class Client:
         submit_url: With `{run_id}` once, where the percent-encoded run id goes.
 
         list_key: The name of the list in the body.
+
+        gate: The fleet's; without one, every POST may go at once.
     """
 
-    def __init__(self, submit_url: str, tokens: Tokens, *, list_key: str) -> None:
+    def __init__(
+        self, submit_url: str, tokens: Tokens, *, list_key: str, gate: Gate | None = None
+    ) -> None:
         self._submit_url = submit_url
         self._tokens = tokens
         self._list_key = list_key
+        self._gate = gate
 
     def encode(self, outputs: Sequence[ToolOutput]) -> bytes:
         """The body of a submission; the same outputs always give the same bytes."""
@@ -77,12 +78,43 @@ class Client:
         empty = [ToolOutput(tool_call_id=call_id, output="") for call_id in call_ids]
         return MAX_BODY_BYTES - len(self.encode(empty))
 
+    def permit(self) -> Permit:
+        """
+        Take the right to send one POST now; `post` uses it up, `give_back` returns it.
+
+        Raises:
+            Held: None may go now, or there is no token for now. Nothing was sent.
+        """
+        try:
+            token = self._tokens.token()
+        except Unavailable as error:
+            why = f"there is no token: {error}"
+            raise Held(why, retry_after_s=error.retry_after_s or 1.0) from error
+        except Rejected:
+            return Permit(None)  # `post` is told the same, and there it ends the run
+        if self._gate is None:
+            return Permit(token)
+        turn = self._gate.ask()
+        if turn.wait_s > 0:
+            raise Held(_HELD[turn.why], retry_after_s=turn.wait_s)
+        return Permit(token, is_watched=turn.is_watched)
+
+    def give_back(self, permit: Permit) -> None:
+        """Do without a permit that was not used."""
+        if self._gate is not None and permit.token is not None:
+            self._gate.give_back()
+
+    def may_go(self, most: int) -> int:
+        """How many of *most* POSTs could go now; the permits may turn out fewer."""
+        return most if self._gate is None else self._gate.room(most)
+
     def post(
         self,
         run_id: str,
         body: bytes,
         *,
         idempotency_key: str,
+        permit: Permit | None = None,
         timeout_s: float = POST_TIMEOUT_S,
     ) -> Receipt:
         """
@@ -91,6 +123,8 @@ class Client:
         Args:
             idempotency_key: The same for every attempt with the same bytes.
 
+            permit: Without one the gate is not asked, but learns how the POST ended.
+
             timeout_s: For all of it, the token included.
 
         Raises:
@@ -98,15 +132,18 @@ class Client:
             Rejected: Refused for good; the message says what to mend.
         """
         if len(body) > MAX_BODY_BYTES:
-            raise Rejected(f"{_ADVICE[413]} ({len(body)} bytes; {MAX_BODY_BYTES} are taken)")
+            raise Rejected(f"{RULES[413].advice} ({len(body)} bytes; {MAX_BODY_BYTES} are taken)")
         url = self._submit_url.replace("{run_id}", _path_segment(run_id))
         started = time.monotonic()
         deadline = started + timeout_s
-        token = self._token(deadline)
-        answer = _send(url, body, idempotency_key, token, deadline)
+        permit = permit or Permit(None, is_watched=True)
+        token = permit.token or self._token(deadline)
+        answer = self._send(url, body, idempotency_key, Permit(token, permit.is_watched), deadline)
         if answer.status == 401 and answer.code != "ip.not.authorized":
             self._tokens.invalidate(token)
-            answer = _send(url, body, idempotency_key, self._token(deadline), deadline)
+            again = Permit(self._token(deadline), permit.is_watched)
+            self._count_one_more(answer)
+            answer = self._send(url, body, idempotency_key, again, deadline)
         if 200 <= answer.status < 300:
             took_ms = round((time.monotonic() - started) * 1000)
             return Receipt(answer.status, answer.correlation_id, took_ms)
@@ -114,6 +151,51 @@ class Client:
 
     def _token(self, deadline: float) -> str:
         return self._tokens.token(min(TIMEOUT_S, deadline - time.monotonic()))
+
+    def _count_one_more(self, refused: http.Answer) -> None:
+        """Ask the gate for the POST that follows a refused token."""
+        turn = self._gate.ask() if self._gate else None
+        if turn and turn.wait_s > 0:
+            raise Unavailable(
+                "the token was refused, and no POST with a fresh one may go now",
+                status=refused.status,
+                code=refused.code,
+                correlation_id=refused.correlation_id,
+                retry_after_s=turn.wait_s,
+            )
+
+    def _send(
+        self, url: str, body: bytes, idempotency_key: str, permit: Permit, deadline: float
+    ) -> http.Answer:
+        left_s = deadline - time.monotonic()
+        if left_s <= 0:
+            raise Unavailable("no time was left after asking for a token")
+        headers = {
+            "Authorization": f"Bearer {permit.token}",
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            "Idempotency-Key": idempotency_key,
+        }
+        try:
+            answer = http.post(url, body, headers, left_s)
+        except Unavailable:
+            self._tell(NO_ANSWER, permit, None)
+            raise
+        is_good = 200 <= answer.status < 300
+        rule = Rule(is_passing=False) if is_good else rule_for(answer.status, answer.code)
+        self._tell(rule, permit, answer.retry_after_s)
+        return answer
+
+    def _tell(self, rule: Rule, permit: Permit, retry_after_s: float | None) -> None:
+        """Let the gate learn how a POST ended; mostly it need not know."""
+        if self._gate is None:
+            return
+        if rule.tells == "down":
+            self._gate.is_down()
+        elif rule.tells == "throttled":
+            self._gate.is_throttled(retry_after_s)
+        elif permit.is_watched:
+            self._gate.is_there()
 
 
 def from_settings(settings: Settings) -> Client:
@@ -161,22 +243,12 @@ def from_settings(settings: Settings) -> Client:
     client_id, scope = settings.genesys_client_id, settings.genesys_scope
     grant = Grant(where.login, client_id, secret.get_secret_value(), scope)
     tokens: Tokens = TokenSource(grant)
+    gate = None
     if settings.broker():
-        tokens = FleetTokens(Store(settings.broker(), [where.login, client_id, scope]), grant)
-    return Client(where.api + path, tokens, list_key=settings.genesys_list_key)
-
-
-def _send(url: str, body: bytes, idempotency_key: str, token: str, deadline: float) -> http.Answer:
-    left_s = deadline - time.monotonic()
-    if left_s <= 0:
-        raise Unavailable("no time was left after asking for a token")
-    headers = {
-        "Authorization": f"Bearer {token}",
-        "Content-Type": "application/json",
-        "Accept": "application/json",
-        "Idempotency-Key": idempotency_key,
-    }
-    return http.post(url, body, headers, left_s)
+        store = Store(settings.broker(), [where.login, client_id, scope])
+        tokens = FleetTokens(store, grant)
+        gate = Gate(store, requests_per_minute=settings.genesys_requests_per_minute)
+    return Client(where.api + path, tokens, list_key=settings.genesys_list_key, gate=gate)
 
 
 def _path_segment(run_id: str) -> str:
@@ -191,25 +263,20 @@ def _path_segment(run_id: str) -> str:
 
 
 def _error(answer: http.Answer) -> Unavailable | Rejected:
+    rule = rule_for(answer.status, answer.code)
     said = f" Genesys said: {answer.message}" if answer.message else ""
-    if answer.status in _TRY_AGAIN or answer.status > 504:
+    if rule.is_passing:
         return Unavailable(
             f"Genesys answered {answer.status}.{said}",
             status=answer.status,
             code=answer.code,
             correlation_id=answer.correlation_id,
             retry_after_s=answer.retry_after_s,
+            most_attempts=rule.most_attempts,
         )
     return Rejected(
-        _advice(answer) + said,
+        rule.advice + said,
         status=answer.status,
         code=answer.code,
         correlation_id=answer.correlation_id,
     )
-
-
-def _advice(answer: http.Answer) -> str:
-    if 300 <= answer.status < 400:
-        return _REDIRECTED
-    by_status = _ADVICE.get(answer.status, f"Genesys answered {answer.status}.")
-    return _ADVICE_BY_CODE.get(answer.code or "", by_status)

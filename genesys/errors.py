@@ -3,6 +3,7 @@ What a call to Genesys can end in; the class says what to do.
 
     GenesysError
     ├── Unavailable    try again: 429, 5xx, no connection, a time-out
+    ├── Held           wait for your turn: nothing was sent, so it was no attempt
     └── Rejected       do not: the request, the run or our rights are wrong
 """
 
@@ -44,6 +45,8 @@ class Unavailable(GenesysError):
 
         is_unknown: The request may have arrived (a time-out, a connection lost after
             sending); a repeat must be byte-equal.
+
+        most_attempts: After so many of the run it is refused for good; None means no limit.
     """
 
     def __init__(
@@ -55,10 +58,25 @@ class Unavailable(GenesysError):
         correlation_id: str | None = None,
         retry_after_s: float | None = None,
         is_unknown: bool = False,
+        most_attempts: int | None = None,
     ) -> None:
         super().__init__(message, status=status, code=code, correlation_id=correlation_id)
         self.retry_after_s = retry_after_s
         self.is_unknown = is_unknown
+        self.most_attempts = most_attempts
+
+
+class Held(GenesysError):
+    """
+    No POST may go now: the rate, a 429, an open circuit, or no token.
+
+    Args:
+        retry_after_s: When it is worth asking again; at the earliest, not for certain.
+    """
+
+    def __init__(self, message: str, *, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class Rejected(GenesysError):

@@ -39,7 +39,7 @@ DUE_AT_ONCE = 200
 """Runs that one look goes through; the script holds the ledger for about a millisecond."""
 
 RUN, DUE, DEAD, ENDED = "tw:run:", "tw:due", "tw:dead", "tw:ended"
-WAITING, BEGUN = "tw:waiting", "tw:begun"
+WAITING, BEGUN, TURNS = "tw:waiting", "tw:begun", "tw:turns"
 _LUA = Path(__file__).parent / "lua"
 _executions = itertools.count()
 
@@ -268,9 +268,18 @@ class Ledger:
             *_flat(outcome or {}),
         )
 
-    def due(self, *, senders: int) -> list[DueRun]:
-        """Take runs that need a step, longest due first; of submissions at most *senders*."""
-        answer = self.run_step("due", "", [RUN, DUE_AT_ONCE, STEP_MS, senders, *REPUBLISH_MS])
+    def due(self, *, senders: int, may_go: int | None = None) -> list[DueRun]:
+        """
+        Take runs that need a step; submissions inside their answer-by first, nearest first.
+
+        Args:
+            senders: At most so many steps that need one.
+
+            may_go: At most so many submissions; None means as many as senders.
+        """
+        most = senders if may_go is None else may_go
+        bounds = [DUE_AT_ONCE, STEP_MS, senders, most]
+        answer = self.run_step("due", "", [RUN, *bounds, *REPUBLISH_MS])
         return [
             DueRun(key.decode(), to_text(run_id), int(generation), step.decode())
             for key, run_id, generation, step in answer
@@ -295,7 +304,7 @@ class Ledger:
         if script is None:
             script = self._scripts[step] = self.client.register_script(_source(step))
         end = DEAD if step in ("bury", "replay") else ENDED
-        keys = [f"{RUN}{key}", DUE, end, WAITING, BEGUN]
+        keys = [f"{RUN}{key}", DUE, end, WAITING, BEGUN, TURNS]
         return self.ask(lambda: script(keys=keys, args=[key, *arguments, *more]))
 
     def ask(self, question: Callable[[], Any]) -> Any:

@@ -19,6 +19,8 @@ LOOK_EVERY_S = 0.5
 """Between two looks at the due set; what a run waits at most beyond its due time."""
 SENDERS = 8
 """Threads that submit. At 10 s a POST this is the worst case's rate; Genesys takes 5 a second."""
+HELD_S = 1.0
+"""After a submission that could not go although the gate had room, such as for want of a token."""
 
 _log = logs.get("reconcile")
 
@@ -39,6 +41,7 @@ class Reconciler:
         self._stopping = threading.Event()
         self._wake = threading.Event()
         self._is_behind = False
+        self._held_until = 0.0
         self._free = threading.BoundedSemaphore(SENDERS)
         self._senders = ThreadPoolExecutor(SENDERS, thread_name_prefix="sender")
 
@@ -76,7 +79,9 @@ class Reconciler:
         free = sum(self._free.acquire(blocking=False) for _ in range(SENDERS))
         taken = 0
         try:
-            due = self._ledger.due(senders=free)
+            is_held = time.monotonic() < self._held_until
+            may_go = 0 if is_held else self._client.may_go(free)
+            due = self._ledger.due(senders=free, may_go=may_go)
             for run in due:
                 if run.step == "publish":
                     self._publish(run)
@@ -110,6 +115,8 @@ class Reconciler:
                 _log.error("run.dead", **ids, reason="expired")
                 return
             how = submit_run(self._ledger, self._client, run.key, run.generation)
+            if how == "queued":
+                self._held_until = time.monotonic() + HELD_S
             took_ms = round((time.monotonic() - started) * 1000)
             _log.info("run.reconciled", **ids, how=how, took_ms=took_ms)
         except LedgerUnavailable:

@@ -11,19 +11,19 @@ import backoff
 
 from db.errors import ToolError
 from db.outputs import error_output, fit
-from genesys.client import Client, Receipt
-from genesys.errors import GenesysError, Rejected, Unavailable
+from genesys.client import Client, Permit, Receipt
+from genesys.errors import GenesysError, Held, Rejected, Unavailable
+from genesys.rules import rule_for
 from genesys.types import ToolOutput
 from runtime import logs
 from tasks.ledger import Ledger
 from tasks.records import Claim, Outputs
+from tasks.turns import await_turn
 
 IN_PLACE_S = 2.0
 """Waits of a sender between its own attempts, all together; longer ones go to the ledger."""
 _FIRST_WAIT_S = 0.25
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 1.0, 10.0
-# Refusals that a first attempt which did arrive would explain.
-_PROBABLY_ARRIVED = frozenset({404, 409, 422})
 
 _log = logs.get("submission")
 _sends = itertools.count()
@@ -31,11 +31,13 @@ _sends = itertools.count()
 
 def submit_run(ledger: Ledger, client: Client, key: str, generation: int) -> str:
     """
-    Send the run's outputs if it is time and nobody else does; safe to call as often as you like.
+    Send the run's outputs if it is time, Genesys takes a POST now, and nobody else sends them.
+
+    Safe to call as often as you like; it never waits for a turn.
 
     Returns:
-        What happened: "submitted", "postponed", "dead", or why there was nothing to do ("gone",
-        "held", "waiting", "incomplete").
+        What happened: "submitted", "postponed", "queued", "dead", or why there was nothing to do
+        ("gone", "held", "waiting", "incomplete").
 
     Raises:
         LedgerUnavailable: Nothing is lost; the run is due again.
@@ -45,16 +47,27 @@ def submit_run(ledger: Ledger, client: Client, key: str, generation: int) -> str
         found = ledger.outputs(key, generation)
         if found is None:
             return "gone"
-        body = found.body or _encode(client, found)
-        claim = ledger.claim(key, generation, body, seen=found.count, holder=holder)
-        if isinstance(claim, Claim):
-            return _Sender(ledger, client, key, generation, found.run_id, claim).send(body)
-        if claim == "expired":
+        # before the claim, which freezes the outputs and counts an attempt
+        try:
+            permit = client.permit()
+        except Held as held:
+            word: str = await_turn(ledger, key, generation, str(held))
+            if word == "queued":
+                _log.info("run.queued", run_id=found.run_id, key=key, why=str(held))
+        else:
+            body = found.body or _encode(client, found)
+            claim = ledger.claim(key, generation, body, seen=found.count, holder=holder)
+            if isinstance(claim, Claim):
+                ids = (key, generation, found.run_id)
+                return _Sender(ledger, client, ids, claim, permit).send(body)
+            client.give_back(permit)
+            word = claim
+        if word == "expired":
             ledger.bury(key, generation, "expired")
             _log.error("run.dead", run_id=found.run_id, key=key, reason="expired")
             return "dead"
-        if claim != "changed":
-            return claim
+        if word != "changed":
+            return word
 
 
 def _encode(client: Client, found: Outputs) -> bytes:
@@ -73,14 +86,21 @@ class _Sender:
     """One claim: its attempts in place, and how they end."""
 
     def __init__(
-        self, ledger: Ledger, client: Client, key: str, generation: int, run_id: str, claim: Claim
+        self,
+        ledger: Ledger,
+        client: Client,
+        ids: tuple[str, int, str],
+        claim: Claim,
+        permit: Permit,
     ) -> None:
         self._ledger, self._client = ledger, client
-        self._key, self._generation, self._run_id = key, generation, run_id
-        self._claim = claim
+        self._key, self._generation, self._run_id = ids
+        self._claim, self._permit = claim, permit
         self._attempt = claim.attempt
         self._may_have_arrived = claim.is_repeat
-        self._started = time.monotonic()
+        self._claimed = self._started = time.monotonic()
+        self._failed: tuple[Unavailable, dict[str, Any]] | None = None
+        self._is_held = False
 
     def send(self, body: bytes) -> str:
         """Send *body* and write down how it ended."""
@@ -104,13 +124,20 @@ class _Sender:
             value=self._wait_s,
             max_time=IN_PLACE_S,
             jitter=None,  # the waits are jittered where they are chosen
-            giveup=_is_for_later,
-            on_backoff=self._renew,
+            giveup=self._is_for_later,
             logger=None,
         )
         def post() -> Receipt:
+            if self._failed:
+                self._begin_another(*self._failed)
             self._started = time.monotonic()
-            return self._client.post(self._run_id, body, idempotency_key=name)
+            try:
+                return self._client.post(
+                    self._run_id, body, idempotency_key=name, permit=self._permit
+                )
+            except Unavailable as error:
+                self._failed = error, self._outcome(error)
+                raise
 
         receipt: Receipt = post()
         return receipt
@@ -121,24 +148,45 @@ class _Sender:
         tries = self._attempt - self._claim.attempt
         return random.uniform(0, _FIRST_WAIT_S * 2.0**tries)  # noqa: S311  (not for secrets)
 
-    def _renew(self, details: Any) -> None:
-        """Write down the failed attempt and take the lease anew, before waiting for the next."""
-        error: Unavailable = details["exception"]
-        outcome = self._outcome(error)
+    def _is_for_later(self, error: Exception) -> bool:
+        """Whether the wait is no short one, or no further attempt may go in place, or at all."""
+        assert isinstance(error, Unavailable)  # noqa: S101  (backoff catches nothing else)
+        is_long = (error.retry_after_s or 0) > IN_PLACE_S / 2
+        return is_long or self._is_held or self._is_last(error)
+
+    def _is_last(self, error: Unavailable) -> bool:
+        return error.most_attempts is not None and self._attempt >= error.most_attempts
+
+    def _begin_another(self, error: Unavailable, outcome: dict[str, Any]) -> None:
+        """Write down the failed attempt and take the lease anew, if one more POST may go now."""
+        try:
+            self._permit = self._client.permit()
+        except Held:
+            self._is_held = True
+            raise error from None  # what counts is how the attempt before it ended
         self._may_have_arrived |= error.is_unknown
         if not self._ledger.renew(
             self._key, self._generation, self._claim, outcome, is_unknown=error.is_unknown
         ):
+            self._client.give_back(self._permit)
             raise Unavailable("the lease was taken over") from error
         _log.warning("run.retried", **self._ids(), **outcome)
+        self._failed = None
         self._attempt += 1
 
     def _postpone(self, error: Unavailable) -> str:
+        """Give the run back for an attempt later on, unless there can be none."""
+        outcome = self._failed[1] if self._failed else self._outcome(error)
         delay_s = error.retry_after_s
+        left_s = self._claim.expires_in_ms / 1000 - (time.monotonic() - self._claimed)
+        if self._is_last(error):
+            return self._end("rejected", {**outcome, "error": self._advice(error)})
+        if delay_s is not None and delay_s >= left_s:
+            said = f"{error} The wait it asks for ({delay_s:.0f} s) outlasts the run."
+            return self._end("expired", {**outcome, "error": said})
         if delay_s is None:
             # by claims, not attempts: those in place come within two seconds
             delay_s = min(_FIRST_DELAY_S * 2.0 ** (self._claim.fence - 1), _LONGEST_DELAY_S)
-        outcome = self._outcome(error)
         self._ledger.postpone(
             self._key,
             self._generation,
@@ -151,12 +199,18 @@ class _Sender:
         return "postponed"
 
     def _bury(self, error: Rejected) -> str:
-        lost_track = self._may_have_arrived and error.status in _PROBABLY_ARRIVED
-        reason = "unconfirmed" if lost_track else "rejected"
-        outcome = self._outcome(error)
+        is_explained = error.status and rule_for(error.status).is_explained_by_arrival
+        lost_track = self._may_have_arrived and is_explained
+        return self._end("unconfirmed" if lost_track else "rejected", self._outcome(error))
+
+    def _end(self, reason: str, outcome: dict[str, Any]) -> str:
         self._ledger.bury(self._key, self._generation, reason, claim=self._claim, outcome=outcome)
         _log.error("run.dead", **self._ids(), **outcome, reason=reason)
         return "dead"
+
+    def _advice(self, error: Unavailable) -> str:
+        advice = rule_for(error.status).advice if error.status else ""
+        return f"{error} {self._attempt} attempts were made. {advice}".rstrip()
 
     def _ids(self) -> dict[str, Any]:
         return {"run_id": self._run_id, "key": self._key, "attempt": self._attempt}
@@ -169,11 +223,6 @@ class _Sender:
             "error": str(error),
             "took_ms": round((time.monotonic() - self._started) * 1000),
         }
-
-
-def _is_for_later(error: Exception) -> bool:
-    """Whether the wait that Genesys asks for is no short one."""
-    return isinstance(error, Unavailable) and (error.retry_after_s or 0) > IN_PLACE_S / 2
 
 
 _NO_ANSWER_IN_TIME = error_output(

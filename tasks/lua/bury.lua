@@ -15,6 +15,7 @@ write_outcome(run, 6)
 redis.call('HDEL', run, 'lease_holder', 'lease_until', 'is_posting')
 redis.call('ZREM', due, key)
 redis.call('ZREM', KEYS[4], key) -- in case it never began
+redis.call('ZREM', KEYS[6], key)
 redis.call('EXPIRE', run, retention_s)
 redis.call('ZADD', dead, now, key)
 redis.call('ZREMRANGEBYSCORE', dead, '-inf', now - retention_s * 1000)

@@ -39,6 +39,8 @@ if not is_repeat then
   redis.call('HINCRBY', run, 'fence', 1)
   local attempt = redis.call('HINCRBY', run, 'attempts', 1)
   redis.call('HSET', run, 'lease_holder', holder, 'is_posting', 1, 'attempt_at:' .. attempt, now)
+  redis.call('HDEL', run, 'waits_for')
+  redis.call('ZREM', KEYS[6], key)
 end
 redis.call('HSET', run, 'lease_until', now + lease_ms)
 redis.call('ZADD', due, now + lease_ms, key)

@@ -18,7 +18,7 @@ for at = 5, #ARGV do may_succeed[ARGV[at]] = true end
 local now = now_ms()
 redis.call('HSET', run, 'replayed_at:' .. number(run, 'generation'), now,
   'replayed_reason:' .. number(run, 'generation'), redis.call('HGET', run, 'reason'))
-redis.call('HDEL', run, 'reason', 'ended_at', 'next_attempt_at')
+redis.call('HDEL', run, 'reason', 'ended_at', 'next_attempt_at', 'waits_for')
 for _, field in ipairs(redis.call('HKEYS', run)) do
   if string.sub(field, 1, 8) == 'attempt_' then
     redis.call('HDEL', run, field)

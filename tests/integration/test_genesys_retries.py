@@ -1,0 +1,285 @@
+"""Each row of the retry table in docs/genesys.md, over HTTP: what becomes of a run."""
+
+import re
+import threading
+import uuid
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+
+import pytest
+import redis
+import requests
+from werkzeug.serving import make_server
+
+from genesys.auth import FleetTokens
+from genesys.client import Client
+from genesys.grant import Grant
+from genesys.pacing import Gate
+from genesys.rules import RULES
+from genesys.store import Store
+from simulator.app import create_app
+from tasks.ledger import Ledger
+from tasks.submission import submit_run
+
+ROOT = Path(__file__).resolve().parents[2]
+PATH = "/api/v2/ai/assistants/runs/{run_id}/tool_calls"
+CALL = {"id": "c", "type": "function", "function": {"name": "get_order", "arguments": "{}"}}
+
+
+@pytest.fixture(scope="module")
+def simulator_url():
+    server = make_server("127.0.0.1", 0, create_app(), threaded=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.port}"
+    server.shutdown()
+
+
+@pytest.fixture
+def brief(monkeypatch):
+    """Attempts in place for half a second, not for two."""
+    monkeypatch.setattr("tasks.submission.IN_PLACE_S", 0.5)
+
+
+class Runs:
+    """Complete runs of one fleet, sent by hand."""
+
+    def __init__(self, redis_url, url):
+        self.redis = redis.Redis.from_url(redis_url, decode_responses=True)
+        self.redis.flushall()
+        times = {"answer_by_s": 30, "expires_s": 600, "retention_s": 60}
+        self.ledger = Ledger(redis.Redis.from_url(redis_url), **times, dead_letter_retention_s=600)
+        self.url, self.store = url, Store(redis_url, [uuid.uuid4().hex])
+        self.client = self.new_client(url)
+
+    def new_client(self, url, secret="demo-secret"):  # noqa: S107
+        tokens = FleetTokens(self.store, Grant(self.url, "demo-client", secret, "s"))
+        gate = Gate(self.store, requests_per_minute=300)
+        return Client(url + PATH, tokens, list_key="tool_calls", gate=gate)
+
+    def accept(self, run_id="r"):
+        key = self.ledger.accept(run_id, [CALL]).key
+        self.ledger.record(key, 0, 0, '{"n": 1}', code="ok", took_ms=1)
+        return key
+
+    def submit(self, key):
+        return submit_run(self.ledger, self.client, key, 0)
+
+    def submit_again(self, key):
+        """As when its next attempt is due and the gate and the circuit let it through."""
+        self.redis.hdel(f"tw:run:{key}", "next_attempt_at")
+        self.redis.delete(*self.redis.keys("tw:genesys:*gate*"))
+        return self.submit(key)
+
+    def entry(self, key):
+        return self.redis.hgetall(f"tw:run:{key}")
+
+    def next_attempt_in_s(self, key):
+        seconds, micros = self.redis.time()
+        return float(self.entry(key)["next_attempt_at"]) / 1000 - seconds - micros / 1e6
+
+    def faults(self, *submit, token=()):
+        body = {"submit": list(submit), "token": list(token)}
+        requests.put(f"{self.url}/_sim/faults", json=body, timeout=5).raise_for_status()
+
+    def posts(self):
+        return requests.get(f"{self.url}/_sim/submissions", timeout=5).json()
+
+
+@pytest.fixture
+def runs(redis_server, simulator_url):
+    yield Runs(redis_server.url, simulator_url)
+    requests.delete(f"{simulator_url}/_sim/state", timeout=5)
+
+
+def test_a_2xx_ends_the_run(runs):
+    key = runs.accept()
+    assert runs.submit(key) == "submitted"
+    assert runs.entry(key)["state"] == "submitted"
+
+
+@pytest.mark.parametrize("fault", [408, 425, 500, 502, 503, 504, 599, "drop"])
+def test_what_passes_is_sent_again_with_the_same_bytes_and_key(runs, fault):
+    key = runs.accept()
+    runs.faults(fault)
+    assert runs.submit(key) == "submitted"
+    first, second = runs.posts()
+    assert (first["status"], second["status"]) == (None if fault == "drop" else fault, 200)
+    assert first["sha256"] == second["sha256"]
+    assert [post["headers"]["Idempotency-Key"] for post in (first, second)] == [key, key]
+    assert runs.entry(key)["attempts"] == "2"
+
+
+def test_what_does_not_pass_soon_is_given_back_to_the_ledger(runs, brief):
+    key = runs.accept()
+    runs.faults(*[503] * 50)
+    assert runs.submit(key) == "postponed"
+    assert 0 < runs.next_attempt_in_s(key) <= 1
+    assert int(runs.entry(key)["attempts"]) == len(runs.posts()) <= 6
+    assert "lease_until" not in runs.entry(key)
+
+
+def test_a_429_closes_the_gate_and_other_runs_wait_without_an_attempt(runs):
+    throttled, other = runs.accept("a"), runs.accept("b")
+    runs.faults({"status": 429, "retry_after": 42})
+    assert runs.submit(throttled) == "postponed"
+    assert 40 < runs.next_attempt_in_s(throttled) <= 42
+    assert runs.entry(throttled)["attempt_code:1"] == "too.many.requests.retry.after"
+    assert runs.submit(other) == "queued"
+    assert "attempts" not in runs.entry(other)
+    assert "429" in runs.entry(other)["waits_for"]
+    assert len(runs.posts()) == 1
+    assert runs.submit_again(throttled) == runs.submit(other) == "submitted"
+
+
+def test_a_date_in_retry_after_is_waited_for(runs, monkeypatch):
+    at = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
+    monkeypatch.setattr("simulator.app.too_many", lambda _: _too_many_until(at))
+    key = runs.accept()
+    runs.faults(429)
+    assert runs.submit(key) == "postponed"
+    assert 25 < runs.next_attempt_in_s(key) <= 30
+
+
+def _too_many_until(at):
+    from simulator.replies import Reply
+
+    return Reply(429, {"message": "Slow down.", "status": 429}, retry_after_s=at)
+
+
+def test_a_retry_after_that_outlasts_the_run_ends_it_at_once(runs):
+    key = runs.accept()
+    runs.faults({"status": 429, "retry_after": 7200})
+    assert runs.submit(key) == "dead"
+    entry = runs.entry(key)
+    assert (entry["reason"], entry["attempt_status:1"]) == ("expired", "429")
+    assert "7200 s" in entry["attempt_error:1"]
+    assert entry["attempt_correlation_id:1"]
+
+
+def test_five_failures_open_the_circuit_and_the_next_run_burns_no_attempt(runs, brief):
+    first, second = runs.accept("a"), runs.accept("b")
+    runs.faults(*[503] * 50)
+    for _ in range(5):
+        runs.redis.hdel(f"tw:run:{first}", "next_attempt_at")
+        runs.submit(first)
+    made = len(runs.posts())
+    assert made >= 5
+    assert runs.submit(second) == "queued"
+    assert "down" in runs.entry(second)["waits_for"]
+    assert len(runs.posts()) == made
+
+
+def test_a_retry_in_place_that_is_not_let_through_is_no_attempt(runs):
+    key = runs.accept()
+    for _ in range(4):
+        runs.client._gate.is_down()
+    runs.faults(*[503] * 50)
+    assert runs.submit(key) == "postponed"
+    entry = runs.entry(key)
+    assert entry["attempts"] == "1"
+    assert entry["attempt_status:1"] == "503"
+
+
+def test_ten_times_500_is_for_good(runs, brief):
+    key = runs.accept()
+    runs.faults(*[500] * 50)
+    assert runs.submit(key) == "postponed"
+    while runs.submit_again(key) == "postponed":
+        assert len(runs.posts()) < 10
+    entry = runs.entry(key)
+    assert (entry["reason"], entry["attempts"], len(runs.posts())) == ("rejected", "10", 10)
+    assert "support" in entry["attempt_error:10"]
+
+
+def test_without_a_connection_the_run_waits(runs, brief, free_port):
+    key = runs.accept()
+    runs.client = runs.new_client(f"http://127.0.0.1:{free_port()}")
+    assert runs.submit(key) == "postponed"
+    assert "is_unknown" not in runs.entry(key)
+
+
+def test_a_401_is_cured_by_one_fresh_token(runs):
+    key = runs.accept()
+    runs.faults(401)
+    assert runs.submit(key) == "submitted"
+    assert runs.entry(key)["attempts"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("status", "advice"),
+    [
+        (302, "GENESYS_BASE_URL"),
+        (400, "GENESYS_LIST_KEY"),
+        (401, "Verify client_id and client_secret"),
+        (403, "Ensure the application has the scope"),
+        (404, "knows no such run"),
+        (409, "does not wait"),
+        (413, "max_bytes"),
+        (415, "GENESYS_SUBMIT_PATH"),
+        (418, "answered 418"),
+        (422, "each tool_call_id one that the run asked for"),
+    ],
+)
+def test_what_stays_is_a_dead_letter_that_says_what_to_mend(runs, status, advice):
+    key = runs.accept()
+    runs.faults(*[{"status": status, "code": "its.code", "message": "Its words."}] * 2)
+    assert runs.submit(key) == "dead"
+    entry = runs.entry(key)
+    assert (entry["state"], entry["reason"]) == ("dead", "rejected")
+    assert (entry["attempt_status:1"], entry["attempt_code:1"]) == (str(status), "its.code")
+    assert advice in entry["attempt_error:1"]
+    assert entry["attempt_error:1"].endswith("Its words.")
+    assert re.fullmatch(r"[0-9a-f-]{36}", entry["attempt_correlation_id:1"])
+    assert len(runs.posts()) == (2 if status == 401 else 1)
+    assert "body" in entry  # it can be replayed
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [(404, "unconfirmed"), (409, "unconfirmed"), (422, "unconfirmed"), (400, "rejected")],
+)
+def test_a_refusal_after_an_attempt_that_may_have_arrived_is_unconfirmed(runs, status, reason):
+    key = runs.accept()
+    runs.faults("drop", status)
+    assert runs.submit(key) == "dead"
+    assert runs.entry(key)["reason"] == reason
+
+
+def test_an_outage_of_the_token_endpoint_burns_no_attempt(runs):
+    keys = [runs.accept(f"r{number}") for number in range(5)]
+    runs.faults(token=[503])
+    assert [runs.submit(key) for key in keys] == ["queued"] * 5
+    assert not any("attempts" in runs.entry(key) for key in keys)
+    assert "there is no token: the token endpoint answered 503" in runs.entry(keys[0])["waits_for"]
+    runs.redis.delete(*runs.redis.keys("tw:genesys:*pause"))
+    assert [runs.submit(key) for key in keys] == ["submitted"] * 5
+
+
+def test_refused_credentials_end_the_run_and_can_be_replayed(runs):
+    key = runs.accept()
+    runs.client = runs.new_client(runs.url, secret="wrong")
+    assert runs.submit(key) == "dead"
+    entry = runs.entry(key)
+    assert (entry["reason"], entry["attempt_code:1"]) == ("rejected", "invalid_client")
+    assert "the region is usually wrong" in entry["attempt_error:1"]
+    assert "body" in entry
+    assert runs.posts() == []
+
+
+def test_a_right_that_no_post_came_of_is_given_back(runs):
+    key = runs.accept()
+    runs.ledger.claim(key, 0, b"{}", seen=1, holder="another")
+    assert runs.submit(key) == "held"
+    window = runs.redis.keys("tw:genesys:*window")
+    assert window == []
+
+
+def test_the_table_in_the_docs_has_each_status_of_the_rules_on_its_side():
+    rows = re.findall(r"^\| (.+?) \| (.+?) \|$", (ROOT / "docs/genesys.md").read_text(), re.M)
+    again = {s for what, then in rows if "again" in then for s in re.findall(r"\b\d{3}\b", what)}
+    ended = {
+        s for what, then in rows if "dead letter" in then for s in re.findall(r"\b\d{3}\b", what)
+    }
+    assert {str(status) for status, rule in RULES.items() if rule.is_passing} == again
+    assert {str(s) for s, rule in RULES.items() if not rule.is_passing} <= ended
