@@ -4,7 +4,7 @@ BIN := .venv/bin
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test chaos lint clean lock
+.PHONY: help install demo up test chaos bench-genesys lint clean lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ test: lint ## lint, types, import rules, then every test on real Redis and Postg
 
 chaos: install ## break everything under traffic and hold every run to the promises (SEED=1)
 	$(BIN)/pytest tests/chaos -m chaos -q --chaos-seed $(SEED)
+
+bench-genesys: install ## the Genesys side's three figures: a burst, an outage, an expiring token (3 min)
+	$(BIN)/python -m bench.genesys
 
 lint: install ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .

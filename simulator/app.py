@@ -73,14 +73,14 @@ class _AnyRun(BaseConverter):
 def _serve_genesys(app: Flask, genesys: Genesys) -> None:
     @app.post("/oauth/token")
     def token() -> Response:
-        genesys.count_token_request()
-        if fault := genesys.next_fault("token"):
-            answer = _faulty(genesys, fault)
-            if answer:
-                return answer
-        given = request.authorization
-        client = (given.username or "", given.password or "") if given else ("", "")
-        return _respond(genesys.grant(*client, request.form.get("grant_type", "")))
+        with genesys.token_request():
+            if fault := genesys.next_fault("token"):
+                answer = _faulty(genesys, fault)
+                if answer:
+                    return answer
+            given = request.authorization
+            client = (given.username or "", given.password or "") if given else ("", "")
+            return _respond(genesys.grant(*client, request.form.get("grant_type", "")))
 
     @app.post(f"{_BEFORE_RUN}<run:_>{_AFTER_RUN}")
     def submit(_: str) -> Response:
@@ -118,7 +118,9 @@ def _serve_controls(app: Flask, genesys: Genesys) -> None:
 
     @app.get("/_sim/tokens")
     def tokens() -> Response:
-        return _json({"requests": genesys.state.token_requests})
+        state = genesys.state
+        most = state.most_token_requests_at_once
+        return _json({"requests": state.token_requests, "most_at_once": most})
 
     @app.put("/_sim/faults")
     def faults() -> Response:

@@ -6,6 +6,8 @@ import secrets
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,6 +42,8 @@ class State:
     submissions: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=KEPT))
     tokens: dict[str, Token] = field(default_factory=dict)
     token_requests: int = 0
+    token_requests_now: int = 0
+    most_token_requests_at_once: int = 0
     faults: dict[str, deque[Fault]] = field(
         default_factory=lambda: {"submit": deque(), "token": deque()}
     )
@@ -117,10 +121,20 @@ class Genesys:
             with self._lock:
                 _keep(self.state.runs, run_id, ids)
 
-    def count_token_request(self) -> None:
-        """One more has arrived, whatever becomes of it."""
+    @contextmanager
+    def token_request(self) -> Iterator[None]:
+        """Count one more, whatever becomes of it, and how many are under way together."""
         with self._lock:
-            self.state.token_requests += 1
+            state = self.state
+            state.token_requests += 1
+            state.token_requests_now += 1
+            most = max(state.most_token_requests_at_once, state.token_requests_now)
+            state.most_token_requests_at_once = most
+        try:
+            yield
+        finally:
+            with self._lock:
+                state.token_requests_now -= 1
 
     def grant(self, client_id: str, client_secret: str, grant_type: str) -> Reply:
         """Answer a token request."""

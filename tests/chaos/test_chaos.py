@@ -23,6 +23,9 @@ def start(tmp_path, tools_with_hold):
         folder = tmp_path / "armed"
         folder.mkdir()
         env = {"PYTHONPATH": HOOKS, "TOOLWORKER_CHAOS_DIR": str(folder)}
+        env["GENESYS_REQUESTS_PER_MINUTE"] = (
+            "100000"  # more than is sent: the pace is not the fault
+        )
         stack = Stack(
             tmp_path / "stack",
             workers=2,

@@ -202,7 +202,10 @@ def test_wrong_credentials_are_an_oauth_400(simulator):
         timeout=5,
     )
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_client")
-    assert requests.get(f"{simulator}/_sim/tokens", timeout=5).json() == {"requests": 1}
+    assert requests.get(f"{simulator}/_sim/tokens", timeout=5).json() == {
+        "requests": 1,
+        "most_at_once": 1,
+    }
 
 
 @pytest.mark.parametrize(
