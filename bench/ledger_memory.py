@@ -8,7 +8,8 @@ from pathlib import Path
 import redis
 
 from ops.embedded import start_redis
-from tasks.ledger import Ledger, connect
+from tasks.ledger import Ledger
+from tasks.scripts import connect
 
 CALLS = 3
 ARGUMENTS = json.dumps({"sku": "AB-1001", "warehouse": "US-WEST"})

@@ -5,7 +5,8 @@ from functools import partial
 from typing import Any, Literal
 
 from tasks.errors import NoSuchRun, NotReplayable
-from tasks.ledger import DEAD, DUE, ENDED, RUN, Ledger, to_text
+from tasks.ledger import Ledger
+from tasks.scripts import DEAD, DUE, ENDED, RUN, to_text
 
 RETRYABLE_CODES = ("timeout", "unavailable")
 """Codes of error outputs that the same call may not end in next time."""

@@ -5,18 +5,15 @@ import itertools
 import json
 import os
 import socket
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import redis
-from redis.backoff import ExponentialBackoff
-from redis.retry import Retry
 
 from genesys.types import ToolCall
-from tasks.errors import Busy, Conflict, LedgerUnavailable
+from tasks.errors import Busy, Conflict
 from tasks.records import Accepted, Begun, Claim, DueRun, Outputs, Started
+from tasks.scripts import RUN, Scripts, to_text
 
 MARGIN_MS = 2_000
 """Queries stop this long before answer-by; a started call is due again this long after its own
@@ -38,9 +35,6 @@ STEP_MS = 5_000
 DUE_AT_ONCE = 200
 """Runs that one look goes through; the script holds the ledger for about a millisecond."""
 
-RUN, DUE, DEAD, ENDED = "tw:run:", "tw:due", "tw:dead", "tw:ended"
-WAITING, BEGUN, TURNS = "tw:waiting", "tw:begun", "tw:turns"
-_LUA = Path(__file__).parent / "lua"
 _executions = itertools.count()
 
 
@@ -50,27 +44,7 @@ def key_of(run_id: str, call_ids: Sequence[str]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def connect(url: str, *, timeout_s: float, retries: int) -> redis.Redis:
-    """
-    A client for the ledger's Redis; nothing is sent yet.
-
-    Args:
-        timeout_s: For connecting and for each answer.
-
-        retries: Further tries of one step on a broken connection, 0.1 s to 1 s apart. Every
-            step may be repeated: each names its holder or writes once.
-    """
-    return redis.Redis.from_url(
-        url,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=timeout_s,
-        socket_keepalive=True,
-        retry=Retry(ExponentialBackoff(cap=1.0, base=0.1), retries),
-        retry_on_error=[redis.ConnectionError, redis.TimeoutError],
-    )
-
-
-class Ledger:
+class Ledger(Scripts):
     """
     The steps of a run. Each is one round trip and one atomic script.
 
@@ -91,7 +65,7 @@ class Ledger:
         timeouts_ms: Mapping[str, int] | None = None,
         default_timeout_ms: int = 5_000,
     ) -> None:
-        self.client = client
+        super().__init__(client)
         self.answer_by_ms = int(answer_by_s * 1000)
         self.expires_ms = int(expires_s * 1000)
         self._max_wait_ms = int(max_wait_s * 1000)
@@ -103,7 +77,6 @@ class Ledger:
         self._special_timeouts = json.dumps(
             {n: ms for n, ms in (timeouts_ms or {}).items() if ms != default_timeout_ms}
         )
-        self._scripts: dict[str, Callable[..., Any]] = {}
 
     def ping(self) -> None:
         """Ask whether the ledger answers."""
@@ -298,38 +271,13 @@ class Ledger:
         arguments = [generation, claim.fence, int(is_unknown), LEASE_MS]
         return bool(self.run_step("renew", key, arguments, *_flat(outcome))[0] == b"renewed")
 
-    def run_step(self, step: str, key: str, arguments: Sequence[Any], *more: Any) -> Any:
-        """Call `lua/<step>.lua` with the run and the sets and counts that it may stand in."""
-        script = self._scripts.get(step)
-        if script is None:
-            script = self._scripts[step] = self.client.register_script(_source(step))
-        end = DEAD if step in ("bury", "replay") else ENDED
-        keys = [f"{RUN}{key}", DUE, end, WAITING, BEGUN, TURNS]
-        return self.ask(lambda: script(keys=keys, args=[key, *arguments, *more]))
-
-    def ask(self, question: Callable[[], Any]) -> Any:
-        try:
-            return question()
-        except redis.RedisError as exc:
-            raise LedgerUnavailable(f"the ledger did not answer: {type(exc).__name__}") from exc
-
 
 def _flat(outcome: Mapping[str, Any]) -> list[Any]:
     """Names and values by turns, without those that are None."""
     return [part for pair in outcome.items() if pair[1] is not None for part in pair]
 
 
-@cache
-def _source(step: str) -> str:
-    return (_LUA / "_common.lua").read_text() + (_LUA / f"{step}.lua").read_text()
-
-
 # Arguments are a caller's bytes: a lone surrogate must reach validation, where it becomes an
 # error output, and not break the write here.
 def _to_bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
-
-
-def to_text(value: bytes) -> str:
-    """The text that was stored, lone surrogates included."""
-    return value.decode("utf-8", "surrogatepass")

@@ -11,7 +11,8 @@ from genesys import client as genesys
 from runtime import logs
 from tasks.errors import LedgerUnavailable
 from tasks.ledger import Ledger
-from tasks.pipeline import fan_out
+from tasks.pipeline import RunIds
+from tasks.publishing import publish_fan_out
 from tasks.records import DueRun
 from tasks.submission import submit_run
 
@@ -96,11 +97,9 @@ class Reconciler:
         return bool(due) and not self._stopping.is_set()
 
     def _publish(self, run: DueRun) -> None:
-        ids = {"run_id": run.run_id, "key": run.key, "generation": run.generation}
+        ids = RunIds(run_id=run.run_id, key=run.key, generation=run.generation)
         try:
-            fan_out.apply_async(
-                kwargs=ids, task_id=f"{run.key}:{run.generation}:fan_out", retry=False
-            )
+            publish_fan_out(**ids)
         except (KombuError, RedisError, OSError) as error:
             _log.warning("run.unpublished", **ids, reason=type(error).__name__)
             return

@@ -12,7 +12,7 @@ from db import catalog, pool
 from db.errors import CatalogError
 from genesys import client as genesys
 from runtime import logs, settings
-from tasks import ledger
+from tasks import ledger, scripts
 
 app = Celery("toolworker", include=["tasks.pipeline"], config_source="celeryconfig")
 
@@ -61,7 +61,7 @@ def open_ledger(
             hand.
     """
     return ledger.Ledger(
-        ledger.connect(values.ledger(), timeout_s=timeout_s, retries=retries),
+        scripts.connect(values.ledger(), timeout_s=timeout_s, retries=retries),
         answer_by_s=values.run_answer_by_s,
         expires_s=values.run_expires_s,
         retention_s=values.run_retention_s,

@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import redis
 
-from tasks import ledger as ledger_module
 from tasks.errors import Conflict, LedgerUnavailable
-from tasks.ledger import Ledger
+from tasks.ledger import Ledger, key_of
 from tasks.records import Claim, Started
+from tasks.scripts import connect
 
 OK = {"status": 200, "correlation_id": "c", "took_ms": 3}
 
@@ -51,7 +51,7 @@ def _claim(ledger, key, body=b"body", seen=1, holder="h"):
 
 def test_the_key_is_the_first_32_digits_of_the_hash_of_run_and_call_ids():
     # printf '["r-1","c-1","c-2"]' | sha256sum
-    assert ledger_module.key_of("r-1", ["c-1", "c-2"]) == "25f3ab6b9d2d8ba00152bdd10482d5d7"
+    assert key_of("r-1", ["c-1", "c-2"]) == "25f3ab6b9d2d8ba00152bdd10482d5d7"
 
 
 def test_fifty_equal_deliveries_at_once_make_one_run(ledger, client):
@@ -215,7 +215,7 @@ def test_an_equal_delivery_after_the_end_is_a_duplicate_and_starts_nothing(ledge
 
 
 def test_a_ledger_that_is_away_is_said_so_in_time(redis_server, free_port):
-    client = ledger_module.connect(f"redis://127.0.0.1:{free_port()}/0", timeout_s=0.2, retries=0)
+    client = connect(f"redis://127.0.0.1:{free_port()}/0", timeout_s=0.2, retries=0)
     away = Ledger(
         client, answer_by_s=30, expires_s=600, retention_s=60, dead_letter_retention_s=600
     )
