@@ -5,13 +5,13 @@ import math
 import re
 import sys
 from collections.abc import Callable, Mapping
-from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, NoReturn
 
 import fastjsonschema
 
 from db.errors import ToolError, Violation
+from db.formats import ASCII, FORMATS, SPACES, translated
 
 MAX_ARGUMENT_BYTES = 65_536
 """Of one call's arguments; a model writes a few hundred."""
@@ -73,28 +73,37 @@ def compile_schema(schema: Mapping[str, Any], *, fast_fail: bool) -> Callable[[A
             would be fetched here: the catalogue refuses it before.
     """
     check: Callable[[Any], Any] = fastjsonschema.compile(
-        _with_ascii_patterns(schema), formats=FORMATS, fast_fail=fast_fail
+        _with_python_patterns(schema), formats=FORMATS, fast_fail=fast_fail
     )
     return check
 
 
-def _with_ascii_patterns(schema: Any) -> Any:
-    r"""JSON Schema's `\d` is one of ten digits; Python's is one of hundreds unless told."""
+def _with_python_patterns(schema: Any) -> Any:
+    """The schema with each pattern as Python reads it; those it cannot read stay, to be refused."""
     if isinstance(schema, list):
-        return [_with_ascii_patterns(part) for part in schema]
+        return [_with_python_patterns(part) for part in schema]
     if not isinstance(schema, dict):
         return schema
     changed = {
-        name: part if name in _VALUES else _with_ascii_patterns(part)
+        name: part if name in _VALUES else _with_python_patterns(part)
         for name, part in schema.items()
     }
-    pattern = schema.get("pattern")
-    if isinstance(pattern, str) and _is_read_by(re.compile, re.error)(_ASCII + pattern):
-        changed["pattern"] = _ASCII + pattern
+    if isinstance(schema.get("pattern"), str):
+        changed["pattern"] = _python_pattern(schema["pattern"])
+    if isinstance(schema.get("patternProperties"), dict):
+        changed["patternProperties"] = {
+            _python_pattern(name): part for name, part in changed["patternProperties"].items()
+        }
     return changed
 
 
-_ASCII = "(?a)"
+def _python_pattern(pattern: str) -> str:
+    try:
+        return translated(pattern)
+    except (ValueError, re.error):
+        return pattern
+
+
 _VALUES = frozenset({"enum", "const", "default", "examples"})
 """Keywords that hold values and no schemas."""
 
@@ -199,7 +208,7 @@ def _violations(error: Any) -> list[Violation]:
             if name not in allowed
         ]
     if rule == "pattern":
-        wanted = wanted.removeprefix(_ASCII)
+        wanted = wanted.removeprefix(ASCII).replace(f"[{SPACES}]", r"\s").replace(SPACES, r"\s")
     return [Violation(path=path, message=_words(rule, wanted))]
 
 
@@ -231,51 +240,3 @@ _SENTENCES = {
 
 def _escape(name: str) -> str:
     return name.replace("~", "~0").replace("/", "~1")
-
-
-def _is_read_by(
-    read: Callable[[str], Any], failure: type[Exception] = ValueError
-) -> Callable[[str], bool]:
-    """A format check: *read* takes the text. A pattern would take the 30th of February."""
-
-    def check(text: str) -> bool:
-        try:
-            read(text)
-        except failure:
-            return False
-        return True
-
-    return check
-
-
-def _has_offset(text: str) -> bool:
-    return _is_read_by(datetime.fromisoformat)(text) and _DATE_TIME.match(text) is not None
-
-
-def _is_email(text: str) -> bool:
-    # in steps that each read the text once: one pattern for all of it tries every dot again for
-    # every dot, which takes 60 kB of them half a minute
-    name, at, domain = text.partition("@")
-    parts = [*name.split("."), *domain.split(".")]
-    return bool(at) and "." in domain and all(_EMAIL_PART.match(part) for part in parts)
-
-
-_EMAIL_PART = re.compile(r"[^\s@]+\Z")
-_DATE_TIME = re.compile(
-    r"\d{4}-\d\d-\d\d[tT]\d\d:\d\d:\d\d(\.\d{1,6})?([zZ]|[+-]\d\d:\d\d)\Z", re.ASCII
-)
-_DATE = re.compile(r"\d{4}-\d\d-\d\d\Z", re.ASCII)
-_TIME = re.compile(
-    r"([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?([zZ]|[+-]\d\d:\d\d)?\Z", re.ASCII
-)
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
-
-FORMATS: dict[str, Callable[[Any], bool]] = {
-    "date": lambda text: bool(_DATE.match(text)) and _is_read_by(date.fromisoformat)(text),
-    "date-time": _has_offset,
-    "time": lambda text: bool(_TIME.match(text)),
-    "uuid": lambda text: bool(_UUID.match(text)),
-    "email": _is_email,
-}
-"""Formats that are checked here; those below are checked by fastjsonschema itself."""
-KNOWN_FORMATS = frozenset(FORMATS) | {"hostname", "ipv4", "ipv6", "uri"}

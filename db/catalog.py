@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from db.arguments import Validator
-from db.checks import Definition, check_definition, read_definition
+from db.checks import check_definition
+from db.definition import Definition, read_definition
 from db.errors import CatalogError, Mistake, ToolError
 
 

@@ -121,7 +121,7 @@ def test_a_property_called_pattern_is_not_taken_for_one():
 )
 def test_a_schema_that_is_nonsense_is_a_mistake_and_not_a_crash(tmp_path, schema):
     _write(tmp_path, {"type": "object", "properties": {"a": schema}, "additionalProperties": False})
-    with pytest.raises(CatalogError, match="not a valid schema"):
+    with pytest.raises(CatalogError, match=r"t/tool.json:\d+: "):
         catalog.load(tmp_path)
 
 
@@ -129,7 +129,7 @@ def test_a_schema_that_is_nonsense_is_a_mistake_and_not_a_crash(tmp_path, schema
 def test_a_schema_whose_name_is_no_text_is_a_mistake_and_not_a_crash(tmp_path, key):
     schema = {"type": "object", "properties": {"a": {}}, "additionalProperties": False, key: 5}
     _write(tmp_path, schema)
-    with pytest.raises(CatalogError, match="not a valid schema"):
+    with pytest.raises(CatalogError, match=r"t/tool.json:\d+: "):
         catalog.load(tmp_path)
 
 

@@ -1,0 +1,97 @@
+"""Formats and patterns as JSON Schema draft 7 and its public test suite read them."""
+
+import ipaddress
+import re
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+_DATE = re.compile(r"\d{4}-\d\d-\d\d\Z", re.ASCII)
+_TIME = re.compile(r"(\d\d):(\d\d):(\d\d)(?:\.\d{1,30})?(?:[zZ]|([+-])(\d\d):(\d\d))\Z", re.ASCII)
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
+_EMAIL_PART = re.compile(r"[^\s@]+\Z")
+
+
+def _is_read_by(read: Callable[[str], Any], text: str) -> bool:
+    try:
+        read(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_date(text: str) -> bool:
+    # a pattern alone would take the 30th of February
+    return bool(_DATE.match(text)) and _is_read_by(date.fromisoformat, text)
+
+
+def _is_time(text: str) -> bool:
+    found = _TIME.match(text)
+    if found is None:
+        return False
+    hour, minute, second = int(found[1]), int(found[2]), int(found[3])
+    ahead_hour, ahead_minute = int(found[5] or 0), int(found[6] or 0)
+    if hour > 23 or minute > 59 or second > 60 or ahead_hour > 23 or ahead_minute > 59:
+        return False
+    if second < 60:
+        return True
+    # a leap second is the last one of a day in UTC
+    ahead = ahead_hour * 60 + ahead_minute
+    return (hour * 60 + minute - (ahead if found[4] != "-" else -ahead)) % 1440 == 1439
+
+
+def _is_date_time(text: str) -> bool:
+    return text[10:11] in ("T", "t") and _is_date(text[:10]) and _is_time(text[11:])
+
+
+def _is_email(text: str) -> bool:
+    # in steps that each read the text once: one pattern for all of it tries every dot again for
+    # every dot, which takes 60 kB of them half a minute
+    name, at, domain = text.partition("@")
+    parts = [*name.split("."), *domain.split(".")]
+    return bool(at) and "." in domain and all(_EMAIL_PART.match(part) for part in parts)
+
+
+FORMATS: dict[str, Callable[[Any], bool]] = {
+    "date": _is_date,
+    "date-time": _is_date_time,
+    "time": _is_time,
+    "uuid": lambda text: bool(_UUID.match(text)),
+    "email": _is_email,
+    "ipv4": lambda text: _is_read_by(ipaddress.IPv4Address, text),
+    "ipv6": lambda text: "%" not in text and _is_read_by(ipaddress.IPv6Address, text),
+}
+"""What is checked; a schema with any other format is refused."""
+
+# of JavaScript's white space Python's ASCII \\s has six, its Unicode \\s others
+SPACES = r" \t\n\v\f\r\xa0\ufeff\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+_PIECE = re.compile(r"\\.|\[\^?\]?|\]|.", re.DOTALL)
+ASCII = "(?a)"
+"""Before every pattern: JSON Schema's `\\d` is one of ten digits, Python's one of hundreds."""
+
+
+def translated(pattern: str) -> str:
+    r"""
+    A pattern of JSON Schema for Python's `re`.
+
+    Raises:
+        ValueError: It holds `\S` inside brackets, which cannot be said.
+
+        re.error: It is none.
+    """
+    found, is_inside = [], False
+    for piece in _PIECE.findall(pattern):
+        if piece == r"\s":
+            piece = SPACES if is_inside else f"[{SPACES}]"
+        elif piece == r"\S":
+            if is_inside:
+                raise ValueError(r"\S inside brackets is not read; write the letters out")
+            piece = f"[^{SPACES}]"
+        elif piece[0] == "[" and not is_inside:
+            is_inside = True
+        elif piece == "]":
+            is_inside = False
+        found.append(piece)
+    text = ASCII + "".join(found)
+    re.compile(text)
+    return text
