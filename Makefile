@@ -4,7 +4,7 @@ BIN := .venv/bin
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test chaos bench-genesys lint clean lock
+.PHONY: help install demo up test tools-check bench-tools chaos bench-genesys lint clean lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,12 @@ up: install ## the whole stack on embedded servers, until Ctrl-C
 
 test: lint ## lint, types, import rules, then every test on real Redis and Postgres
 	$(BIN)/pytest -n 4 --dist loadgroup
+
+tools-check: install ## every mistake of every tool folder (TOOLS_DIR), with file and line
+	@$(BIN)/toolworker tools check
+
+bench-tools: install ## what checking 100 tools and validating a call cost
+	@$(BIN)/python -m bench.tools
 
 chaos: install ## break everything under traffic and hold every run to the promises (SEED=1)
 	$(BIN)/pytest tests/chaos -m chaos -q --chaos-seed $(SEED)

@@ -15,6 +15,8 @@ from db.formats import ASCII, FORMATS, SPACES, translated
 
 MAX_ARGUMENT_BYTES = 65_536
 """Of one call's arguments; a model writes a few hundred."""
+MAX_VIOLATIONS = 100
+"""Listed for the model; 64 kB of arguments can hold thousands, which would fill a submission."""
 MAX_DEPTH = 64
 """Levels of nesting; deeper than any schema here, and far from Python's own limit."""
 
@@ -185,7 +187,11 @@ def _distinct(errors: list[Any]) -> tuple[Violation, ...]:
     for error in errors:
         for violation in _violations(error):
             found.setdefault((violation["path"], violation["message"]), violation)
-    return tuple(found.values())
+    listed = tuple(found.values())
+    if len(listed) > MAX_VIOLATIONS:
+        more = f"and {len(listed) - MAX_VIOLATIONS} more mistakes of this kind"
+        listed = (*listed[:MAX_VIOLATIONS], Violation(path="", message=more))
+    return listed
 
 
 def _violations(error: Any) -> list[Violation]:

@@ -2,7 +2,7 @@
 
 import difflib
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -51,6 +51,18 @@ class Catalog:
     tools: Mapping[str, Tool]
     digest: str
 
+    def without_database(self, names: Collection[str]) -> tuple[Mistake, ...]:
+        """A mistake for each tool whose database is not among *names*."""
+        return tuple(
+            Mistake(
+                f"{tool.name}/tool.json",
+                1,
+                f"database {tool.database} has no URL; set {_setting(tool.database)}",
+            )
+            for tool in self.tools.values()
+            if tool.database not in names
+        )
+
     def validate(self, name: str, arguments: str) -> tuple[Tool, dict[str, Any]]:
         """
         The tool and one value for each of its properties, ready to be bound.
@@ -98,6 +110,10 @@ def load(folder: Path) -> Catalog:
     return Catalog(tools, digest.hexdigest())
 
 
+def _setting(database: str) -> str:
+    return "DATABASE_URL" if database == "default" else f"DATABASE_URL_{database.upper()}"
+
+
 def _tool_folders(folder: Path, mistakes: list[Mistake]) -> Iterator[Path]:
     if not folder.is_dir():
         mistakes.append(Mistake(str(folder), 1, "is no folder; TOOLS_DIR names the tools' folder"))
@@ -116,7 +132,7 @@ def _tool(definition: Definition) -> Tool:
         name=tool["name"],
         description=tool["description"],
         parameters=tool["parameters"],
-        statement=definition.sql.strip().removesuffix(";"),
+        statement=definition.sql.rstrip().removesuffix(";"),
         no_rows_message=tool.get("no_rows_message"),
         timeout_ms=tool.get("timeout_ms", 5_000),
         max_rows=tool.get("max_rows", 100),

@@ -41,6 +41,11 @@ _log = logs.get("database")
 _PASSING = ("08", "40", "53", "57P", "25P03")
 
 
+def session_options(url: str) -> str:
+    """What each session is given: the URL's own options, such as a search_path, and ours."""
+    return f"{conninfo_to_dict(url).get('options', '')} {_SESSION}".strip()
+
+
 class Databases:
     """
     A small pool for each database of one process; make it after the fork.
@@ -64,8 +69,7 @@ class Databases:
                 kwargs={
                     "autocommit": True,
                     "connect_timeout": CONNECT_TIMEOUT_S,
-                    # in place of the URL's own options, such as a search_path, so with them
-                    "options": f"{conninfo_to_dict(url).get('options', '')} {_SESSION}".strip(),
+                    "options": session_options(url),
                     # the statements are UTF-8, whatever the database keeps its text in
                     "client_encoding": "utf8",
                     "application_name": "toolworker",

@@ -11,6 +11,7 @@ from typing import IO, Any
 import click
 
 from ops.runs import runs
+from ops.tools import tools
 
 # Everything else is imported inside the command that needs it: `toolworker --help` is for people
 # who wait.
@@ -110,43 +111,7 @@ def send(file: IO[bytes], url: str, secret: str | None) -> None:
 
 
 main.add_command(runs)
-
-
-@main.group()
-def tools() -> None:
-    """Look at the tool folders."""
-
-
-_TOOLS_DIR = click.option(
-    "--dir",
-    "folder",
-    type=click.Path(file_okay=False, exists=True, path_type=Path),
-    help="The tool folders.  [default: TOOLS_DIR]",
-)
-
-
-@tools.command("list")
-@_TOOLS_DIR
-@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text")
-def list_tools(folder: Path | None, output: str) -> None:
-    """List the tools, one a line."""
-    import json
-
-    found = sorted(_catalog(folder).tools.values(), key=lambda tool: str(tool.name))
-    if output == "json":
-        listed = [{"name": tool.name, "description": tool.description} for tool in found]
-        click.echo(json.dumps(listed, indent=2, ensure_ascii=False))
-        return
-    for tool in found:
-        click.echo(f"{tool.name:<24} {tool.description}")
-
-
-@tools.command("check")
-@_TOOLS_DIR
-def check_tools(folder: Path | None) -> None:
-    """Check every tool folder; each mistake is one line with its file and line number."""
-    count = len(_catalog(folder).tools)
-    click.echo(f"{count} tool{'' if count == 1 else 's'}, no mistakes")
+main.add_command(tools)
 
 
 @main.command("prepare-demo-database", hidden=True)
@@ -156,13 +121,6 @@ def prepare_demo_database(url: str) -> None:
     from ops import demo_data
 
     demo_data.load(url)
-
-
-def _catalog(folder: Path | None) -> Any:
-    from db import catalog
-    from runtime import settings
-
-    return catalog.load(folder or settings.load().tools_dir)
 
 
 def _run_stack(base: Path, what: str) -> None:

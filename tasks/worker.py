@@ -72,17 +72,14 @@ def open_ledger(
     )
 
 
-def check() -> str:
+def check() -> catalog.Catalog:
     """
     Read settings and the tool catalogue, as a start must before it takes work.
-
-    Returns:
-        The catalogue's digest, so that two processes that differ can be told apart.
 
     Raises:
         SettingsError, CatalogError: All mistakes at once.
     """
-    return catalog.load(settings.load().tools_dir).digest
+    return catalog.load(settings.load().tools_dir)
 
 
 @setup_logging.connect
@@ -95,11 +92,14 @@ def _check_before_start(**_: Any) -> None:
     # an exception here would be logged and ignored by Celery; only SystemExit stops the worker
     try:
         values = settings.load("REDIS_URL", "DATABASE_URL")
-        digest = check()
+        loaded = check()
+        missing = loaded.without_database(values.database_urls())
+        if missing:
+            raise CatalogError(missing)
         genesys.from_settings(values)
     except (settings.SettingsError, CatalogError) as mistakes:
         raise SystemExit(f"the worker cannot start:\n{mistakes}") from mistakes
-    logs.get("worker").info("worker.started", catalog=digest)
+    logs.get("worker").info("worker.started", catalog=loaded.digest)
 
 
 @worker_process_init.connect

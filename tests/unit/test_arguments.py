@@ -115,3 +115,16 @@ def test_every_object_is_values_or_a_list_of_violations(arguments):
         assert refused.violations or refused.code == "invalid_json"  # noqa: PT017
     else:
         assert set(values) == set(SCHEMA["properties"])
+
+
+def test_of_thousands_of_violations_a_hundred_are_listed_and_the_rest_counted():
+    schema = {
+        "type": "object",
+        "properties": {"a": {"type": "array", "items": {"type": "string"}}},
+        "additionalProperties": False,
+    }
+    with pytest.raises(ToolError) as refused:
+        Validator(schema).values(json.dumps({"a": list(range(5000))}))
+    *listed, last = refused.value.violations
+    assert [v["path"] for v in listed] == [f"/a/{n}" for n in range(100)]
+    assert last == {"path": "", "message": "and 4900 more mistakes of this kind"}

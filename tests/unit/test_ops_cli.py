@@ -96,7 +96,7 @@ def test_tools_check_prints_every_mistake_with_its_file_and_line(tmp_path):
     done = toolworker("tools", "check", "--dir", str(tmp_path))
 
     assert done.returncode == 1
-    assert "broken/tool.json:" in done.stderr
+    assert "broken/tool.json:" in done.stdout
     assert "Traceback" not in done.stderr
 
 

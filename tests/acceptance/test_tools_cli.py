@@ -1,0 +1,169 @@
+"""`toolworker tools`, typed as a person who writes tools types it; and the shipped examples."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from db import catalog
+from ops.examples import opened, run_examples
+
+ROOT = Path(__file__).resolve().parents[2]
+SHIPPED = catalog.load(ROOT / "tools")
+EXAMPLES = [
+    (name, n) for name, tool in SHIPPED.tools.items() for n in range(1, 1 + len(tool.examples))
+]
+
+
+@pytest.fixture(scope="module")
+def results(reader_url):
+    with opened({"default": reader_url}) as databases:
+        return {
+            (name, result.number): result
+            for name, tool in SHIPPED.tools.items()
+            for result in run_examples(SHIPPED, databases, tool)
+        }
+
+
+@pytest.mark.parametrize(("name", "number"), EXAMPLES)
+def test_an_example_of_a_shipped_tool_comes_out_as_it_says(results, name, number):
+    assert results[name, number].difference == ""
+
+
+@pytest.fixture
+def typed(tmp_path, reader_url):
+    """Run a command line as it stands in the documents; its exit code, output and complaints."""
+
+    def run(line, **env):
+        command = line.replace("toolworker", f"{sys.executable} -m ops.cli", 1)
+        done = subprocess.run(
+            ["/bin/sh", "-c", command],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            env={
+                "PATH": os.defpath,
+                "PYTHONPATH": str(ROOT),
+                "DATABASE_URL": reader_url,
+                "TOOLS_DIR": "tools",
+                "LANG": "C.UTF-8",
+                **env,
+            },
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    (tmp_path / "tools").mkdir()
+    return run
+
+
+def test_a_new_tool_passes_every_check_and_answers(typed):
+    code, out, _ = typed("toolworker tools new count_letters")
+    assert (code, out.split()) == (
+        0,
+        [f"tools/count_letters/{name}" for name in ("tool.json", "query.sql", "examples.json")],
+    )
+    assert typed("toolworker tools check --database")[:2] == (0, "1 tool, no mistakes\n")
+    code, out, _ = typed("toolworker tools test")
+    assert code == 0
+    assert out.splitlines()[-1] == "2 of 2 examples as expected"
+    code, out, error = typed("""toolworker tools call count_letters '{"text": "abc"}'""")
+    assert (code, out) == (0, '{"items":[{"text":"abc","letters":3}],"total":1}\n')
+    assert re.fullmatch(r"\d+\.\d ms, 48 bytes\n", error)
+    assert typed("toolworker tools new count_letters")[0] == 1
+    assert typed("toolworker tools new 'no spaces'")[0] == 1
+
+
+def test_a_call_with_bad_arguments_prints_what_the_model_is_told(typed):
+    typed("toolworker tools new count_letters")
+    code, out, _ = typed("toolworker tools call count_letters '{}'")
+    told = json.loads(out)
+    assert (code, told["code"]) == (1, "invalid_arguments")
+    assert told["violations"] == [{"path": "/text", "message": "is required and missing"}]
+    code, out, _ = typed("toolworker tools call count_leters '{}'")
+    assert (code, json.loads(out)["code"]) == (1, "unknown_tool")
+
+
+def test_the_check_prints_a_line_for_each_mistake_and_exits_1(typed, tmp_path):
+    typed("toolworker tools new one")
+    (tmp_path / "tools/one/query.sql").write_text("SELECT 1 AS a\nWHERE %(txt)s")
+    code, out, _ = typed("toolworker tools check")
+    assert (code, out.splitlines()) == (
+        1,
+        [
+            "one/query.sql:2: %(txt)s is no property of the schema; did you mean text?",
+            "one/tool.json:7: text is asked for but query.sql does not use it",
+        ],
+    )
+    code, out, _ = typed("toolworker tools check -o json")
+    assert (code, [(m["file"], m["line"]) for m in json.loads(out)]) == (
+        1,
+        [("one/query.sql", 2), ("one/tool.json", 7)],
+    )
+
+
+def test_the_live_check_names_what_the_database_does_not_know(typed, tmp_path):
+    typed("toolworker tools new one")
+    (tmp_path / "tools/one/query.sql").write_text("SELECT %(text)s::text\nFROM nowhere")
+    code, out, _ = typed("toolworker tools check --database")
+    assert (code, out) == (
+        1,
+        'one/query.sql:2: relation "nowhere" does not exist (SQLSTATE 42P01)\n',
+    )
+
+
+def test_an_example_that_comes_out_differently_is_shown_as_a_difference(typed, tmp_path):
+    typed("toolworker tools new one")
+    path = tmp_path / "tools/one/examples.json"
+    path.write_text(path.read_text().replace('"letters": 5', '"letters": 6'))
+    code, out, _ = typed("toolworker tools test one")
+    assert code == 1
+    assert '-      "letters": 6' in out
+    assert '+      "letters": 5' in out
+    assert "1 of 2 examples as expected" in out
+
+
+def test_a_tool_of_a_database_without_a_url_is_named(typed, tmp_path):
+    typed("toolworker tools new one")
+    path = tmp_path / "tools/one/tool.json"
+    path.write_text(path.read_text().replace("{", '{"database": "crm",', 1))
+    told = "one/tool.json:1: database crm has no URL; set DATABASE_URL_CRM\n"
+    assert typed("toolworker tools check --database")[:2] == (1, told)
+    code, _, error = typed("toolworker tools test")
+    assert (code, error) == (1, told)
+    crm = {"DATABASE_URL_CRM": "postgresql://nobody@127.0.0.1:1/x"}
+    code, _, error = typed("toolworker tools check --database", **crm)
+    assert (code, error) == (
+        1,
+        "Error: database crm: Postgres cannot be reached: OperationalError\n",
+    )
+
+
+def test_the_export_is_what_an_assistant_takes_and_stays_byte_equal(typed):
+    line = f"toolworker tools export --format openai --dir {ROOT / 'tools'}"
+    code, out, _ = typed(line)
+    assert code == 0
+    assert typed(line)[1] == out
+    listed = json.loads(out)
+    assert [f["function"]["name"] for f in listed] == sorted(SHIPPED.tools)
+    assert listed[0].keys() == {"type", "function"}
+    assert listed[0]["function"].keys() == {"name", "description", "parameters"}
+
+
+def test_the_walk_through_in_the_documents_works_word_by_word(typed, tmp_path):
+    text = (
+        (ROOT / "docs/tools.md").read_text().partition("## From nothing")[2].partition("\n## ")[0]
+    )
+    blocks = re.findall(r"```(\w+)(?: (\S+))?\n(.*?)```", text, re.DOTALL)
+    for kind, file, content in blocks:
+        if kind != "console":
+            (tmp_path / file).write_text(content)
+            continue
+        for typed_line, said in re.findall(r"\$ (.*)\n((?:(?!\$ ).*\n)*)", content):
+            _, out, error = typed(typed_line)
+            told = re.sub(r"\d+(\.\d+)? ms", "_ ms", out + error)
+            assert told == re.sub(r"\d+(\.\d+)? ms", "_ ms", said), typed_line
+    assert len(blocks) >= 5
