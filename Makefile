@@ -4,7 +4,7 @@ BIN := .venv/bin
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test tools-check bench-tools chaos bench-genesys lint clean lock
+.PHONY: help install demo up test tools-check bench-tools chaos conformance bench-genesys lint clean lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,15 @@ bench-tools: install ## what checking 100 tools and validating a call cost
 chaos: install ## break everything under traffic and hold every run to the promises (SEED=1)
 	$(BIN)/pytest tests/chaos -m chaos -q --chaos-seed $(SEED)
 
+conformance: .venv-conformance/installed ## Genesys' own SDK (170 MB, a venv of its own) against the simulator
+	.venv-conformance/bin/pytest tests/conformance -m conformance -q
+
+.venv-conformance/installed: requirements-conformance.lock
+	@$(PYTHON) -m venv .venv-conformance
+	@.venv-conformance/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-conformance.lock
+	@.venv-conformance/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
 bench-genesys: install ## the Genesys side's three figures: a burst, an outage, an expiring token (3 min)
 	$(BIN)/python -m bench.genesys
 
@@ -48,7 +57,8 @@ lint: install ## ruff, mypy --strict, import-linter
 
 lock: ## write the lock files anew from pyproject.toml (needs uv)
 	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 pyproject.toml -o requirements.lock
-	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 --all-extras -c requirements.lock pyproject.toml -o requirements-dev.lock
+	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 --extra embedded --extra test -c requirements.lock pyproject.toml -o requirements-dev.lock
+	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 --all-extras -c requirements-dev.lock pyproject.toml -o requirements-conformance.lock
 
 clean: ## remove .venv and everything the demo left
-	rm -rf .venv .demo
+	rm -rf .venv .venv-conformance .demo

@@ -157,12 +157,14 @@ def _faulty(genesys: Genesys, fault: dict[str, Any]) -> Response | None:
     genesys.forgotten.wait(float(fault.get("delay_s", 0)))
     if status == 200:
         return None
+    # null leaves Retry-After out, as Genesys does at times even with a 429
+    wait = fault.get("retry_after", 1 if status == 429 else None)
     if status == 429:
-        return _respond(too_many(int(fault.get("retry_after", 1))))
-    code = fault.get("code", _CODES.get(status, "error"))
-    reply = error(status, code, fault.get("message", "A fault that was asked for."))
-    wait = int(fault["retry_after"]) if "retry_after" in fault else None
-    return _respond(replace(reply, retry_after_s=wait))
+        reply = too_many(int(wait or 1))
+    else:
+        code = fault.get("code", _CODES.get(status, "error"))
+        reply = error(status, code, fault.get("message", "A fault that was asked for."))
+    return _respond(replace(reply, retry_after_s=None if wait is None else int(wait)))
 
 
 def _respond(reply: Reply) -> Response:

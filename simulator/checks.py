@@ -67,7 +67,7 @@ def loads(raw: bytes) -> Any:
 
 def _is_fault(entry: Any) -> bool:
     if isinstance(entry, dict):
-        waits = [entry.get("retry_after", 0), entry.get("delay_s", 0)]
+        waits = [entry.get("retry_after") or 0, entry.get("delay_s", 0)]
         texts = [entry.get("code", ""), entry.get("message", "")]
         return (
             _is_status(entry.get("status"))

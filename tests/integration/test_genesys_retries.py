@@ -5,6 +5,7 @@ import threading
 import uuid
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -132,19 +133,34 @@ def test_a_429_closes_the_gate_and_other_runs_wait_without_an_attempt(runs):
     assert runs.submit_again(throttled) == runs.submit(other) == "submitted"
 
 
-def test_a_date_in_retry_after_is_waited_for(runs, monkeypatch):
-    at = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
-    monkeypatch.setattr("simulator.app.too_many", lambda _: _too_many_until(at))
+@pytest.fixture
+def dated_url():
+    """A Genesys that says 429 and a date half a minute ahead."""
+
+    class Dated(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(429)
+            at = datetime.now(UTC) + timedelta(seconds=30)
+            self.send_header("Retry-After", format_datetime(at, usegmt=True))
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Dated)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_date_in_retry_after_is_waited_for(runs, dated_url):
     key = runs.accept()
-    runs.faults(429)
+    runs.client = runs.new_client(dated_url)
     assert runs.submit(key) == "postponed"
     assert 25 < runs.next_attempt_in_s(key) <= 30
-
-
-def _too_many_until(at):
-    from simulator.replies import Reply
-
-    return Reply(429, {"message": "Slow down.", "status": 429}, retry_after_s=at)
 
 
 def test_a_retry_after_that_outlasts_the_run_ends_it_at_once(runs):

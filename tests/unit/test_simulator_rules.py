@@ -127,6 +127,7 @@ def test_each_token_has_its_own_requests_per_minute(genesys, token, monkeypatch)
 
 
 def test_faults_are_taken_in_order_and_then_all_is_normal(genesys):
+    genesys.inject({"submit": [{"status": 429, "retry_after": None}]})  # the header is left out
     genesys.inject({"submit": [503, 200, "drop", {"status": 429, "retry_after": 2}]})
     found = [genesys.next_fault("submit") for _ in range(5)]
     late = {"status": 429, "retry_after": 2}
