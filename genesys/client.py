@@ -89,14 +89,14 @@ class Client:
             token = self._tokens.token()
         except Unavailable as error:
             why = f"there is no token: {error}"
-            raise Held(why, retry_after_s=error.retry_after_s or 1.0) from error
+            raise Held(why, is_for_token=True) from error
         except Rejected:
             return Permit(None)  # `post` is told the same, and there it ends the run
         if self._gate is None:
             return Permit(token)
         turn = self._gate.ask()
         if turn.wait_s > 0:
-            raise Held(_HELD[turn.why], retry_after_s=turn.wait_s)
+            raise Held(_HELD[turn.why])
         return Permit(token, is_watched=turn.is_watched)
 
     def give_back(self, permit: Permit) -> None:
@@ -104,9 +104,13 @@ class Client:
         if self._gate is not None and permit.token is not None:
             self._gate.give_back()
 
-    def may_go(self, most: int) -> int:
-        """How many of *most* POSTs could go now; the permits may turn out fewer."""
-        return most if self._gate is None else self._gate.room(most)
+    def may_go(self, most: int) -> tuple[int, float]:
+        """
+        How many of *most* POSTs could go now, and if none, after how many seconds one may.
+
+        The permits may turn out fewer.
+        """
+        return (most, 0.0) if self._gate is None else self._gate.room(most)
 
     def post(
         self,

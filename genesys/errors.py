@@ -71,12 +71,12 @@ class Held(GenesysError):
     No POST may go now: the rate, a 429, an open circuit, or no token.
 
     Args:
-        retry_after_s: When it is worth asking again; at the earliest, not for certain.
+        is_for_token: It is the token that lacks; the gate does not know of that.
     """
 
-    def __init__(self, message: str, *, retry_after_s: float) -> None:
+    def __init__(self, message: str, *, is_for_token: bool = False) -> None:
         super().__init__(message)
-        self.retry_after_s = retry_after_s
+        self.is_for_token = is_for_token
 
 
 class Rejected(GenesysError):

@@ -64,12 +64,16 @@ class Gate:
         """Do without a right that was taken; nothing was sent."""
         self._store.run("gate_give_back", _KEYS, [])
 
-    def room(self, most: int) -> int:
-        """How many of *most* POSTs could go now. Nothing is taken; the next may hear otherwise."""
+    def room(self, most: int) -> tuple[int, float]:
+        """
+        How many of *most* POSTs could go now, and if none, after how many seconds one may.
+
+        Nothing is taken; the next may hear otherwise.
+        """
         if most <= 0:
-            return 0
+            return 0, 0.0
         found = self._store.run("gate_ask", _KEYS, [most, *self._limits, "look"])
-        return most if found is None else int(found[1])
+        return (most, 0.0) if found is None else (int(found[1]), found[0] / 1000)
 
     def is_there(self) -> None:
         """Genesys itself answered, whatever it said: an open circuit closes."""

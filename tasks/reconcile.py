@@ -21,7 +21,7 @@ LOOK_EVERY_S = 0.5
 SENDERS = 8
 """Threads that submit. At 10 s a POST this is the worst case's rate; Genesys takes 5 a second."""
 HELD_S = 1.0
-"""After a submission that could not go although the gate had room, such as for want of a token."""
+"""Without a token no submission is taken for this long; one then finds out whether there is one."""
 
 _log = logs.get("reconcile")
 
@@ -43,6 +43,7 @@ class Reconciler:
         self._wake = threading.Event()
         self._is_behind = False
         self._held_until = 0.0
+        self._pause_s = LOOK_EVERY_S
         self._free = threading.BoundedSemaphore(SENDERS)
         self._senders = ThreadPoolExecutor(SENDERS, thread_name_prefix="sender")
 
@@ -50,7 +51,7 @@ class Reconciler:
         """Look and act until `stop`; an outage is logged once and waited for."""
         was_away = False
         while not self._stopping.is_set():
-            self._wake.wait(LOOK_EVERY_S)
+            self._wake.wait(self._pause_s)
             self._wake.clear()
             try:
                 while self.look():
@@ -74,14 +75,13 @@ class Reconciler:
         Take what is due and see to it.
 
         Returns:
-            Whether there was anything; more may be due.
+            Whether to look again at once, because more may be due.
         """
         # a submission is taken only when a sender is free: here it would wait, there it may not
         free = sum(self._free.acquire(blocking=False) for _ in range(SENDERS))
         taken = 0
         try:
-            is_held = time.monotonic() < self._held_until
-            may_go = 0 if is_held else self._client.may_go(free)
+            may_go = self._may_go(free)
             due = self._ledger.due(senders=free, may_go=may_go)
             for run in due:
                 if run.step == "publish":
@@ -92,9 +92,20 @@ class Reconciler:
         finally:
             for _ in range(free - taken):
                 self._free.release()
-        # with every sender busy more may be due: the first to end asks at once
-        self._is_behind = taken == free
-        return bool(due) and not self._stopping.is_set()
+        # more may be due than senders or Genesys can take: the first to end looks again at once
+        self._is_behind = taken >= may_go
+        has_more = len(due) > taken or not self._is_behind
+        return bool(due) and has_more and not self._stopping.is_set()
+
+    def _may_go(self, free: int) -> int:
+        """How many submissions to take; if none may go, this also says when to look again."""
+        self._pause_s = LOOK_EVERY_S
+        if time.monotonic() < self._held_until:
+            return 0
+        may_go, wait_s = self._client.may_go(free)
+        if wait_s > 0:
+            self._pause_s = min(wait_s, LOOK_EVERY_S)
+        return may_go
 
     def _publish(self, run: DueRun) -> None:
         ids = RunIds(run_id=run.run_id, key=run.key, generation=run.generation)
@@ -114,7 +125,7 @@ class Reconciler:
                 _log.error("run.dead", **ids, reason="expired")
                 return
             how = submit_run(self._ledger, self._client, run.key, run.generation)
-            if how == "queued":
+            if how == "without a token":
                 self._held_until = time.monotonic() + HELD_S
             took_ms = round((time.monotonic() - started) * 1000)
             _log.info("run.reconciled", **ids, how=how, took_ms=took_ms)

@@ -36,8 +36,8 @@ def submit_run(ledger: Ledger, client: Client, key: str, generation: int) -> str
     Safe to call as often as you like; it never waits for a turn.
 
     Returns:
-        What happened: "submitted", "postponed", "queued", "dead", or why there was nothing to do
-        ("gone", "held", "waiting", "incomplete").
+        What happened: "submitted", "postponed", "dead", "queued" or "without a token" (it waits for
+        its turn), or why there was nothing to do ("gone", "held", "waiting", "incomplete").
 
     Raises:
         LedgerUnavailable: Nothing is lost; the run is due again.
@@ -54,6 +54,7 @@ def submit_run(ledger: Ledger, client: Client, key: str, generation: int) -> str
             word: str = await_turn(ledger, key, generation, str(held))
             if word == "queued":
                 _log.info("run.queued", run_id=found.run_id, key=key, why=str(held))
+                word = "without a token" if held.is_for_token else word
         else:
             body = found.body or _encode(client, found)
             claim = ledger.claim(key, generation, body, seen=found.count, holder=holder)

@@ -2,6 +2,7 @@
 
 import re
 import threading
+import time
 import uuid
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -21,7 +22,9 @@ from genesys.rules import RULES
 from genesys.store import Store
 from simulator.app import create_app
 from tasks.ledger import Ledger
+from tasks.reconcile import Reconciler
 from tasks.submission import submit_run
+from tasks.turns import await_turn
 
 ROOT = Path(__file__).resolve().parents[2]
 PATH = "/api/v2/ai/assistants/runs/{run_id}/tool_calls"
@@ -186,6 +189,26 @@ def test_five_failures_open_the_circuit_and_the_next_run_burns_no_attempt(runs, 
     assert len(runs.posts()) == made
 
 
+def test_a_reconciler_sends_at_the_full_rate_when_posts_go_one_by_one(runs):
+    keys = [runs.accept(f"r{number}") for number in range(15)]
+    runs.client._gate.is_throttled(0)  # from now on one every 0.2 s, at 300 a minute
+    for key in keys:
+        await_turn(runs.ledger, key, 0, "the gate is closed")
+    reconciler = Reconciler(runs.ledger, runs.client)
+    thread = threading.Thread(target=reconciler.run)
+    began = time.monotonic()
+    thread.start()
+    try:
+        while runs.redis.zcard("tw:ended") < 15:
+            assert time.monotonic() - began < 8
+            time.sleep(0.02)
+    finally:
+        reconciler.stop()
+        thread.join()
+    assert time.monotonic() - began >= 14 * 0.2
+    assert [post["status"] for post in runs.posts()] == [200] * 15
+
+
 def test_a_retry_in_place_that_is_not_let_through_is_no_attempt(runs):
     key = runs.accept()
     for _ in range(4):
@@ -265,7 +288,7 @@ def test_a_refusal_after_an_attempt_that_may_have_arrived_is_unconfirmed(runs, s
 def test_an_outage_of_the_token_endpoint_burns_no_attempt(runs):
     keys = [runs.accept(f"r{number}") for number in range(5)]
     runs.faults(token=[503])
-    assert [runs.submit(key) for key in keys] == ["queued"] * 5
+    assert [runs.submit(key) for key in keys] == ["without a token"] * 5
     assert not any("attempts" in runs.entry(key) for key in keys)
     assert "there is no token: the token endpoint answered 503" in runs.entry(keys[0])["waits_for"]
     runs.redis.delete(*runs.redis.keys("tw:genesys:*pause"))
