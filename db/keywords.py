@@ -99,6 +99,8 @@ def _keyword(
 
 def _value(schema: Mapping[str, Any], key: str, value: Any) -> Iterator[str]:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if key in ("default", "enum", "const", "examples") and _has_reference(value):
+        yield f"{key} holds $ref or $id, which would be followed even in a value"
     if key == "type":
         kinds = value if isinstance(value, list) else [value]
         for kind in kinds:
@@ -124,6 +126,13 @@ def _value(schema: Mapping[str, Any], key: str, value: Any) -> Iterator[str]:
         yield f"{key} is ignored without if"
     elif key == "additionalItems" and not isinstance(schema.get("items"), list):
         yield "additionalItems is ignored unless items is an array"
+
+
+def _has_reference(value: Any) -> bool:
+    # fastjsonschema 2.22 looks for references in values too, and fetches what they name
+    if isinstance(value, dict):
+        return bool({"$ref", "$id"} & set(value)) or any(map(_has_reference, value.values()))
+    return isinstance(value, list) and any(map(_has_reference, value))
 
 
 def _parts(schema: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -1,6 +1,7 @@
 """Arguments made to hurt: no number, text or schema word gets past validation or holds it up."""
 
 import json
+import socket
 import time
 from pathlib import Path
 
@@ -138,6 +139,20 @@ def test_a_step_of_zero_is_a_mistake_and_not_a_division_by_it_later(tmp_path):
     _write(tmp_path, {**schema, "additionalProperties": False})
     with pytest.raises(CatalogError, match="multipleOf must be more than 0"):
         catalog.load(tmp_path)
+
+
+@pytest.mark.parametrize("key", ["enum", "default", "examples", "const"])
+def test_a_reference_among_values_is_refused_and_nothing_is_fetched(tmp_path, key):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0)
+        value = [{"$ref": f"http://127.0.0.1:{listener.getsockname()[1]}/"}]
+        properties = {"a": {key: value}}
+        schema = {"type": "object", "properties": properties, "additionalProperties": False}
+        _write(tmp_path, schema)
+        with pytest.raises(CatalogError, match=r"holds \$ref or \$id"):
+            catalog.load(tmp_path)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
 
 
 def test_a_nul_in_the_statement_is_a_mistake_on_its_line(tmp_path):
