@@ -17,6 +17,8 @@ MAX_ARGUMENT_BYTES = 65_536
 """Of one call's arguments; a model writes a few hundred."""
 MAX_VIOLATIONS = 100
 """Listed for the model; 64 kB of arguments can hold thousands, which would fill a submission."""
+MAX_PATH = 200
+"""Characters of a violation's JSON pointer."""
 MAX_DEPTH = 64
 """Levels of nesting; deeper than any schema here, and far from Python's own limit."""
 
@@ -185,13 +187,21 @@ def _wrong(path: str, message: str) -> ToolError:
 def _distinct(errors: list[Any]) -> tuple[Violation, ...]:
     found: dict[tuple[str, str], Violation] = {}
     for error in errors:
-        for violation in _violations(error):
+        for violation in map(_cut, _violations(error)):
             found.setdefault((violation["path"], violation["message"]), violation)
     listed = tuple(found.values())
     if len(listed) > MAX_VIOLATIONS:
         more = f"and {len(listed) - MAX_VIOLATIONS} more mistakes of this kind"
         listed = (*listed[:MAX_VIOLATIONS], Violation(path="", message=more))
     return listed
+
+
+def _cut(violation: Violation) -> Violation:
+    """A name that was made up may be 60 kB long."""
+    path = violation["path"]
+    if len(path) > MAX_PATH:
+        path = path[:MAX_PATH] + "…"
+    return Violation(path=path, message=violation["message"])
 
 
 def _violations(error: Any) -> list[Violation]:

@@ -31,6 +31,12 @@ _COUNTS = frozenset(
     {"minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"}
 )
 _NUMBERS = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"})
+_BOUNDS = (
+    ("minLength", "maxLength"),
+    ("minItems", "maxItems"),
+    ("minProperties", "maxProperties"),
+    ("minimum", "maximum"),
+)
 _SHAPES = {
     "properties": dict,
     "patternProperties": dict,
@@ -65,6 +71,7 @@ def unusable(schema: Any, pointer: str = "") -> Iterator[tuple[str, str]]:
         yield from _draft(schema)
     for key, value in schema.items():
         yield from _keyword(schema, key, value, f"{pointer}/{escape(key)}")
+    yield from _contradictions(schema, pointer)
     for at, part in _parts(schema):
         yield from unusable(part, f"{pointer}/{at}")
 
@@ -133,6 +140,14 @@ def _has_reference(value: Any) -> bool:
     if isinstance(value, dict):
         return bool({"$ref", "$id"} & set(value)) or any(map(_has_reference, value.values()))
     return isinstance(value, list) and any(map(_has_reference, value))
+
+
+def _contradictions(schema: Mapping[str, Any], pointer: str) -> Iterator[tuple[str, str]]:
+    """Bounds that nothing can be within."""
+    for least, most in _BOUNDS:
+        low, high = schema.get(least), schema.get(most)
+        if isinstance(low, int | float) and isinstance(high, int | float) and low > high:
+            yield f"{pointer}/{least}", f"{least} {low} is above {most} {high}; nothing fits"
 
 
 def _parts(schema: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -128,3 +128,12 @@ def test_of_thousands_of_violations_a_hundred_are_listed_and_the_rest_counted():
     *listed, last = refused.value.violations
     assert [v["path"] for v in listed] == [f"/a/{n}" for n in range(100)]
     assert last == {"path": "", "message": "and 4900 more mistakes of this kind"}
+
+
+def test_a_name_of_60_kb_is_not_repeated_whole():
+    schema = {"type": "object", "properties": {}, "additionalProperties": False}
+    with pytest.raises(ToolError) as refused:
+        Validator(schema).values(json.dumps({"x" * 60_000: 1}))
+    assert refused.value.violations == (
+        {"path": "/" + "x" * 199 + "…", "message": "is not known; allowed: none"},
+    )

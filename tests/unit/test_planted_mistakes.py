@@ -69,6 +69,8 @@ PLANTED = [
     (T, SKU, '"sku": {"format": "dat"}', 7, "format dat would not be checked; known: date"),
     (T, SKU, '"sku": {"format": "uri"}', 7, "format uri would not be checked"),
     (T, SKU, '"sku": {"pattern": "["}', 7, "pattern [ cannot be read"),
+    (T, SKU, '"sku": {"minLength": 9, "maxLength": 8}', 7, "minLength 9 is above maxLength 8"),
+    (T, SKU, '"sku": {"minimum": 2, "maximum": 1}', 7, "minimum 2 is above maximum 1"),
     (T, SKU, '"sku": {"enum": []}', 7, "enum must hold a value"),
     (T, SKU, '"sku": {"$ref": "other.json"}', 7, "leaves the file; nothing is fetched"),
     (T, SKU, '"sku": {"$ref": "#/definitions/no"}', 4, "parameters is not a valid schema"),
