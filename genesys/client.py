@@ -14,6 +14,7 @@ from genesys.grant import TIMEOUT_S, Grant
 from genesys.pacing import Gate
 from genesys.regions import endpoints
 from genesys.rules import NO_ANSWER, RULES, Rule, rule_for
+from genesys.standing import Standing
 from genesys.store import Store
 from genesys.types import ToolOutput
 from runtime.settings import Settings, SettingsError
@@ -111,6 +112,10 @@ class Client:
         The permits may turn out fewer.
         """
         return (most, 0.0) if self._gate is None else self._gate.room(most)
+
+    def standing(self) -> Standing | None:
+        """What keeps POSTs from going out, for people; None when it is not known."""
+        return None if self._gate is None else self._gate.standing()
 
     def post(
         self,

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from genesys import standing
 from genesys.store import Store
 from runtime import logs
 
@@ -74,6 +75,11 @@ class Gate:
             return 0, 0.0
         found = self._store.run("gate_ask", _KEYS, [most, *self._limits, "look"])
         return (most, 0.0) if found is None else (int(found[1]), found[0] / 1000)
+
+    def standing(self) -> standing.Standing | None:
+        """What keeps POSTs from going out, for people; None when Redis does not answer."""
+        limit, window_ms, _ = self._limits
+        return standing.read(self._store, requests_per_minute=limit, window_ms=window_ms)
 
     def is_there(self) -> None:
         """Genesys itself answered, whatever it said: an open circuit closes."""

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _OUTCOME = ("status", "code", "correlation_id", "took_ms", "error")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_BEGIN_MS = 5_000  # the reconciler publishes a run again after this, so a message may be lost
+_ANSWER_MS = 2_000  # an answer that started at answer-by may be under way for this long
 _OUTPUT = click.option(
     "-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True
 )
@@ -44,21 +46,28 @@ def runs() -> None:
     default="all",
     show_default=True,
 )
+@click.option(
+    "--stuck",
+    "is_stuck",
+    is_flag=True,
+    help="Open runs that no worker has begun for 5 s, or that are not answered at answer-by.",
+)
 @click.option("--since", "age_s", type=_Age(), help="Accepted at most this long ago: 15m, 2h, 7d.")
 @_OUTPUT
-def list_runs(state: str, age_s: int | None, output: str) -> None:
-    """List runs, oldest first."""
-    found = _select(_archive(), state, age_s)
+def list_runs(state: str, age_s: int | None, output: str, *, is_stuck: bool) -> None:
+    """List runs, oldest first; with --stuck the exit code is 3 when there are any."""
+    archive = _archive()
+    found = _select(archive, "open" if is_stuck else state, age_s)
+    if is_stuck:
+        found = _stuck(found, archive.place("").now_ms)
     if output == "json":
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))
-        return
-    for run in found:
-        answered = f"{run['outputs']}/{run['calls']} outputs"
-        why = run["reason"] or (f"attempt {run['attempts']}" if run["attempts"] else "")
-        click.echo(
-            f"{run['key']}  {_when(run['accepted_at'])}  {run['state']:<10} {answered:<16}"
-            f" {why:<12} {run['run_id']}"
-        )
+    elif found:
+        from ops.tables import show_table
+
+        columns = ("key", "accepted (UTC)", "state", "outputs>", "attempts>", "reason", "run")
+        show_table(columns, [_row(run) for run in found])
+    raise SystemExit(3 if is_stuck and found else 0)
 
 
 @runs.command()
@@ -79,8 +88,42 @@ def show(key: str, *, body: bool, output: str) -> None:
     if output == "json":
         click.echo(json.dumps(told, indent=2, ensure_ascii=False, sort_keys=True))
         return
-    for at, text in sorted(_timeline(entry)):
-        click.echo(f"{_when(str(at))}  {text}")
+    from ops.tables import show_line, show_table
+
+    show_line(entry["state"], f"run {entry['run_id']}, key {found}")
+    began = int(entry["accepted_at"])
+    rows = [(_when(at), f"+{at - began} ms", text) for at, text in sorted(_timeline(entry))]
+    show_table(("when (UTC)", "since>", "what"), rows)
+
+
+@runs.command()
+@click.argument("key")
+@_OUTPUT
+def why(key: str, output: str) -> None:
+    """
+    Say why a run has not ended, in one word of a closed list, and what to type next.
+
+    Exit code: 0 for DONE, 3 while it is open, 4 for DEAD, 1 when there is no such run.
+    """
+    from ops.circumstances import gather
+    from ops.diagnosis import EXIT_CODES, OPEN
+    from ops.why import diagnose
+
+    archive = _archive()
+    found = _find(archive, key)
+    entry = archive.entry(found)
+    said = diagnose(found, entry, gather(archive, found, entry))
+    if output == "json":
+        ids = {"key": found, "run_id": entry["run_id"], "state": entry["state"]}
+        told = {**ids, "reason": said.reason, "sentence": said.sentence, "facts": said.facts}
+        click.echo(json.dumps({**told, "next": said.next}, indent=2, ensure_ascii=False))
+    else:
+        from ops.tables import show_line
+
+        show_line(said.reason, said.sentence)
+        for command in said.next:
+            click.echo(f"  next: {command}")
+    raise SystemExit(EXIT_CODES.get(said.reason, OPEN))
 
 
 @runs.command()
@@ -157,6 +200,25 @@ def _select(archive: Archive, state: str, age_s: int | None) -> list[dict[str, s
     return sorted(kept, key=lambda run: float(run["accepted_at"]))
 
 
+def _stuck(found: list[dict[str, str]], now_ms: int) -> list[dict[str, str]]:
+    """Those that a well service would have begun or answered by now."""
+
+    def is_stuck(run: dict[str, str]) -> bool:
+        is_late = now_ms > float(run["answer_by"] or 0) + _ANSWER_MS
+        waits = not run["begun_at"] and now_ms > float(run["accepted_at"]) + _BEGIN_MS
+        return is_late or waits
+
+    return [run for run in found if is_stuck(run)]
+
+
+def _row(run: dict[str, str]) -> tuple[str, ...]:
+    """One line of the list."""
+    answered = f"{run['outputs']}/{run['calls']}"
+    accepted = _when(run["accepted_at"])
+    shown = (run["key"], accepted, run["state"], answered, run["attempts"], run["reason"])
+    return (*shown, run["run_id"])
+
+
 def _timeline(entry: dict[str, str]) -> list[tuple[int, str]]:
     """What happened to a run: (milliseconds, sentence)."""
     told = [(int(entry["accepted_at"]), f"accepted, run {entry['run_id']}, {entry['calls']} calls")]
@@ -190,6 +252,6 @@ def _is_data(field: str) -> bool:
     return field == "body" or field.startswith(("arguments:", "output:"))
 
 
-def _when(at_ms: str) -> str:
+def _when(at_ms: str | int) -> str:
     at = datetime.fromtimestamp(int(float(at_ms)) / 1000, UTC)
     return at.isoformat(sep=" ", timespec="milliseconds").removesuffix("+00:00")

@@ -1,12 +1,13 @@
 """What an operator does with runs: look them up, replay a dead letter, drop one."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
 from tasks.errors import NoSuchRun, NotReplayable
 from tasks.ledger import Ledger
-from tasks.scripts import DEAD, DUE, ENDED, RUN, to_text
+from tasks.scripts import DEAD, DUE, ENDED, RUN, TURNS, WAITING, to_text
 
 RETRYABLE_CODES = ("timeout", "unavailable")
 """Codes of error outputs that the same call may not end in next time."""
@@ -23,6 +24,8 @@ _SUMMARY = (
     "outputs",
     "attempts",
     "accepted_at",
+    "begun_at",
+    "answer_by",
     "ended_at",
     "reason",
 )
@@ -33,6 +36,21 @@ _NOT_REPLAYABLE = {
     b"open": "the run is open, or ended well",
     b"no body": "nothing was ready to send; replay it with --mode failed-calls or full",
 }
+
+
+@dataclass(frozen=True)
+class Place:
+    """
+    When a run is looked at next, and how many runs are before it; None where it stands in no line.
+
+    `begins_after` counts runs that no worker has begun, `turn_after` those that wait for Genesys.
+    All times are milliseconds since the epoch.
+    """
+
+    now_ms: int
+    due_at: int | None
+    begins_after: int | None
+    turn_after: int | None
 
 
 class Archive:
@@ -105,6 +123,21 @@ class Archive:
         """Every field of one run as text; empty when there is none."""
         found = self._ledger.ask(lambda: self._ledger.client.hgetall(f"{RUN}{key}"))
         return {name.decode(): to_text(value) for name, value in found.items()}
+
+    def place(self, key: str) -> Place:
+        """Where a run stands among the others, by the ledger's own clock."""
+
+        def ask() -> Any:
+            with self._ledger.client.pipeline(transaction=False) as pipe:
+                pipe.time()
+                pipe.zscore(DUE, key)
+                pipe.zrank(WAITING, key)
+                pipe.zrank(TURNS, key)
+                return pipe.execute()
+
+        (seconds, micros), due_at, begins_after, turn_after = self._ledger.ask(ask)
+        now_ms = seconds * 1000 + micros // 1000
+        return Place(now_ms, None if due_at is None else int(due_at), begins_after, turn_after)
 
     def summaries(self, keys: Sequence[str]) -> list[dict[str, str]]:
         """Key and main fields of each run, in the order of *keys*; those that are gone left out."""

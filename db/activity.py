@@ -1,0 +1,63 @@
+"""What Postgres is doing for the workers right now: sessions that wait, and who holds them up."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from db.errors import Unavailable
+from db.pool import CONNECT_TIMEOUT_S
+
+# One row is one session of the workers that waits for a lock, with one of those in front of it. Of
+# sessions of other roles the server tells a plain role the number and the name, and no more.
+_BLOCKED = """
+SELECT waiting.pid,
+       (extract(epoch FROM clock_timestamp() - waiting.query_start) * 1000)::bigint AS waits_ms,
+       waiting.query,
+       coalesce((SELECT min(wanted.relation::regclass::text)
+                 FROM pg_locks AS wanted
+                 WHERE wanted.pid = waiting.pid AND NOT wanted.granted), '') AS relation,
+       coalesce(blocker.pid, 0) AS blocker_pid,
+       coalesce(blocker.usename, '') AS blocker_role,
+       coalesce(blocker.application_name, '') AS blocker_application
+FROM pg_stat_activity AS waiting
+LEFT JOIN pg_stat_activity AS blocker ON blocker.pid = ANY (pg_blocking_pids(waiting.pid))
+WHERE waiting.application_name = 'toolworker'
+  AND waiting.wait_event_type = 'Lock'
+ORDER BY waits_ms DESC, blocker.pid
+"""
+
+
+@dataclass(frozen=True)
+class Blocked:
+    """One session that waits for a lock; `statement` is the start of what it runs."""
+
+    pid: int
+    waits_ms: int
+    statement: str
+    relation: str
+    blocker_pid: int
+    blocker_role: str
+    blocker_application: str
+
+
+def blocked_sessions(url: str) -> Sequence[Blocked]:
+    """
+    The workers' sessions that wait for a lock, the longest wait first.
+
+    Raises:
+        Unavailable: The database does not answer.
+    """
+    try:
+        with psycopg.connect(
+            url,
+            autocommit=True,
+            connect_timeout=CONNECT_TIMEOUT_S,
+            application_name="toolworker why",
+        ) as connection:
+            connection.execute("SET statement_timeout = 2000")
+            rows: list[Any] = connection.execute(_BLOCKED).fetchall()
+    except psycopg.Error as exc:
+        raise Unavailable(f"Postgres does not answer: {type(exc).__name__}") from exc
+    return [Blocked(*row) for row in rows]

@@ -1,0 +1,67 @@
+"""What is said of a run that has not ended: a reason of a closed list, facts, what to type next."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from tasks.archive import Place
+
+Reason = Literal[
+    "NO_WORKER",
+    "QUEUED",
+    "RUNNING",
+    "WAITING_ON_DATABASE",
+    "RATE_LIMITED",
+    "RETRYING",
+    "CIRCUIT_OPEN",
+    "ORPHANED",
+    "DEAD",
+    "DONE",
+]
+
+EXIT_CODES: Mapping[Reason, int] = {"DONE": 0, "DEAD": 4}
+"""For scripts; every other reason is that of an open run, and ends with OPEN."""
+OPEN = 3
+
+OVERDUE_MS = 3_000
+"""A reconciler looks every 0.5 s; a run that is due for longer is looked at by none."""
+
+Facts = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """`sentence` says it in one line; `facts` are plain JSON, times in ISO 8601 (UTC)."""
+
+    reason: Reason
+    sentence: str
+    facts: Facts
+    next: tuple[str, ...]
+
+
+def is_overdue(place: Place) -> bool:
+    """Whether the run's due time has passed by more than a reconciler ever takes."""
+    return place.due_at is not None and place.due_at < place.now_ms - OVERDUE_MS
+
+
+def last_attempt(entry: Mapping[str, str]) -> Facts | None:
+    """The newest attempt with a known outcome, with Genesys' own words."""
+    for attempt in range(int(entry.get("attempts", 0)), 0, -1):
+        told: Facts = {
+            name: entry[f"attempt_{name}:{attempt}"]
+            for name in ("status", "code", "correlation_id", "error", "took_ms")
+            if f"attempt_{name}:{attempt}" in entry
+        }
+        for name in ("status", "took_ms"):
+            if name in told:
+                told[name] = int(told[name])
+        if told:
+            return {"attempt": attempt, "at": when(entry[f"attempt_at:{attempt}"]), **told}
+    return None
+
+
+def when(at_ms: str | float) -> str:
+    """Milliseconds since the epoch as ISO 8601 in UTC."""
+    at = datetime.fromtimestamp(int(float(at_ms)) / 1000, UTC)
+    return at.isoformat(sep=" ", timespec="milliseconds").removesuffix("+00:00")

@@ -1,0 +1,73 @@
+"""Which workers answer right now, and which processes they have. Asks through the broker."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kombu.exceptions import KombuError
+from redis.exceptions import RedisError
+
+from tasks.worker import app
+
+ANSWER_S = 1.0
+"""What a worker has to answer; its main process does nothing else that takes time."""
+ANSWER_AGAIN_S = 2.5
+"""Before it is said that there is no worker, they are asked once more, on a busy machine."""
+
+
+class BrokerUnavailable(Exception):
+    """The broker did not answer, so nothing is known of the workers."""
+
+
+@dataclass(frozen=True)
+class Worker:
+    """One worker that answered: `node` is its Celery name, `pids` those of its processes."""
+
+    node: str
+    host: str
+    pids: tuple[int, ...]
+
+    @property
+    def slots(self) -> int:
+        """How many tool calls it can have in hand at a time."""
+        return len(self.pids)
+
+
+def workers() -> Sequence[Worker]:
+    """
+    The workers that answer, by name; takes 1 s, and 3.5 s when none does.
+
+    Raises:
+        BrokerUnavailable: Nobody could be asked.
+    """
+    return _ask(ANSWER_S) or _ask(ANSWER_AGAIN_S)
+
+
+def queue_length() -> int:
+    """
+    How many messages no worker has taken yet.
+
+    Raises:
+        BrokerUnavailable: Nobody could be asked.
+    """
+    try:
+        with app.connection_for_read() as connection:
+            connection.ensure_connection(max_retries=1, timeout=2)
+            client: Any = connection.default_channel.client  # type: ignore[attr-defined]
+            return int(client.llen(app.conf.task_default_queue))
+    except (KombuError, RedisError, OSError) as exc:
+        raise BrokerUnavailable(type(exc).__name__) from exc
+
+
+def _ask(timeout_s: float) -> Sequence[Worker]:
+    try:
+        with app.connection_for_write() as connection:
+            connection.ensure_connection(max_retries=1, timeout=2)
+            answers = app.control.inspect(timeout=timeout_s, connection=connection).stats() or {}
+    except (KombuError, RedisError, OSError) as exc:
+        raise BrokerUnavailable(type(exc).__name__) from exc
+    found = [
+        Worker(node, node.partition("@")[2], tuple(said["pool"].get("processes", ())))
+        for node, said in answers.items()
+    ]
+    return sorted(found, key=lambda worker: worker.node)

@@ -1,0 +1,190 @@
+"""`toolworker runs why` names what is wrong, in one command, while it is wrong."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from ops.stack import Stack
+from tests.service import Service
+
+_ROOT = Path(__file__).resolve().parents[2]
+GOOD = ("c", "search_inventory", '{"sku": "AB-1001", "warehouse": "US-WEST"}')
+WITHIN_S = 10.0
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory, tools_with_hold):
+    """One stack for all faults, with a Postgres of its own; each test mends what it broke."""
+    folder = tmp_path_factory.mktemp("why")
+    with Stack(folder, workers=2, concurrency=1, tools_dir=tools_with_hold) as stack:
+        yield Service(stack)
+
+
+@pytest.fixture
+def service(broken):
+    yield broken
+    broken.inject(submit=[], token=[])
+    for key in broken.ledger().keys("tw:genesys:*"):
+        broken.ledger().delete(key)
+
+
+def toolworker(service, *arguments):
+    done = subprocess.run(
+        [sys.executable, "-m", "ops.cli", *arguments],
+        env=service.stack.env,
+        cwd=_ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def why(service, key):
+    """What the command says: its JSON, with the exit code."""
+    done = toolworker(service, "runs", "why", key, "-o", "json")
+    assert done.stderr == ""
+    return {**json.loads(done.stdout), "exit_code": done.returncode}
+
+
+def deliver(service, *calls):
+    return service.deliver(service.new_run_id(), *(calls or (GOOD,))).body["key"]
+
+
+def named(service, key, *reasons):
+    """The first answer with one of *reasons*, which must come within 10 s of the question."""
+    deadline = time.monotonic() + WITHIN_S
+    while True:
+        began = time.monotonic()
+        said = why(service, key)
+        assert time.monotonic() - began < WITHIN_S
+        if said["reason"] in reasons:
+            return said
+        assert time.monotonic() < deadline, said
+
+
+def test_a_table_that_is_locked_is_named_with_the_backend_that_holds_it(service):
+    with psycopg.connect(service.stack.postgres.url) as blocker:
+        blocker.execute("LOCK TABLE inventory IN ACCESS EXCLUSIVE MODE")
+        key = deliver(service)
+        said = named(service, key, "WAITING_ON_DATABASE")
+        assert said["facts"]["blocked_by"] == blocker.info.backend_pid
+        assert said["facts"]["relation"] == "inventory"
+        assert (
+            said["next"][1] == f'psql -c "SELECT pg_terminate_backend({blocker.info.backend_pid})"'
+        )
+        assert said["exit_code"] == 3
+    assert named(service, key, "DONE")["exit_code"] == 0
+
+
+def test_a_call_whose_worker_was_killed_is_an_orphan_until_another_has_it(service):
+    key = deliver(service, ("c", "hold", '{"seconds": 5}'))
+    child = service.holder_pid(key, 0)
+    os.killpg(os.getpgid(child), signal.SIGKILL)  # the worker and all its processes
+    said = named(service, key, "ORPHANED")
+    assert said["facts"]["holder"].split(":")[-1] == str(child)
+    assert said["facts"]["due_at"]
+    service.stack.start_worker()
+
+
+def test_a_postgres_that_is_down_is_named(service):
+    service.stack.postgres.stop()
+    try:
+        key = deliver(service)
+        said = named(service, key, "WAITING_ON_DATABASE")
+        assert said["facts"]["database"] == "default"
+        assert said["next"][0] == "toolworker doctor"
+    finally:
+        service.stack.postgres.start()
+    service.answer(said["run_id"], within_s=25)
+
+
+def test_a_genesys_that_answers_503_is_told_with_its_last_answer(service):
+    service.inject(submit=[503] * 1000)
+    key = deliver(service)
+    said = named(service, key, "RETRYING", "CIRCUIT_OPEN")
+    assert said["facts"]["last_attempt"]["status"] == 503
+    service.inject(submit=[503] * 1000)
+    for _ in range(4):  # five failures in a row, of the whole fleet
+        deliver(service)
+    said = named(service, key, "CIRCUIT_OPEN")
+    assert said["facts"]["failures_in_a_row"] >= 5
+
+
+def test_a_rate_limit_is_told_with_the_time_until_which_it_holds(service):
+    service.inject(submit=[{"status": 429, "retry_after": 30}])
+    key = deliver(service)
+    said = named(service, key, "RATE_LIMITED")
+    assert said["facts"]["last_attempt"]["status"] == 429
+    other = named(service, deliver(service), "RATE_LIMITED")  # never sent, yet held by the same 429
+    assert other["facts"]["attempts"] == 0
+    assert 0 <= _ms(other["facts"]["until"]) - _ms(said["facts"]["until"]) < 2000
+
+
+def test_bad_credentials_are_a_dead_letter_that_says_so(service):
+    service.inject(token=[{"status": 400, "code": "invalid_client"}] * 10)
+    for key in service.ledger().keys("tw:genesys:*"):
+        service.ledger().delete(key)
+    said = named(service, deliver(service), "DEAD")
+    assert "OAuth authentication failed. Verify client_id and client_secret." in said["sentence"]
+    assert said["next"][1] == f"toolworker runs replay {said['key']} --mode submission"
+    assert said["exit_code"] == 4
+
+
+def test_a_call_that_ends_its_worker_each_time_is_named_as_that(service):
+    key = deliver(service, ("bad", "hold", '{"seconds": 5}'), GOOD)
+    killed = set()
+    for _ in range(3):
+        pid = service.wait_for(lambda: _new_holder(service, key, killed), within_s=20)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        killed.add(pid)
+    service.wait_for(lambda: service.entry(key)["state"] == "submitted", within_s=20)
+    said = named(service, key, "DONE")
+    assert said["facts"]["error_outputs"][0]["code"] == "internal_error"
+    assert (
+        "call 0 (hold) internal_error after 3 tries that each ended its worker" in said["sentence"]
+    )
+
+
+def test_without_a_worker_that_is_what_is_said(service):
+    for worker in service.stack.children("worker"):
+        worker.stop(signal.SIGKILL)
+    key = deliver(service)
+    said = named(service, key, "NO_WORKER")
+    assert said["facts"]["workers"] == []
+    assert said["next"][0] == "docker compose up -d worker"
+
+    def stuck():
+        done = toolworker(service, "runs", "list", "--stuck", "-o", "json")
+        return done.returncode == 3 and [run["key"] for run in json.loads(done.stdout)] == [key]
+
+    service.wait_for(stuck, within_s=15)
+    service.stack.start_worker()
+    named(service, key, "DONE")
+    assert toolworker(service, "runs", "list", "--stuck").stdout == ""
+
+
+def test_a_run_that_nobody_knows_is_an_error_of_one_line(service):
+    done = toolworker(service, "runs", "why", "nothing")
+    assert (done.returncode, done.stderr) == (1, "Error: no run has the key or the id nothing\n")
+
+
+def _new_holder(service, key, killed):
+    holder = service.entry(key).get("holder:0", "")
+    pid = int(holder.split(":")[-2]) if holder else 0
+    return pid if pid not in killed else 0
+
+
+def _ms(text):
+    return time.mktime(time.strptime(text[:19], "%Y-%m-%d %H:%M:%S")) * 1000
