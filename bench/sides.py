@@ -1,0 +1,244 @@
+"""The sides that are compared: each with its own workers, its own Redis and its own sender."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from bench import tally
+from bench.sink import Arrival, Sink
+from ops.children import Child
+from ops.embedded import start_redis
+from ops.server import Server, die_with_parent, free_port
+from ops.stack import Stack
+
+ROOT = Path(__file__).resolve().parents[1]
+PROCESSES = 2
+"""Worker processes of each side, one message at a time each; Node has one, with one loop."""
+TITLES = {
+    "toolworker": "toolworker, all its safety on",
+    "plain_chord": "plain Celery chord, no ledger",
+    "bare_dramatiq": "dramatiq, Lua join, no ledger",
+    "ledger_dramatiq": "dramatiq, the same ledger steps",
+    "seed": "the seed's shape: Node, in process, one after another",
+}
+_WAIT_S = 120.0
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one measurement sends: *per_s* None means as fast as the sender can."""
+
+    runs: int
+    calls: int
+    per_s: float | None = None
+    tool: str = "search_inventory"
+    arguments: Mapping[str, Any] | None = None
+
+    def order(self) -> str:
+        """The line that a sender understands."""
+        arguments = self.arguments or {"sku": "AB-1001", "warehouse": "US-WEST"}
+        return json.dumps({**self.__dict__, "arguments": arguments}) + "\n"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One measurement: a run's share of the cost, runs a second, milliseconds of each run."""
+
+    cost: tally.Cost
+    sender_cpu_s: float
+    runs_per_s: float
+    took_ms: list[float]
+
+
+class Side:
+    """
+    Workers that run, and the program that sends to them.
+
+    Args:
+        worker: The root of the worker tree, whose CPU and memory count.
+
+        queue: The Redis that this side alone uses; None if it uses none.
+
+        env: The sender's whole environment.
+
+        url: Where a side takes runs over HTTP.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        worker: int,
+        queue: Server | None,
+        sink: Sink,
+        env: Mapping[str, str],
+        *,
+        url: str = "",
+    ) -> None:
+        self.name, self.worker, self.env = name, worker, env
+        self._sink = sink
+        self._client = redis.Redis.from_url(queue.url) if queue else None
+        self._idle: tally.Cost | None = None
+        self._sender = subprocess.Popen(
+            [sys.executable, "-m", "bench.feed", name, *([url] if url else [])],
+            env=dict(env),
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            preexec_fn=die_with_parent,
+        )
+
+    def cost(self) -> tally.Cost:
+        """All that this side has cost so far."""
+        return tally.read(self.worker, self._client)
+
+    def assume_idle(self, cost: tally.Cost) -> None:
+        """From now on leave out what one idle second costs."""
+        self._idle = cost
+
+    def memory_mb(self) -> float:
+        """The memory of the worker tree."""
+        return tally.memory_mb(self.worker)
+
+    def measure(self, work: Work) -> Outcome:
+        """
+        Send *work*, wait for every submission and see what it took.
+
+        Raises:
+            RuntimeError: A submission lacked good outputs, or the sender ended.
+            TimeoutError: Not every run was answered.
+        """
+        before = self.cost()
+        sent, sender_cpu_s = self._send(work)
+        arrivals = self._sink.collect(work.runs, timeout_s=_WAIT_S)
+        ended = max(arrival.at for arrival in arrivals.values())
+        took_s = ended - min(sent.values())
+        _must_be_whole(self.name, work, sent, arrivals)
+        cost = self.cost().since(before, idle=self._idle, for_s=took_s).per(work.runs)
+        took_ms = [(arrivals[run_id].at - at) * 1000 for run_id, at in sent.items()]
+        return Outcome(cost, sender_cpu_s / work.runs, work.runs / took_s, took_ms)
+
+    def _send(self, work: Work) -> tuple[dict[str, float], float]:
+        assert self._sender.stdin
+        assert self._sender.stdout
+        self._sender.stdin.write(work.order())
+        self._sender.stdin.flush()
+        line = self._sender.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the sender of {self.name} ended with {self._sender.wait(5)}")
+        answer = json.loads(line)
+        return answer["sent"], answer["cpu_s"]
+
+    def close(self) -> None:
+        """End the sender."""
+        self._sender.terminate()
+        self._sender.communicate(timeout=5)
+
+
+def _must_be_whole(
+    name: str, work: Work, sent: Mapping[str, float], arrivals: Mapping[str, Arrival]
+) -> None:
+    """A side that leaves work out would look fast."""
+    if arrivals.keys() != sent.keys():
+        raise RuntimeError(f"{name} submitted runs that nobody sent")
+    poor = [run_id for run_id, arrival in arrivals.items() if arrival.outputs != work.calls]
+    if poor:
+        raise RuntimeError(f"{name} submitted {len(poor)} of {work.runs} runs without good outputs")
+
+
+class Field:
+    """Everything that runs while we measure; closing it stops all of it, the newest first."""
+
+    def __init__(self, folder: Path, tools_dir: Path) -> None:
+        self._folder, self._tools_dir = folder, tools_dir
+        self._open = ExitStack()
+        self._sink = self._open.enter_context(Sink())
+        self._postgres: Server | None = None
+
+    def __enter__(self) -> "Field":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def stack(self, name: str, *, workers: int, concurrency: int) -> Stack:
+        """The whole service with our sink for Genesys; the first brings the Postgres of all."""
+        base = self._sink.url
+        stack = Stack(
+            self._folder / name,
+            workers=workers,
+            concurrency=concurrency,
+            tools_dir=self._tools_dir,
+            env={
+                "GENESYS_BASE_URL": base,
+                "GENESYS_LOGIN_URL": base,
+                "GENESYS_REQUESTS_PER_MINUTE": "10000000",
+                "RUN_MAX_WAIT_S": "600",
+                "RUN_MAX_WAITING": "10000000",
+            },
+            postgres=self._postgres,
+        )
+        self._open.enter_context(stack)
+        self._postgres = self._postgres or stack.postgres
+        return stack
+
+    def ours(self, name: str = "main", *, concurrency: int = PROCESSES) -> Side:
+        """Our side, as `ops.stack` starts it, with one worker tree."""
+        stack = self.stack(name, workers=1, concurrency=concurrency)
+        return self.side_of(stack)
+
+    def side_of(self, stack: Stack) -> Side:
+        """A sender for a stack; its first worker is the tree that is counted."""
+        return self._keep(
+            Side("toolworker", stack.worker_pids[0], stack.redis, self._sink, stack.env)
+        )
+
+    def peer(self, name: str, env: Mapping[str, str]) -> Side:
+        """A queue with workers; *env* is ours, for all but its Redis."""
+        folder = self._folder / name
+        folder.mkdir()
+        queue = self._open.enter_context(start_redis(folder / "redis"))
+        own = {**env, "REDIS_URL": queue.url, "PYTHONPATH": str(ROOT)}
+        worker = Child(name, _COMMANDS[name], env=own, logs=folder, cwd=ROOT)
+        self._open.callback(worker.stop)
+        return self._keep(Side(name, worker.pid, queue, self._sink, own))
+
+    def seed(self, node: str, env: Mapping[str, str]) -> Side:
+        """The seed's shape on Node."""
+        assert self._postgres
+        port = free_port()
+        script = ROOT / "bench" / "peers" / "seed.mjs"
+        where = [str(port), str(self._postgres.port), self._sink.url, str(self._tools_dir)]
+        server = Server(
+            [node, str(script), *where],
+            url=f"http://127.0.0.1:{port}",
+            port=port,
+            log=self._folder / "seed.log",
+            is_ready=lambda pid: "listening" in (self._folder / "seed.log").read_text(),
+        )
+        self._open.callback(server.stop)
+        return self._keep(Side("seed", server.pid, None, self._sink, env, url=server.url))
+
+    def _keep(self, side: Side) -> Side:
+        self._open.callback(side.close)
+        return side
+
+
+_QUIET = ["--without-gossip", "--without-mingle", "--loglevel", "INFO"]
+_DRAMATIQ = ["-m", "dramatiq", "--processes", str(PROCESSES), "--threads", "1"]
+_COMMANDS = {
+    "plain_chord": [
+        *("-m", "celery", "-A", "bench.peers.plain_chord", "worker"),
+        *("-c", str(PROCESSES), *_QUIET),
+    ],
+    "bare_dramatiq": [*_DRAMATIQ, "bench.peers.bare_dramatiq:setup"],
+    "ledger_dramatiq": [*_DRAMATIQ, "bench.peers.ledger_dramatiq:setup"],
+}

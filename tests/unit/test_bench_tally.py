@@ -1,0 +1,37 @@
+"""The accounting of the benchmark, on what the kernel writes."""
+
+import os
+
+from bench.tally import Cost, cpu_of, descendants, family, pss_kb
+
+
+def test_cpu_is_user_and_system_time_of_a_process_and_its_waited_for_children(monkeypatch):
+    monkeypatch.setattr("bench.tally._TICKS_PER_S", 100)
+    stat = "7 (a (worker) x) S 1 7 7 0 -1 4194304 119 0 0 0 150 25 20 5 20 0 1 0 1732778 31 357"
+
+    assert cpu_of(stat) == 2.0
+
+
+def test_a_family_is_everyone_who_descends_from_its_root_and_nobody_else():
+    parents = {10: 1, 11: 10, 12: 11, 20: 1, 21: 20, 13: 10}
+
+    assert sorted(descendants(10, parents)) == [10, 11, 12, 13]
+
+
+def test_a_running_process_belongs_to_its_parents_family():
+    assert os.getpid() in family(os.getppid())
+
+
+def test_memory_is_the_proportional_share():
+    rollup = (
+        "55a1-7fff ---p 00000000 00:00 0 [rollup]\nRss:  1680 kB\nPss:  210 kB\nPss_Dirty: 9 kB\n"
+    )
+
+    assert pss_kb(rollup) == 210
+
+
+def test_what_an_idle_tree_takes_is_left_out():
+    before, after = Cost(1.0, 100, 200, 3000), Cost(3.0, 180, 500, 9000)
+    idle = Cost(0.25, 10, 25, 500)
+
+    assert after.since(before, idle=idle, for_s=4).per(10) == Cost(0.1, 4, 20, 400)
