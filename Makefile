@@ -4,7 +4,7 @@ BIN := .venv/bin
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test tools-check bench-tools chaos conformance bench-genesys lint clean lock
+.PHONY: help install demo up test tools-check bench-tools chaos conformance bench bench-long bench-genesys lint clean lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,12 @@ conformance: .venv-conformance/installed ## Genesys' own SDK (170 MB, a venv of 
 	@.venv-conformance/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-conformance.lock
 	@.venv-conformance/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
+
+bench: install ## beside plain Celery, dramatiq and Node: the table in docs/performance.md (5 min)
+	@$(BIN)/python -m bench
+
+bench-long: install ## the memory of a worker over 100,000 runs (15 min and more)
+	@$(BIN)/python -m bench --long
 
 bench-genesys: install ## the Genesys side's three figures: a burst, an outage, an expiring token (3 min)
 	$(BIN)/python -m bench.genesys

@@ -61,12 +61,12 @@ def main() -> None:
         Stack(Path(folder), workers=0, env=PATIENT) as stack,
     ):
         ports = {"bare Flask route": free_port()}
-        peer = _start_bare(stack, ports["bare Flask route"])
+        peer = start_bare(stack, ports["bare Flask route"])
         try:
             ports["receiver"] = urlsplit(stack.webhook_url).port or 0
             for port in ports.values():
-                _throughput(port, 1)  # warm
-            per_s = _in_turns(ports, rounds, lambda port: _throughput(port, seconds))
+                throughput(port, 1)  # warm
+            per_s = in_turns(ports, rounds, lambda port: throughput(port, seconds))
             redis.Redis.from_url(stack.redis.url).flushall()
             stack.start_worker()
             p50, p99 = ({name: [] for name in ports} for _ in range(2))
@@ -82,7 +82,7 @@ def main() -> None:
     _print(f"p99 at {rate}/s, ms", p99)
 
 
-def _start_bare(stack: Stack, port: int) -> Child:
+def start_bare(stack: Stack, port: int) -> Child:
     config = ["-c", "python:webhook.gunicorn", "--bind", f"127.0.0.1:{port}"]
     arguments = ["-m", "gunicorn", *config, "bench.accept:bare()"]
     peer = Child("bare", arguments, env=stack.env, logs=stack.logs, cwd=ROOT)
@@ -97,7 +97,7 @@ def _is_up(port: int) -> bool:
         return False
 
 
-def _in_turns(
+def in_turns(
     ports: dict[str, int], rounds: int, measure: Callable[[int], float]
 ) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {name: [] for name in ports}
@@ -106,7 +106,7 @@ def _in_turns(
     return found
 
 
-def _throughput(port: int, seconds: float) -> float:
+def throughput(port: int, seconds: float) -> float:
     """Answers a second for senders that each wait for theirs."""
     counts = []
     until = time.monotonic() + seconds

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import redis
 
@@ -155,45 +156,50 @@ def _must_be_whole(
 
 
 class Field:
-    """Everything that runs while we measure; closing it stops all of it, the newest first."""
+    """
+    Everything that runs while we measure; leaving it stops all of it, the newest first.
 
-    def __init__(self, folder: Path, tools_dir: Path) -> None:
-        self._folder, self._tools_dir = folder, tools_dir
+    Args:
+        postgres: With the demo data; asked by all sides, and left running.
+    """
+
+    def __init__(self, folder: Path, tools_dir: Path, postgres: Server) -> None:
+        self._folder, self._tools_dir, self._postgres = folder, tools_dir, postgres
         self._open = ExitStack()
         self._sink = self._open.enter_context(Sink())
-        self._postgres: Server | None = None
 
-    def __enter__(self) -> "Field":
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._open.close()
 
-    def stack(self, name: str, *, workers: int, concurrency: int) -> Stack:
-        """The whole service with our sink for Genesys; the first brings the Postgres of all."""
-        base = self._sink.url
+    def stack(self, *, workers: int, concurrency: int) -> Stack:
+        """The whole service with our sink for Genesys, and no limit that would stop a burst."""
         stack = Stack(
-            self._folder / name,
+            self._folder / "ours",
             workers=workers,
             concurrency=concurrency,
             tools_dir=self._tools_dir,
             env={
-                "GENESYS_BASE_URL": base,
-                "GENESYS_LOGIN_URL": base,
+                "GENESYS_BASE_URL": self._sink.url,
+                "GENESYS_LOGIN_URL": self._sink.url,
                 "GENESYS_REQUESTS_PER_MINUTE": "10000000",
                 "RUN_MAX_WAIT_S": "600",
                 "RUN_MAX_WAITING": "10000000",
             },
             postgres=self._postgres,
         )
-        self._open.enter_context(stack)
-        self._postgres = self._postgres or stack.postgres
-        return stack
+        return self._open.enter_context(stack)
 
-    def ours(self, name: str = "main", *, concurrency: int = PROCESSES) -> Side:
+    def ours(self, *, concurrency: int = PROCESSES) -> Side:
         """Our side, as `ops.stack` starts it, with one worker tree."""
-        stack = self.stack(name, workers=1, concurrency=concurrency)
-        return self.side_of(stack)
+        return self.side_of(self.stack(workers=1, concurrency=concurrency))
 
     def side_of(self, stack: Stack) -> Side:
         """A sender for a stack; its first worker is the tree that is counted."""
@@ -213,7 +219,6 @@ class Field:
 
     def seed(self, node: str, env: Mapping[str, str]) -> Side:
         """The seed's shape on Node."""
-        assert self._postgres
         port = free_port()
         script = ROOT / "bench" / "peers" / "seed.mjs"
         where = [str(port), str(self._postgres.port), self._sink.url, str(self._tools_dir)]

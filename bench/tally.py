@@ -48,8 +48,8 @@ def read(tree: int, client: redis.Redis | None) -> Cost:
     The cost up to now of the processes that descend from *tree*, itself included.
 
     Args:
-        client: Of the Redis that this tree alone uses; None if it uses none. Asking counts as
-            one round trip, whichever side asks, and is left out.
+        client: Of the Redis that this tree alone uses; None if it uses none. Each time we ask is
+            one more round trip.
     """
     cpu_s = sum(cpu_of((_PROC / str(pid) / "stat").read_text()) for pid in family(tree))
     if client is None:
