@@ -71,7 +71,7 @@ def main() -> None:
             stack.start_worker()
             p50, p99 = ({name: [] for name in ports} for _ in range(2))
             for name, port in list(ports.items()) * rounds:
-                times = sorted(_at_rate(port, rate, seconds))
+                times = sorted(at_rate(port, rate, seconds))
                 p50[name].append(statistics.median(times))
                 p99[name].append(times[int(len(times) * 0.99)])
         finally:
@@ -125,7 +125,7 @@ def throughput(port: int, seconds: float) -> float:
     return sum(counts) / seconds
 
 
-def _at_rate(port: int, rate: float, seconds: float) -> list[float]:
+def at_rate(port: int, rate: float, seconds: float) -> list[float]:
     """Milliseconds from when each was due, so that a late sender hides no wait."""
     times: list[float] = []
     turns = itertools.count()

@@ -47,9 +47,14 @@ def costs(outcomes: Sequence[Outcome]) -> dict[str, Spread]:
 
 
 def latencies(outcomes: Sequence[Outcome]) -> dict[str, Spread]:
-    """Milliseconds end to end: each turn's quantiles, then their median and spread."""
+    """Milliseconds end to end, as `by_turn` sums them up."""
+    return by_turn([outcome.took_ms for outcome in outcomes])
+
+
+def by_turn(turns: Sequence[Sequence[float]]) -> dict[str, Spread]:
+    """Each turn's own quantiles, then their median and spread over the turns."""
     return {
-        name: spread([quantile(o.took_ms, share) for o in outcomes])
+        name: spread([quantile(values, share) for values in turns])
         for name, share in QUANTILES.items()
     }
 

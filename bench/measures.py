@@ -9,17 +9,17 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from bench import accept
-from bench.figures import costs, latencies, spread
+from bench.figures import by_turn, costs, latencies, spread
 from bench.sides import Field, Outcome, Side, Work
 from ops.server import Server, free_port
 
-RUNS = {1: 80, 3: 60, 10: 20, 30: 8, 100: 3}
+RUNS = {1: 60, 3: 50, 10: 15, 30: 6, 100: 2}
 """Runs of one turn by calls a run: about half a second of CPU."""
-RATE_PER_S, RATE_RUNS = 20.0, 80
+RATE_PER_S, RATE_RUNS = 20.0, 60
 SLOW_MS, SLOW_CALLS, SLOW_SLOTS = 50, 5, 6
 """With a slot for each call of a run and one for what comes before and after."""
-ACCEPT_S = 3
-_WARM = Work(runs=20, calls=3)
+ACCEPT_S, ACCEPT_RATE_PER_S = 2, 50
+_WARM = Work(runs=15, calls=3)
 _IDLE_S = 3.0
 
 Say = Callable[[str], None]
@@ -95,7 +95,7 @@ class Bench:
         return found
 
     def accept(self) -> dict[str, Any]:
-        """Accepted deliveries a second, beside a bare Flask route under the same gunicorn."""
+        """How many deliveries a second, and how fast at a rate, beside a bare Flask route."""
         with self._field() as field:
             stack = field.stack(workers=0, concurrency=1)
             ports = {"flask": free_port(), "receiver": urlsplit(stack.webhook_url).port or 0}
@@ -106,10 +106,14 @@ class Bench:
                 found = accept.in_turns(
                     ports, self._turns, lambda port: accept.throughput(port, ACCEPT_S)
                 )
+                took_ms: dict[str, list[list[float]]] = {name: [] for name in ports}
+                for name, port in [*ports.items()] * self._turns:
+                    took_ms[name].append(accept.at_rate(port, ACCEPT_RATE_PER_S, ACCEPT_S))
             finally:
                 peer.stop()
         self._say(f"accepted a second: {found}")
-        return {name: spread(values) for name, values in found.items()}
+        rates = {name: spread(values) for name, values in found.items()}
+        return {**rates, "latency_ms": {name: by_turn(some) for name, some in took_ms.items()}}
 
     def long(self, runs: int) -> dict[str, Any]:
         """Memory of our worker tree while it takes *runs* runs; MB by runs that ended."""

@@ -67,7 +67,7 @@ def _ratios(ratios: Mapping[str, Any]) -> str:
     for name, says, target, less in _TARGETS:
         if name in ratios:
             values = ratios[name] if isinstance(ratios[name], dict) else {"": ratios[name]}
-            shown = " · ".join(f"{v:g} (k={k})" if k else f"{v:g}" for k, v in values.items())
+            shown = " · ".join(f"{v:.3g} (k={k})" if k else f"{v:.3g}" for k, v in values.items())
             met = all(v <= target if less else v >= target for v in values.values())
             bound = f"at {'most' if less else 'least'} {target:g}"
             rows.append((says, shown, bound, "met" if met else "**missed**"))
@@ -112,12 +112,22 @@ def _rest(found: Mapping[str, Any]) -> Iterator[str]:
         rows = [(workers, _shown(rate)) for workers, rate in found["scale"].items()]
         yield _markdown(("worker processes", "runs/s of 3 calls of 50 ms"), rows)
     if "accept" in found:
-        rows = [(name, _shown(rate)) for name, rate in found["accept"].items()]
-        yield _markdown(("accepting", "answers a second"), rows)
+        took = found["accept"]["latency_ms"]
+        rows = [
+            (name, _shown(found["accept"][name]), *(_shown(took[name][q]) for q in _QUANTILES))
+            for name in ("receiver", "flask")
+        ]
+        heads = ("accepting", "answers a second", *(f"{q} ms at 50/s" for q in _QUANTILES))
+        yield _markdown(heads, rows)
 
 
 def _shown(spread: Mapping[str, float]) -> str:
-    return f"{spread['median']:.4g} ({spread['least']:.4g}–{spread['most']:.4g})"
+    median, least, most = (_number(spread[name]) for name in ("median", "least", "most"))
+    return f"{median} ({least} – {most})"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def _markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

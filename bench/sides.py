@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ TITLES = {
     "seed": "the seed's shape: Node, in process, one after another",
 }
 _WAIT_S = 120.0
+_TAIL_S = 0.2  # what a worker does after its POST is part of the run's cost
 
 
 @dataclass(frozen=True)
@@ -122,8 +124,9 @@ class Side:
         arrivals = self._sink.collect(work.runs, timeout_s=_WAIT_S)
         ended = max(arrival.at for arrival in arrivals.values())
         took_s = ended - min(sent.values())
+        time.sleep(_TAIL_S)
         _must_be_whole(self.name, work, sent, arrivals)
-        cost = self.cost().since(before, idle=self._idle, for_s=took_s).per(work.runs)
+        cost = self.cost().since(before, idle=self._idle, for_s=took_s + _TAIL_S).per(work.runs)
         took_ms = [(arrivals[run_id].at - at) * 1000 for run_id, at in sent.items()]
         return Outcome(cost, sender_cpu_s / work.runs, work.runs / took_s, took_ms)
 

@@ -34,7 +34,13 @@ FOUND = {
     },
     "slow": {"toolworker": {"p50": spread(60)}, "seed": {"p50": spread(240)}},
     "scale": {"1": spread(5), "2": spread(10), "4": spread(19)},
-    "accept": {"flask": spread(1000), "receiver": spread(650)},
+    "accept": {
+        "flask": spread(1000),
+        "receiver": spread(650),
+        "latency_ms": {
+            name: dict.fromkeys(("p50", "p95", "p99"), spread(3)) for name in ("flask", "receiver")
+        },
+    },
 }
 
 
@@ -88,7 +94,7 @@ def test_the_table_says_which_targets_are_missed(ratio, verdict):
 def test_the_page_keeps_what_is_written_around_the_figures(tmp_path):
     found = {**FOUND, "ratios": figures.ratios(FOUND), "command": "make bench", "turns": 3}
     found |= {"took_s": 200, "machine": dict.fromkeys(MACHINE, "x")}
-    found["slow"] = {}
+    found["slow"] = {}  # no Node on this machine
     page = tmp_path / "performance.md"
     marks = "<!-- figures: written by make bench -->\nold\n<!-- end of figures -->"
     page.write_text(f"# Title\n\n{marks}\n\n## After\n")
