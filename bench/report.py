@@ -57,7 +57,7 @@ def _where(found: Mapping[str, Any]) -> str:
     on = found["machine"]
     return (
         f"`{found['command']}`, {found['turns']} turns, {found['took_s']} s, on {on['cpus']} CPUs"
-        f" ({on['cpu']}), {on['system']}, Python {on['python']}, {on['redis']}, PostgreSQL"
+        f" ({on['cpu']}), load {on['load']}, {on['system']}, Python {on['python']}, {on['redis']}, PostgreSQL"
         f" {on['postgres']}, Node {on['node']}, {on['packages']}."
     )
 

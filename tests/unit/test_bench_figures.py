@@ -108,7 +108,7 @@ def test_the_page_keeps_what_is_written_around_the_figures(tmp_path):
     assert "0.25" in text
 
 
-MACHINE = ("cpu", "cpus", "system", "python", "redis", "postgres", "node", "packages")
+MACHINE = ("cpu", "cpus", "load", "system", "python", "redis", "postgres", "node", "packages")
 
 
 def test_the_chart_has_a_bar_for_each_side_and_number_of_calls():
