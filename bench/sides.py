@@ -1,5 +1,6 @@
 """The sides that are compared: each with its own workers, its own Redis and its own sender."""
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -94,7 +95,6 @@ class Side:
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
             text=True,
             preexec_fn=die_with_parent,
         )
@@ -133,8 +133,10 @@ class Side:
     def _send(self, work: Work) -> tuple[dict[str, float], float]:
         assert self._sender.stdin
         assert self._sender.stdout
-        self._sender.stdin.write(work.order())
-        self._sender.stdin.flush()
+        # click takes a broken pipe for a reader that left, and would end without a word
+        with contextlib.suppress(BrokenPipeError):
+            self._sender.stdin.write(work.order())
+            self._sender.stdin.flush()
         line = self._sender.stdout.readline()
         if not line:
             raise RuntimeError(f"the sender of {self.name} ended with {self._sender.wait(5)}")

@@ -10,8 +10,9 @@ from dramatiq.brokers.redis import RedisBroker
 from bench.peers import work
 from genesys.types import ToolCall
 from runtime import settings
-from tasks.ledger import Ledger, connect
+from tasks.ledger import Ledger
 from tasks.records import Claim, Started
+from tasks.scripts import connect
 
 
 @cache
