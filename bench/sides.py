@@ -4,6 +4,7 @@ import contextlib
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -89,12 +90,14 @@ class Side:
         self._sink = sink
         self._client = redis.Redis.from_url(queue.url) if queue else None
         self._idle: tally.Cost | None = None
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the side)
         self._sender = subprocess.Popen(
             [sys.executable, "-m", "bench.feed", name, *([url] if url else [])],
             env=dict(env),
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=self._log,
             text=True,
             preexec_fn=die_with_parent,
         )
@@ -139,7 +142,10 @@ class Side:
             self._sender.stdin.flush()
         line = self._sender.stdout.readline()
         if not line:
-            raise RuntimeError(f"the sender of {self.name} ended with {self._sender.wait(5)}")
+            code = self._sender.wait(5)
+            self._log.seek(0)
+            said = self._log.read().decode(errors="replace").strip().rpartition("\n")[2]
+            raise RuntimeError(f"the sender of {self.name} ended with {code}: {said}")
         answer = json.loads(line)
         return answer["sent"], answer["cpu_s"]
 
@@ -147,6 +153,7 @@ class Side:
         """End the sender."""
         self._sender.terminate()
         self._sender.communicate(timeout=5)
+        self._log.close()
 
 
 def _must_be_whole(

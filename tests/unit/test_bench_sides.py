@@ -12,5 +12,7 @@ def test_a_sender_that_cannot_start_is_named():
     with Sink() as sink:
         side = Side("nobody", os.getpid(), None, sink, {"PATH": os.defpath})
 
-        with pytest.raises(RuntimeError, match="the sender of nobody ended with 1"):
+        with pytest.raises(
+            RuntimeError, match="sender of nobody ended with 1: ModuleNotFoundError"
+        ):
             side.measure(Work(runs=1, calls=1))
