@@ -17,6 +17,7 @@ from genesys.rules import NO_ANSWER, RULES, Rule, rule_for
 from genesys.standing import Standing
 from genesys.store import Store
 from genesys.types import ToolOutput
+from runtime import metrics
 from runtime.settings import Settings, SettingsError
 
 MAX_BODY_BYTES = 512_000
@@ -188,8 +189,10 @@ class Client:
         try:
             answer = http.post(url, body, headers, left_s)
         except Unavailable:
+            metrics.count("submissions", status="none")
             self._tell(NO_ANSWER, permit, None)
             raise
+        metrics.count("submissions", status=str(answer.status))
         is_good = 200 <= answer.status < 300
         rule = Rule(is_passing=False) if is_good else rule_for(answer.status, answer.code)
         self._tell(rule, permit, answer.retry_after_s)

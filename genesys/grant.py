@@ -5,7 +5,8 @@ import time
 from dataclasses import dataclass, field
 
 from genesys import http
-from genesys.errors import Rejected, Unavailable
+from genesys.errors import GenesysError, Rejected, Unavailable
+from runtime import metrics
 
 EARLY_S = 300.0
 """A token is renewed this long before it ends; of a short-lived one, a fifth of its life."""
@@ -45,6 +46,15 @@ class Grant:
             Unavailable: Genesys could not answer; try again.
             Rejected: The credentials are wrong; trying again does not help.
         """
+        try:
+            granted = self._request(timeout_s)
+        except GenesysError as error:
+            metrics.count("token_refreshes", outcome=type(error).__name__.lower())
+            raise
+        metrics.count("token_refreshes", outcome="granted")
+        return granted
+
+    def _request(self, timeout_s: float) -> Granted:
         if timeout_s <= 0:
             raise Unavailable("no time was left to ask for a token")
         asked = time.monotonic()

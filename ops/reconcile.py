@@ -4,7 +4,8 @@ import signal
 
 from db import catalog
 from genesys import client as genesys
-from runtime import logs, settings
+from ops.gauges import Gauges
+from runtime import logs, metrics, settings
 from tasks.reconcile import Reconciler
 from tasks.worker import open_ledger
 
@@ -22,7 +23,9 @@ def serve() -> None:
     values = settings.load("REDIS_URL")
     loaded = catalog.load(values.tools_dir)
     ledger = open_ledger(values, loaded, timeout_s=_TIMEOUT_S, retries=_RETRIES)
-    reconciler = Reconciler(ledger, genesys.from_settings(values))
+    client = genesys.from_settings(values)
+    reconciler = Reconciler(ledger, client)
+    metrics.serve_from(values, gauges=Gauges(ledger, client, reconciler))
     for ending in (signal.SIGTERM, signal.SIGINT):
         signal.signal(ending, lambda number, frame: reconciler.stop())
     log = logs.get("reconcile")

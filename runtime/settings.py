@@ -47,6 +47,8 @@ class Settings(BaseSettings):
 
     tools_dir: Path = _BUILT_IN_TOOLS
 
+    metrics_port: int = Field(default=0, ge=0, le=65535)
+
     run_answer_by_s: float = Field(default=30, ge=3, le=600)
     run_expires_s: float = Field(default=600, ge=5)
     run_max_wait_s: float = Field(default=15, ge=1)

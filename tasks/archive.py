@@ -53,6 +53,15 @@ class Place:
     turn_after: int | None
 
 
+@dataclass(frozen=True)
+class Counts:
+    """How many runs are open and how many are dead letters, and the age of the oldest open one."""
+
+    open_runs: int
+    oldest_open_ms: int
+    dead_letters: int
+
+
 class Archive:
     """
     All runs of one ledger.
@@ -139,6 +148,19 @@ class Archive:
         now_ms = seconds * 1000 + micros // 1000
         return Place(now_ms, None if due_at is None else int(due_at), begins_after, turn_after)
 
+    def counts(self) -> Counts:
+        """How many runs there are; a replay counts from when it was opened again."""
+        ledger, keys = self._ledger, self.keys("open")
+        (seconds, micros), dead = ledger.ask(
+            lambda: (ledger.client.time(), ledger.client.zcard(DEAD))
+        )
+        now_ms, oldest_ms = seconds * 1000 + micros // 1000, 0
+        for first in range(0, len(keys), _AT_ONCE):
+            for expires_at in ledger.ask(partial(self._expiries, keys[first : first + _AT_ONCE])):
+                began = int(expires_at) - ledger.expires_ms if expires_at else now_ms
+                oldest_ms = max(oldest_ms, now_ms - began)
+        return Counts(len(keys), oldest_ms, dead)
+
     def summaries(self, keys: Sequence[str]) -> list[dict[str, str]]:
         """Key and main fields of each run, in the order of *keys*; those that are gone left out."""
         found = []
@@ -149,6 +171,12 @@ class Archive:
                     texts = [to_text(value or b"") for value in values]
                     found.append({"key": key, **dict(zip(_SUMMARY, texts, strict=True))})
         return found
+
+    def _expiries(self, keys: Sequence[str]) -> Any:
+        with self._ledger.client.pipeline(transaction=False) as pipe:
+            for key in keys:
+                pipe.hget(f"{RUN}{key}", "expires_at")
+            return pipe.execute()
 
     def _read(self, keys: Sequence[str]) -> Any:
         with self._ledger.client.pipeline(transaction=False) as pipe:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import redis
 
 from genesys.types import ToolCall
+from runtime import metrics
 from tasks.errors import Busy, Conflict
 from tasks.records import Accepted, Begun, Claim, DueRun, Outputs, Started
 from tasks.scripts import RUN, Scripts, to_text
@@ -117,7 +118,9 @@ class Ledger(Scripts):
         answer = self.run_step("begin", key, [generation, *REPUBLISH_MS])
         if answer[0] == b"gone":
             return None
-        return Begun(answer[1], tuple(answer[4:]), is_complete=answer[3] == answer[2])
+        if answer[4] >= 0:
+            metrics.observe("queue_wait_seconds", answer[4] / 1000)
+        return Begun(answer[1], tuple(answer[5:]), is_complete=answer[3] == answer[2])
 
     def start(
         self, key: str, generation: int, index: int, *, may_take_over: bool = False
@@ -203,7 +206,11 @@ class Ledger(Scripts):
 
     def finish(self, key: str, generation: int, outcome: Mapping[str, Any]) -> None:
         """End a run that was answered 2xx; *outcome* is kept with its last attempt."""
-        self.run_step("finish", key, [generation, self._retention_s], *_flat(outcome))
+        answer = self.run_step("finish", key, [generation, self._retention_s], *_flat(outcome))
+        if answer != b"gone":
+            metrics.count("runs", state="submitted")
+            if answer[1] >= 0:
+                metrics.observe("run_seconds", answer[1] / 1000)
 
     def postpone(
         self,
@@ -234,12 +241,14 @@ class Ledger(Scripts):
     ) -> None:
         """End a run as a dead letter, everything kept; *reason* is one word."""
         fence = "" if claim is None else claim.fence
-        self.run_step(
+        answer = self.run_step(
             "bury",
             key,
             [generation, fence, reason, self._dead_letter_retention_s],
             *_flat(outcome or {}),
         )
+        if answer == b"buried":
+            metrics.count("runs", state="dead")
 
     def due(self, *, senders: int, may_go: int | None = None) -> list[DueRun]:
         """

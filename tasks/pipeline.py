@@ -9,7 +9,7 @@ from celery import chain, chord
 from db.catalog import Tool
 from db.errors import ToolError, Unavailable
 from db.outputs import error_output
-from runtime import logs
+from runtime import logs, metrics
 from tasks.links import Link, RunTask
 from tasks.query import UNAVAILABLE, answer
 from tasks.records import Started
@@ -75,7 +75,10 @@ def validate(self: Link, run_id: str, key: str, generation: int, index: int) -> 
             tool, values = tools().catalog.validate(call.name, call.arguments)
             _in_hand[key, generation, index] = CallInHand(call, tool, values)
     except ToolError as error:
-        _record(run_id, key, generation, index, error_output(error), code=error.code, took_ms=0)
+        # the model may ask for a tool of any name: only those that exist are told apart
+        name = call.name if isinstance(call, Started) and error.code != "unknown_tool" else ""
+        ids = RunIds(run_id=run_id, key=key, generation=generation)
+        _record(ids, index, error_output(error), tool=name, code=error.code, took_ms=0)
     return index
 
 
@@ -96,7 +99,8 @@ def query(run_id: str, key: str, generation: int, index: int) -> int:
             return index  # the run is due again soon, and the chord's body finds it incomplete
         output, code = error_output(UNAVAILABLE), UNAVAILABLE.code
     took_ms = round((time.monotonic() - started) * 1000)
-    _record(run_id, key, generation, index, output, code=code, took_ms=took_ms)
+    ids = RunIds(run_id=run_id, key=key, generation=generation)
+    _record(ids, index, output, tool=tool.name, code=code, took_ms=took_ms)
     return index
 
 
@@ -106,13 +110,14 @@ def submit(run_id: str, key: str, generation: int) -> None:
     submit_run(tools().ledger, tools().genesys, key, generation)
 
 
-def _record(
-    run_id: str, key: str, generation: int, index: int, output: str, *, code: str, took_ms: int
-) -> None:
+def _record(ids: RunIds, index: int, output: str, *, tool: str, code: str, took_ms: int) -> None:
+    key, generation = ids["key"], ids["generation"]
     left = tools().ledger.record(key, generation, index, output, code=code, took_ms=took_ms)
+    if left is not None:
+        metrics.observe("tool_call_seconds", took_ms / 1000, tool=tool, code=code)
     _log.info(
         "call.recorded" if left is not None else "call.dropped",
-        run_id=run_id,
+        run_id=ids["run_id"],
         key=key,
         index=index,
         code=code,

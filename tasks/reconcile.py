@@ -34,6 +34,8 @@ class Reconciler:
         ledger: Used from all threads.
 
         client: Used from all threads.
+
+    Attributes: `looked_at`, the monotonic time of the last look, whatever came of it.
     """
 
     def __init__(self, ledger: Ledger, client: genesys.Client) -> None:
@@ -43,6 +45,7 @@ class Reconciler:
         self._wake = threading.Event()
         self._is_behind = False
         self._held_until = 0.0
+        self.looked_at = time.monotonic()
         self._pause_s = LOOK_EVERY_S
         self._free = threading.BoundedSemaphore(SENDERS)
         self._senders = ThreadPoolExecutor(SENDERS, thread_name_prefix="sender")
@@ -77,6 +80,7 @@ class Reconciler:
         Returns:
             Whether to look again at once, because more may be due.
         """
+        self.looked_at = time.monotonic()
         # a submission is taken only when a sender is free: here it would wait, there it may not
         free = sum(self._free.acquire(blocking=False) for _ in range(SENDERS))
         taken = 0

@@ -11,7 +11,7 @@ import tasks.repairs  # noqa: F401  (applies them, in every process that talks t
 from db import catalog, pool
 from db.errors import CatalogError
 from genesys import client as genesys
-from runtime import logs, settings
+from runtime import logs, metrics, settings
 from tasks import ledger, scripts
 
 app = Celery("toolworker", include=["tasks.pipeline"], config_source="celeryconfig")
@@ -97,6 +97,7 @@ def _check_before_start(**_: Any) -> None:
         if missing:
             raise CatalogError(missing)
         genesys.from_settings(values)
+        metrics.serve_from(values)
     except (settings.SettingsError, CatalogError) as mistakes:
         raise SystemExit(f"the worker cannot start:\n{mistakes}") from mistakes
     logs.get("worker").info("worker.started", catalog=loaded.digest)

@@ -7,7 +7,7 @@ import time
 from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from runtime import logs, settings
+from runtime import logs, metrics, settings
 from tasks.door import Door, open_door
 from webhook.answers import answer_errors
 from webhook.arrival import MAX_BODY_BYTES
@@ -15,6 +15,7 @@ from webhook.delivery import parse
 from webhook.errors import BadDelivery
 from webhook.signature import verify
 
+_PATH = "/webhook/tool-calls"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")  # what can stand in a log line unquoted
 
 _log = logs.get("webhook")
@@ -33,7 +34,7 @@ def build() -> Flask:
     # one more than allowed: of a body without a length Werkzeug gives what fits, and says no more
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES + 1
 
-    @app.post("/webhook/tool-calls")
+    @app.post(_PATH)
     def tool_calls() -> tuple[Response, int]:
         body = request.get_data(cache=False)
         if len(body) > MAX_BODY_BYTES:
@@ -73,6 +74,10 @@ def _name_requests(app: Flask) -> None:
     @app.after_request
     def end(response: Response) -> Response:
         response.headers["X-Request-Id"] = g.request_id
+        if request.path == _PATH:
+            is_known = "duplicate" in (response.get_json(silent=True) or {})
+            answer = "duplicate" if is_known else str(response.status_code)
+            metrics.count("deliveries", answer=answer)
         if 400 <= response.status_code < 500:
             took_ms = round((time.monotonic() - g.began) * 1000)
             _log.info("request.refused", status=response.status_code, took_ms=took_ms)

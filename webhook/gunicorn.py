@@ -33,3 +33,11 @@ def on_starting(arbiter: Any) -> None:
     from tasks.door import check_door
 
     check_door()
+    from runtime import logs, metrics, settings
+
+    if settings.load().metrics_port:
+        logs.configure()
+        try:
+            metrics.serve_from(settings.load())
+        except settings.SettingsError as mistake:
+            raise SystemExit(f"the receiver cannot start:\n{mistake}") from mistake

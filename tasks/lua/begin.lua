@@ -1,6 +1,7 @@
 -- Begins a run, or learns what is left of it. Atomic, so that of two fan-outs the
 -- second gets only the calls that are missing and that nobody has in hand.
--- Returns 'gone', or 'begun', round, calls, outputs, then the indexes to fan out.
+-- Returns 'gone', or 'begun', round, calls, outputs, milliseconds from acceptance if it is the
+-- first begin of the run (else -1), then the indexes to fan out.
 local run, due, waiting, begun = KEYS[1], KEYS[2], KEYS[4], KEYS[5]
 local key, generation, delays = ARGV[1], ARGV[2], {}
 for at = 3, #ARGV do delays[#delays + 1] = tonumber(ARGV[at]) end
@@ -18,7 +19,11 @@ if #idle > 0 then
   end
   next_look = math.min(next_look or until_ms, until_ms)
 end
+local waited_ms = -1
 if redis.call('HGET', run, 'state') == 'accepted' then
+  if generation == '0' then
+    waited_ms = now - number(run, 'accepted_at')
+  end
   redis.call('HSET', run, 'state', 'running', 'begun_at', now)
   redis.call('ZREM', waiting, key)
   -- how many begin in each 10 s, so that a sender who is turned away is told how long
@@ -31,4 +36,4 @@ end
 if next_look then
   redis.call('ZADD', due, math.min(next_look, number(run, 'answer_by')), key)
 end
-return {'begun', round, number(run, 'calls'), number(run, 'outputs'), unpack(idle)}
+return {'begun', round, number(run, 'calls'), number(run, 'outputs'), waited_ms, unpack(idle)}

@@ -6,6 +6,9 @@ if not is_open(run, generation) then
   return 'gone'
 end
 local now = now_ms()
+-- a replay has clocks of its own, and would tell of the operator's time
+local is_first = redis.call('HEXISTS', run, 'replayed_at:0') == 0
+local elapsed_ms = is_first and now - number(run, 'accepted_at') or -1
 write_outcome(run, 4)
 redis.call('HSET', run, 'state', 'submitted', 'ended_at', now)
 local dropped = {
@@ -30,4 +33,4 @@ redis.call('ZREM', KEYS[4], key) -- in case it never began
 redis.call('EXPIRE', run, retention_s)
 redis.call('ZADD', ended, now, key)
 redis.call('ZREMRANGEBYSCORE', ended, '-inf', now - retention_s * 1000)
-return 'finished'
+return {'finished', elapsed_ms}
