@@ -51,7 +51,7 @@ class Stack:
 
     Attributes are there once `start` has returned: `redis` and `postgres` (servers with `url`,
     `port`, `pid`, `stop` and `start`), `webhook_url` and `simulator_url` (without a path),
-    `env` (the whole environment of each program), `secret` (of deliveries).
+    `env` (of each program), `secret` (of deliveries), `metrics_urls` (by a program's name).
 
     Args:
         folder: For logs and pids.json; data of an earlier stack in it is removed.
@@ -65,6 +65,8 @@ class Stack:
         reconcilers: How many `toolworker reconcile`.
 
         examine: Let `toolworker doctor --wait` look at the servers before programs start.
+
+        has_events: Let workers tell Flower of each task.
 
         postgres: One that runs and has the demo data, which is left running; None starts one.
 
@@ -84,6 +86,7 @@ class Stack:
         env: Mapping[str, str] | None = None,
         reconcilers: int = 1,
         examine: bool = False,
+        has_events: bool = False,
         postgres: Server | None = None,
         say: Callable[[str, str, float], None] | None = None,
     ) -> None:
@@ -94,6 +97,8 @@ class Stack:
         self.env: dict[str, str] = {}
         self._workers, self._concurrency, self._reconcilers = workers, concurrency, reconcilers
         self._must_examine, self._given_postgres = examine, postgres
+        self._has_events = has_events
+        self.metrics_urls: dict[str, str] = {}
         self._tools_dir = tools_dir or _HERE / "tools"
         self._extra_env = dict(env or {})
         self._say = say or (lambda name, where, took_s: None)
@@ -158,6 +163,15 @@ class Stack:
         self._await_log(reconciler, "reconciler.started")
         return reconciler.pid
 
+    def launch(self, name: str, *arguments: str, env: Mapping[str, str] | None = None) -> Child:
+        """Start one more program of this interpreter, in the stack's environment and *env*."""
+        port = str(free_port())
+        self.metrics_urls[name] = f"http://127.0.0.1:{port}/metrics"
+        whole = {**self.env, "METRICS_PORT": port, **(env or {})}
+        child = Child(name, arguments, env=whole, logs=self.logs, cwd=_HERE)
+        self._children[name] = self._keep(name, child)
+        return child
+
     def children(self, kind: str) -> list[Child]:
         """The programs of one kind, such as "worker" or "webhook", that have not ended."""
         found = [child for name, child in self._children.items() if name.split("-")[0] == kind]
@@ -199,12 +213,12 @@ class Stack:
             self._examine()
         began = time.monotonic()
         # all at once: most of their start is importing
-        simulator = self._launch("simulator", "-m", "simulator", "--port", str(simulator_port))
+        simulator = self.launch("simulator", "-m", "simulator", "--port", str(simulator_port))
         bind = f"127.0.0.1:{webhook_port}"
         config = ["-c", "python:webhook.gunicorn", "--bind", bind, "--no-control-socket"]
         workers = [self._launch_worker() for _ in range(self._workers)]
         reconcilers = [self._launch_reconciler() for _ in range(self._reconcilers)]
-        webhook = self._launch("webhook", "-m", "gunicorn", *config, "webhook:create_app()")
+        webhook = self.launch("webhook", "-m", "gunicorn", *config, "webhook:create_app()")
         self._await(simulator, lambda: _is_up(f"{self.simulator_url}/_sim/submissions"))
         self._say("simulator", self.simulator_url, time.monotonic() - began)
         self._await(webhook, lambda: _is_up(f"{self.webhook_url}/readyz"))
@@ -248,7 +262,8 @@ class Stack:
         name = self._next_name("worker")
         quiet = ["--without-gossip", "--without-mingle", "--loglevel", "INFO"]
         size = ["-c", str(self._concurrency), "-n", f"{name}@%h"]
-        return self._launch(name, "-m", "celery", "-A", "tasks", "worker", *size, *quiet)
+        events = ["--task-events"] if self._has_events else []
+        return self.launch(name, "-m", "celery", "-A", "tasks", "worker", *size, *quiet, *events)
 
     def _await_worker(self, worker: Child, began: float) -> None:
         # Celery says "<node> ready." once it has subscribed to its queue
@@ -257,15 +272,10 @@ class Stack:
         self._say(worker.name, where, time.monotonic() - began)
 
     def _launch_reconciler(self) -> Child:
-        return self._launch(self._next_name("reconciler"), "-m", "ops.cli", "reconcile")
+        return self.launch(self._next_name("reconciler"), "-m", "ops.cli", "reconcile")
 
     def _next_name(self, kind: str) -> str:
         return f"{kind}-{1 + sum(name.startswith(kind) for name in self._children)}"
-
-    def _launch(self, name: str, *arguments: str) -> Child:
-        child = Child(name, arguments, env=self.env, logs=self.logs, cwd=_HERE)
-        self._children[name] = self._keep(name, child)
-        return child
 
     def _await(self, child: Child, is_ready: Callable[[], bool]) -> None:
         child.wait_until(is_ready, timeout_s=_START_S)

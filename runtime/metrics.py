@@ -82,7 +82,7 @@ def serve(port: int, *, gauges: Callable[[], Mapping[str, float]] | None = None)
     server = ThreadingHTTPServer(("", port), pages.handler)
     server.daemon_threads = True
     folder = _empty_folder(server.server_port)
-    # prometheus-client decides at its import whether values live in files
+    # where prometheus-client 0.26 looks for the name of the folder, each time it opens a file
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
     pages.open(folder, gauges)
     _define()
@@ -123,6 +123,9 @@ def _empty_folder(port: int) -> Path:
 def _define() -> None:
     from prometheus_client import CollectorRegistry, Counter, Histogram
 
+    values = _untyped("values")
+    # chosen at its import, which may be long past: Celery's command line imports Flower, which does
+    values.ValueClass = values.MultiProcessValue()
     unused = CollectorRegistry()  # the page reads the files; the default one would warn of repeats
     for name, (text, labels) in COUNTERS.items():
         _metrics[name] = Counter(f"toolworker_{name}", text, labels, registry=unused)
@@ -217,7 +220,7 @@ def _values(path: Path) -> Iterator[tuple[str, float, float, int]]:
 
 
 def _untyped(module: str) -> Any:
-    """A module of prometheus-client that has no types; it reads its folder's name when imported."""
+    """A module of prometheus-client that has no types."""
     return importlib.import_module(f"prometheus_client.{module}")
 
 

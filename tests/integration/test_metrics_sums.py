@@ -15,6 +15,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 # Forks as Celery and gunicorn do: four children of 1,000 calls, one of them replaced half-way.
 _PARENT = """
 import os, sys
+import prometheus_client  # as Celery's command line does, with Flower
 from runtime import metrics
 
 print(metrics.serve(0), flush=True)

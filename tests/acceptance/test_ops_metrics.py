@@ -1,0 +1,61 @@
+"""The metrics of a running service tell what went through it, exactly."""
+
+import re
+import urllib.request
+
+GOOD = '{"sku": "AB-1001", "warehouse": "US-WEST"}'
+
+
+def _samples(service, part):
+    """The samples of one program's page: name with labels to value."""
+    with urllib.request.urlopen(service.stack.metrics_urls[part], timeout=5) as page:
+        lines = [line for line in page.read().decode().splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
+
+
+def _more(before, after, name):
+    return after.get(name, 0.0) - before.get(name, 0.0)
+
+
+def test_a_run_is_counted_once_in_each_part(service):
+    receiver, worker = _samples(service, "webhook"), _samples(service, "worker-1")
+    run_id = service.new_run_id()
+    calls = [
+        ("a", "search_inventory", GOOD),
+        ("b", "search_inventory", '{"sku": "x"}'),
+        ("c", "rm -rf", "{}"),
+    ]
+    service.deliver(run_id, *calls)
+    key = service.deliver(run_id, *calls).body["key"]
+    service.answer(run_id)
+    service.wait_for(lambda: service.entry(key)["state"] == "submitted")
+
+    after = _samples(service, "webhook")
+    assert _more(receiver, after, 'toolworker_deliveries_total{answer="202"}') == 1
+    assert _more(receiver, after, 'toolworker_deliveries_total{answer="duplicate"}') == 1
+    after = service.wait_for(
+        lambda: (
+            (found := _samples(service, "worker-1"))
+            and _more(worker, found, "toolworker_run_seconds_count") == 1
+            and found
+        )
+    )
+    assert _more(worker, after, 'toolworker_runs_total{state="submitted"}') == 1
+    assert _more(worker, after, 'toolworker_submissions_total{status="200"}') == 1
+    assert _more(worker, after, "toolworker_queue_wait_seconds_count") == 1
+    calls = 'toolworker_tool_call_seconds_count{code="%s",tool="%s"}'
+    assert _more(worker, after, calls % ("ok", "search_inventory")) == 1
+    assert _more(worker, after, calls % ("invalid_arguments", "search_inventory")) == 1
+    # a name that the model made up is no label: there would be no end of them
+    assert _more(worker, after, calls % ("unknown_tool", "")) == 1
+
+
+def test_the_ledger_is_told_of_by_the_reconciler_alone(service):
+    told = _samples(service, "reconciler-1")
+    assert told["toolworker_circuit_open"] == 0
+    assert told["toolworker_dead_letters"] == service.ledger().zcard("tw:dead")
+    assert told["toolworker_last_look_seconds"] < 5
+    assert {"toolworker_open_runs", "toolworker_oldest_open_run_seconds"} <= set(told)
+    for part in ("webhook", "worker-1"):
+        gauges = [name for name in _samples(service, part) if re.search("open|dead|last", name)]
+        assert gauges == []
