@@ -2,12 +2,16 @@
 
 import json
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
+import requests
+from werkzeug.serving import make_server
 
 from ops import demo_data, embedded
 from ops.server import free_port as find_free_port
+from simulator.app import create_app
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -72,3 +76,18 @@ def tools_with_hold(tmp_path_factory):
     (hold / "query.sql").write_text("SELECT 'slept' AS state FROM pg_sleep(%(seconds)s::float8)")
     (hold / "examples.json").write_text("[]")
     return folder
+
+
+@pytest.fixture(scope="session")
+def simulator_url():
+    server = make_server("127.0.0.1", 0, create_app(), threaded=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.port}"
+    server.shutdown()
+
+
+@pytest.fixture
+def simulator(simulator_url):
+    """A Genesys that knows of nothing yet; afterwards, what hangs lets go."""
+    yield simulator_url
+    requests.delete(f"{simulator_url}/_sim/state", timeout=5)

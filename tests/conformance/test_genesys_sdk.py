@@ -8,10 +8,8 @@ from urllib.parse import parse_qs
 
 import pytest
 import requests
-from werkzeug.serving import make_server
 
 from genesys.grant import Grant
-from simulator.app import create_app
 
 pytestmark = pytest.mark.conformance
 
@@ -32,20 +30,6 @@ def refused(sdk):
     from PureCloudPlatformClientV2.rest import ApiException
 
     return ApiException
-
-
-@pytest.fixture(scope="module")
-def simulator_url():
-    server = make_server("127.0.0.1", 0, create_app(), threaded=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.port}"
-    server.shutdown()
-
-
-@pytest.fixture
-def simulator(simulator_url):
-    yield simulator_url
-    requests.delete(f"{simulator_url}/_sim/state", timeout=5)
 
 
 @pytest.fixture

@@ -1,35 +1,17 @@
 """The client against a simulated Genesys over HTTP: what each answer means."""
 
-import threading
 import time
 
 import pytest
 import requests
-from werkzeug.serving import make_server
 
 from genesys.auth import TokenSource
 from genesys.client import Client
 from genesys.errors import GenesysError, Rejected, Unavailable
 from genesys.grant import Grant
-from simulator.app import create_app
 
 BODY = b'{"tool_calls":[{"tool_call_id":"c","output":"{}"}]}'
 PATH = "/api/v2/ai/assistants/runs/{run_id}/tool_calls"
-
-
-@pytest.fixture(scope="module")
-def simulator_url():
-    server = make_server("127.0.0.1", 0, create_app(), threaded=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.port}"
-    server.shutdown()
-
-
-@pytest.fixture
-def simulator(simulator_url):
-    """A Genesys that knows of nothing yet; afterwards, what hangs lets go."""
-    yield simulator_url
-    requests.delete(f"{simulator_url}/_sim/state", timeout=5)
 
 
 @pytest.fixture

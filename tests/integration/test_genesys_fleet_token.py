@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import threading
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -10,33 +9,16 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import redis
 import requests
-from werkzeug.serving import make_server
 
 from genesys.auth import FleetTokens
 from genesys.client import Client
 from genesys.errors import Rejected, Unavailable
 from genesys.grant import Grant
 from genesys.store import Store
-from simulator.app import create_app
 
 SECRET = "demo-secret"
 PATH = "/api/v2/ai/assistants/runs/{run_id}/tool_calls"
 BODY = b'{"tool_calls":[{"tool_call_id":"c","output":"{}"}]}'
-
-
-@pytest.fixture(scope="module")
-def simulator_url():
-    server = make_server("127.0.0.1", 0, create_app(), threaded=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.port}"
-    server.shutdown()
-
-
-@pytest.fixture
-def simulator(simulator_url):
-    """A Genesys that knows of nothing yet; afterwards, what hangs lets go."""
-    yield simulator_url
-    requests.delete(f"{simulator_url}/_sim/state", timeout=5)
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 import redis
 import requests
-from werkzeug.serving import make_server
 
 from genesys.auth import FleetTokens
 from genesys.client import Client
@@ -20,7 +19,6 @@ from genesys.grant import Grant
 from genesys.pacing import Gate
 from genesys.rules import RULES
 from genesys.store import Store
-from simulator.app import create_app
 from tasks.ledger import Ledger
 from tasks.reconcile import Reconciler
 from tasks.submission import submit_run
@@ -29,14 +27,6 @@ from tasks.turns import await_turn
 ROOT = Path(__file__).resolve().parents[2]
 PATH = "/api/v2/ai/assistants/runs/{run_id}/tool_calls"
 CALL = {"id": "c", "type": "function", "function": {"name": "get_order", "arguments": "{}"}}
-
-
-@pytest.fixture(scope="module")
-def simulator_url():
-    server = make_server("127.0.0.1", 0, create_app(), threaded=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.port}"
-    server.shutdown()
 
 
 @pytest.fixture

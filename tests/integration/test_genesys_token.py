@@ -10,22 +10,6 @@ from werkzeug.serving import make_server
 from genesys.auth import TokenSource
 from genesys.errors import Rejected, Unavailable
 from genesys.grant import Grant
-from simulator.app import create_app
-
-
-@pytest.fixture(scope="module")
-def simulator_url():
-    server = make_server("127.0.0.1", 0, create_app(), threaded=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.port}"
-    server.shutdown()
-
-
-@pytest.fixture
-def simulator(simulator_url):
-    """A Genesys that knows of nothing yet; afterwards, what hangs lets go."""
-    yield simulator_url
-    requests.delete(f"{simulator_url}/_sim/state", timeout=5)
 
 
 def _faults(url, *entries):
