@@ -133,8 +133,10 @@ def test_a_receiver_that_is_told_to_stop_answers_what_it_has_begun(own_service, 
     connection.putheader(
         "X-Hub-Signature-256", deliveries.signature(body, service.stack.secret.encode())
     )
-    connection.endheaders(body[:10])
+    connection.putheader("Expect", "100-continue")
+    connection.endheaders()
+    assert connection.sock.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"  # it has begun
     service.kill(service.stack.children("webhook")[0].pid, signal.SIGTERM)
-    connection.send(body[10:])
+    connection.send(body)
     assert connection.getresponse().status == 202
     connection.close()
