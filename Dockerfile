@@ -1,4 +1,4 @@
-# One image for receiver, worker and command line; what it does is its command.
+# One image for receiver, worker, reconciler, Flower and command line; what it does is its command.
 FROM python:3.13-slim AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python -m venv /opt/toolworker
@@ -19,10 +19,13 @@ COPY runtime runtime
 COPY ops ops
 COPY simulator simulator
 RUN PYTHONPATH=/build/backend pip install --no-deps --no-build-isolation . \
+    && python -m compileall -q /opt/toolworker/lib \
     && pip uninstall --yes pip
 
 FROM python:3.13-slim
-RUN useradd --system --uid 10001 --no-create-home --home-dir /nonexistent toolworker
+# /data: what Flower keeps; a volume that is mounted there takes over this owner
+RUN useradd --system --uid 10001 --no-create-home --home-dir /nonexistent toolworker \
+    && install -d -o toolworker /data
 COPY --from=build /opt/toolworker /opt/toolworker
 COPY tools /app/tools
 ENV PATH=/opt/toolworker/bin:$PATH \

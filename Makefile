@@ -4,7 +4,7 @@ BIN := .venv/bin
 SEED ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test tools-check bench-tools chaos conformance bench bench-long bench-genesys lint clean lock
+.PHONY: help install demo up test tools-check bench-tools chaos compose-check conformance bench bench-long bench-genesys lint clean lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ bench-tools: install ## what checking 100 tools and validating a call cost
 
 chaos: install ## break everything under traffic and hold every run to the promises (SEED=1)
 	$(BIN)/pytest tests/chaos -m chaos -q --chaos-seed $(SEED)
+
+compose-check: install ## build the image, run docker-compose.yml, break it, scale it (needs Docker)
+	$(BIN)/pytest tests/compose -m compose -q
 
 conformance: .venv-conformance/installed ## Genesys' own SDK (170 MB, a venv of its own) against the simulator
 	.venv-conformance/bin/pytest tests/conformance -m conformance -q

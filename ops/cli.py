@@ -110,16 +110,43 @@ def send(file: IO[bytes], url: str, secret: str | None) -> None:
     raise SystemExit(0 if answer.status == 202 else 1)
 
 
+@main.command()
+@click.option("--address", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), default=5555, show_default=True)
+@click.option("--db", "database", type=click.Path(path_type=Path), default=Path("flower.db"))
+def flower(address: str, port: int, database: Path) -> None:
+    """Show the tasks that workers hold, in a browser; user `operator`, FLOWER_PASSWORD."""
+    from ops.flower import serve
+
+    serve(address=address, port=port, database=database)
+
+
+@main.command(hidden=True)
+@click.argument("part")
+def healthy(part: str) -> None:
+    """Exit 0 if the part of the service on this host does its work, for container health checks."""
+    from ops.health import CHECKS
+
+    if part not in CHECKS:
+        raise click.UsageError(f"there is no part {part}; known: {', '.join(CHECKS)}")
+    raise SystemExit(0 if CHECKS[part]() else 1)
+
+
 main.add_command(runs)
 main.add_command(tools)
 
 
 @main.command("prepare-demo-database", hidden=True)
 @click.option("--url", required=True, help="A superuser's URL of the database to fill.")
-def prepare_demo_database(url: str) -> None:
+@click.option("--password-file", type=click.File(), help="The password that the URL leaves out.")
+def prepare_demo_database(url: str, password_file: IO[str] | None) -> None:
     """Load the demo's tables, rows and reading role into a database, for docker compose."""
+    from urllib.parse import quote
+
     from ops import demo_data
 
+    if password_file:
+        url = url.replace("@", f":{quote(password_file.read().strip(), safe='')}@", 1)
     demo_data.load(url)
 
 

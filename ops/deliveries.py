@@ -57,6 +57,20 @@ def get(url: str, *, timeout_s: float = 5.0) -> Answer:
     return _ask(urllib.request.Request(url), timeout_s)  # noqa: S310
 
 
+def get_text(url: str, *, timeout_s: float = 5.0) -> str:
+    """
+    The text at *url*.
+
+    Raises:
+        NoAnswer: No connection, no answer within *timeout_s*, or no 200.
+    """
+    try:
+        with _opener.open(url, timeout=timeout_s) as response:
+            return str(response.read().decode())
+    except OSError as exc:
+        raise NoAnswer(f"no answer from {url}: {exc}") from exc
+
+
 def _ask(request: urllib.request.Request, timeout_s: float) -> Answer:
     started = time.monotonic()
     try:

@@ -66,8 +66,6 @@ class Stack:
 
         examine: Let `toolworker doctor --wait` look at the servers before programs start.
 
-        has_events: Let workers tell Flower of each task.
-
         postgres: One that runs and has the demo data, which is left running; None starts one.
 
         say: Told of each part that is up: its name, where it listens, seconds taken.
@@ -86,7 +84,6 @@ class Stack:
         env: Mapping[str, str] | None = None,
         reconcilers: int = 1,
         examine: bool = False,
-        has_events: bool = False,
         postgres: Server | None = None,
         say: Callable[[str, str, float], None] | None = None,
     ) -> None:
@@ -97,7 +94,6 @@ class Stack:
         self.env: dict[str, str] = {}
         self._workers, self._concurrency, self._reconcilers = workers, concurrency, reconcilers
         self._must_examine, self._given_postgres = examine, postgres
-        self._has_events = has_events
         self.metrics_urls: dict[str, str] = {}
         self._tools_dir = tools_dir or _HERE / "tools"
         self._extra_env = dict(env or {})
@@ -262,8 +258,7 @@ class Stack:
         name = self._next_name("worker")
         quiet = ["--without-gossip", "--without-mingle", "--loglevel", "INFO"]
         size = ["-c", str(self._concurrency), "-n", f"{name}@%h"]
-        events = ["--task-events"] if self._has_events else []
-        return self.launch(name, "-m", "celery", "-A", "tasks", "worker", *size, *quiet, *events)
+        return self.launch(name, "-m", "celery", "-A", "tasks", "worker", *size, *quiet)
 
     def _await_worker(self, worker: Child, began: float) -> None:
         # Celery says "<node> ready." once it has subscribed to its queue

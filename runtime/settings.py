@@ -47,6 +47,7 @@ class Settings(BaseSettings):
 
     tools_dir: Path = _BUILT_IN_TOOLS
 
+    flower_password: SecretStr | None = None
     metrics_port: int = Field(default=0, ge=0, le=65535)
 
     run_answer_by_s: float = Field(default=30, ge=3, le=600)

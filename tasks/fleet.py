@@ -1,6 +1,7 @@
 """Which workers answer right now, and which processes they have. Asks through the broker."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +44,20 @@ def workers() -> Sequence[Worker]:
     return _ask(ANSWER_S) or _ask(ANSWER_AGAIN_S)
 
 
+def answers(node: str) -> bool:
+    """
+    Whether one worker answers, by its Celery name.
+
+    Raises:
+        BrokerUnavailable: Nobody could be asked.
+    """
+    with _connected() as connection:
+        ping = app.control.inspect(
+            timeout=ANSWER_AGAIN_S, destination=[node], limit=1, connection=connection
+        ).ping()
+        return bool(ping)
+
+
 def queue_length() -> int:
     """
     How many messages no worker has taken yet.
@@ -50,24 +65,26 @@ def queue_length() -> int:
     Raises:
         BrokerUnavailable: Nobody could be asked.
     """
-    try:
-        with app.connection_for_read() as connection:
-            connection.ensure_connection(max_retries=1, timeout=2)
-            client: Any = connection.default_channel.client  # type: ignore[attr-defined]
-            return int(client.llen(app.conf.task_default_queue))
-    except (KombuError, RedisError, OSError) as exc:
-        raise BrokerUnavailable(type(exc).__name__) from exc
+    with _connected() as connection:
+        client: Any = connection.default_channel.client
+        return int(client.llen(app.conf.task_default_queue))
 
 
 def _ask(timeout_s: float) -> Sequence[Worker]:
+    with _connected() as connection:
+        found = app.control.inspect(timeout=timeout_s, connection=connection).stats() or {}
+    workers = [
+        Worker(node, node.partition("@")[2], tuple(said["pool"].get("processes", ())))
+        for node, said in found.items()
+    ]
+    return sorted(workers, key=lambda worker: worker.node)
+
+
+@contextmanager
+def _connected() -> Iterator[Any]:
     try:
         with app.connection_for_write() as connection:
             connection.ensure_connection(max_retries=1, timeout=2)
-            answers = app.control.inspect(timeout=timeout_s, connection=connection).stats() or {}
+            yield connection
     except (KombuError, RedisError, OSError) as exc:
         raise BrokerUnavailable(type(exc).__name__) from exc
-    found = [
-        Worker(node, node.partition("@")[2], tuple(said["pool"].get("processes", ())))
-        for node, said in answers.items()
-    ]
-    return sorted(found, key=lambda worker: worker.node)

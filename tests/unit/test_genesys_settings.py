@@ -137,5 +137,7 @@ def test_plain_http_to_another_host_needs_a_setting():
 def test_the_compose_demo_reaches_its_simulator():
     lines = (ROOT / ".env.demo").read_text(encoding="utf-8").splitlines()
     demo = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
-    assert from_settings(Settings(**{name.lower(): value for name, value in demo.items()}))
+    secret = (ROOT / demo["SECRETS_DIR"] / "genesys_client_secret").read_text().strip()
+    values = {name.lower(): value for name, value in demo.items()}
+    assert from_settings(Settings(**values, genesys_client_secret=secret))
     assert "GENESYS_ALLOW_HTTP:" in (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
