@@ -79,11 +79,19 @@ def reconcile() -> None:
 @click.option("--wait", is_flag=True, help="Try again until all is well.")
 @click.option("--timeout", "timeout_s", type=click.FloatRange(min=0), default=60, show_default=True)
 @click.option("-v", "--verbose", is_flag=True, help="Also say what is well.")
-def doctor(*, wait: bool, timeout_s: float, verbose: bool) -> None:
-    """Check settings, Redis, Postgres and the tools; silent when all is well."""
+@click.option("--tools", "also", flag_value="tools", multiple=True, help="Prepare each tool's SQL.")
+@click.option("--token", "also", flag_value="token", multiple=True, help="Ask Genesys for a token.")
+@click.option("--workers", "also", flag_value="workers", multiple=True, help="Ask the workers.")
+@click.option("--all", "everything", is_flag=True, help="All three of these, too.")
+def doctor(
+    *, wait: bool, timeout_s: float, verbose: bool, also: tuple[str, ...], everything: bool
+) -> None:
+    """Check settings, Redis, Postgres and the tools; silent and 0 when all is well, else 1."""
     from ops.doctor import examine
 
-    raise SystemExit(0 if examine(wait_s=timeout_s if wait else 0, verbose=verbose) else 1)
+    also = ("tools", "token", "workers") if everything else also
+    is_well = examine(wait_s=timeout_s if wait else 0, verbose=verbose, also=also)
+    raise SystemExit(0 if is_well else 1)
 
 
 @main.command()

@@ -1,19 +1,17 @@
 """`toolworker doctor`: what keeps the service from working, a line each, with what to do."""
 
-import logging
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 import click
-import redis
 
-from db import catalog, pool
-from db.errors import CatalogError, ToolError, Unavailable
+from db import catalog
+from db.errors import CatalogError
 from genesys import client as genesys
+from ops import doctor_servers as servers
+from ops.findings import Finding
 from runtime import settings
 
-_TIMEOUT_S = 2.0
 _AGAIN_S = 0.5
 _REQUIRED = (
     "REDIS_URL",
@@ -24,16 +22,7 @@ _REQUIRED = (
 )
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing looked at; `advice` is None when it is well, `can_heal` when waiting may help."""
-
-    subject: str
-    advice: str | None = None
-    can_heal: bool = False
-
-
-def examine(*, wait_s: float, verbose: bool) -> bool:
+def examine(*, wait_s: float, verbose: bool, also: Sequence[str] = ()) -> bool:
     """
     Look at everything and print what is wrong on stderr; nothing when all is well.
 
@@ -42,17 +31,19 @@ def examine(*, wait_s: float, verbose: bool) -> bool:
 
         verbose: Print a line for what is well, too.
 
+        also: What is looked at only when it is asked for: "token", "workers", "tools".
+
     Returns:
         Whether all is well.
     """
     deadline = time.monotonic() + wait_s
-    findings = _look_once()
+    findings = _look_once(also)
     waits_for = [finding.subject for finding in findings if finding.advice is not None]
     if wait_s and _could_heal(findings):
         click.echo(f"waiting for {', '.join(waits_for)} ...", err=True)
     while _could_heal(findings) and time.monotonic() < deadline:
         time.sleep(_AGAIN_S)
-        findings = _look_once()
+        findings = _look_once(also)
     for finding in findings:
         if finding.advice is not None:
             click.echo(f"{finding.subject}: {finding.advice}", err=True)
@@ -67,22 +58,29 @@ def _could_heal(findings: list[Finding]) -> bool:
     return bool(wrong) and all(finding.can_heal for finding in wrong)
 
 
-def _look_once() -> list[Finding]:
+def _look_once(also: Sequence[str]) -> list[Finding]:
     """Each finding once: two parts may miss the same setting."""
-    return list(dict.fromkeys(_look()))
+    return list(dict.fromkeys(_look(also)))
 
 
-def _look() -> Iterator[Finding]:
+def _look(also: Sequence[str]) -> Iterator[Finding]:
     values, mistakes = _settings()
     yield from mistakes or [Finding("settings")]
     if values is None:
         return
     yield from _genesys(values)
     yield from _catalog(values)
-    yield from _redis("REDIS_URL", values.broker())
-    if values.ledger() != values.broker():
-        yield from _redis("LEDGER_URL", values.ledger())
-    yield from _databases(values)
+    is_shared = values.ledger() == values.broker()
+    yield from servers.redis_server("REDIS_URL", values.broker(), is_ledger=is_shared)
+    if not is_shared:
+        yield from servers.redis_server("LEDGER_URL", values.ledger(), is_ledger=True)
+    tools = _tools(values) if "tools" in also else []
+    for name, url in sorted(values.database_urls().items()):
+        yield from servers.database(name, url, [tool for tool in tools if tool.database == name])
+    if "token" in also:
+        yield from servers.token(values)
+    if "workers" in also:
+        yield from servers.workers(values)
 
 
 def _settings() -> tuple[settings.Settings | None, list[Finding]]:
@@ -127,40 +125,8 @@ def _catalog(values: settings.Settings) -> Iterator[Finding]:
     yield Finding(f"{len(loaded.tools)} tools in {values.tools_dir}")
 
 
-def _redis(setting: str, url: str) -> Iterator[Finding]:
-    if not url:
-        return
+def _tools(values: settings.Settings) -> list[catalog.Tool]:
     try:
-        with redis.Redis.from_url(
-            url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S
-        ) as client:
-            client.ping()
-    except ValueError as error:
-        yield Finding(setting, f"{error}; it begins with redis:// or rediss://")
-    except redis.AuthenticationError:
-        yield Finding(setting, "Redis wants another password; it goes before the @ in the URL")
-    except redis.RedisError as error:
-        kind = type(error).__name__
-        yield Finding(setting, f"no Redis answers there ({kind}); is it started?", can_heal=True)
-    else:
-        yield Finding(setting, can_heal=True)
-
-
-def _databases(values: settings.Settings) -> Iterator[Finding]:
-    urls = values.database_urls()
-    # the pool logs each failed attempt; the finding says it once
-    logging.getLogger("psycopg").addHandler(logging.NullHandler())
-    databases = pool.Databases(urls)
-    databases.open()
-    try:
-        for name in sorted(urls):
-            setting = "DATABASE_URL" if name == "default" else f"DATABASE_URL_{name.upper()}"
-            try:
-                databases.ping(name)
-            except (Unavailable, ToolError) as error:
-                advice = f"{error}; is Postgres started, and are role and password right?"
-                yield Finding(setting, advice, can_heal=True)
-            else:
-                yield Finding(setting, can_heal=True)
-    finally:
-        databases.close()
+        return list(catalog.load(values.tools_dir).tools.values())
+    except CatalogError:  # said before
+        return []

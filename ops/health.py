@@ -1,10 +1,11 @@
 """`toolworker healthy PART`: what a container's health check asks of the part beside it."""
 
+# Imports are in the checks that need them: a check runs every few seconds, beside what it checks.
+
 import socket
 from collections.abc import Callable, Mapping
 
 from ops import deliveries
-from runtime import settings
 
 LOOK_S = 30.0
 """A reconciler that has not looked for this long hangs; it looks every 0.5 s, also in an outage."""
@@ -19,6 +20,8 @@ def _answers(url: str) -> bool:
 
 
 def _reconciler_looks() -> bool:
+    from runtime import settings
+
     port = settings.load().metrics_port
     try:
         page = deliveries.get_text(f"http://127.0.0.1:{port}/metrics", timeout_s=5.0)

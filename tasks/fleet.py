@@ -44,6 +44,20 @@ def workers() -> Sequence[Worker]:
     return _ask(ANSWER_S) or _ask(ANSWER_AGAIN_S)
 
 
+def catalogs() -> dict[str, str]:
+    """
+    The digest of each worker's tool catalogue, by the worker's name; only of those that answer.
+
+    Raises:
+        BrokerUnavailable: Nobody could be asked.
+    """
+    with _connected() as connection:
+        found = app.control.broadcast(
+            "toolworker", reply=True, timeout=ANSWER_S, connection=connection
+        )
+    return {node: said["catalog"] for answer in found or () for node, said in answer.items()}
+
+
 def answers(node: str) -> bool:
     """
     Whether one worker answers, by its Celery name.

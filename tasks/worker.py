@@ -14,7 +14,7 @@ from genesys import client as genesys
 from runtime import logs, metrics, settings
 from tasks import ledger, scripts
 
-app = Celery("toolworker", include=["tasks.pipeline"], config_source="celeryconfig")
+app = Celery("toolworker", include=["tasks.pipeline", "tasks.panel"], config_source="celeryconfig")
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,14 @@ def check() -> catalog.Catalog:
     return catalog.load(settings.load().tools_dir)
 
 
+_started_with: list[str] = []
+
+
+def started_with() -> str:
+    """The digest of the catalogue that this worker's main process has checked."""
+    return _started_with[-1] if _started_with else ""
+
+
 @setup_logging.connect
 def _configure_logs(**_: Any) -> None:
     logs.configure()
@@ -100,6 +108,7 @@ def _check_before_start(**_: Any) -> None:
         metrics.serve_from(values)
     except (settings.SettingsError, CatalogError) as mistakes:
         raise SystemExit(f"the worker cannot start:\n{mistakes}") from mistakes
+    _started_with.append(loaded.digest)
     logs.get("worker").info("worker.started", catalog=loaded.digest)
 
 

@@ -1,11 +1,13 @@
 """The stack that starts whole or not at all, and the doctor that looks at it."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import redis
 
 from ops.children import StartError
 from ops.stack import Stack, claim_folder
@@ -77,3 +79,38 @@ def test_the_doctor_is_silent_when_all_is_well_and_names_what_is_not(tmp_path):
         stack.redis.start()
         stack.postgres.start()
         assert said(waiting) == (0, "", "")
+
+
+def test_the_doctor_asks_for_more_when_it_is_told_to(service, tmp_path):
+    env = service.stack.env
+    asked = "--tools", "--token", "--workers"
+    code, out, err = said(doctor(env, "-v", *asked))
+    assert (code, err) == (0, "")
+    subjects = [line.partition(":")[0] for line in out.splitlines()]
+    assert subjects[-2] == "genesys token"
+    assert subjects[-1].startswith("worker worker-1@")
+
+    others = tmp_path / "tools"
+    shutil.copytree(_ROOT / "tools" / "get_order", others / "get_order")
+    query = others / "get_order" / "query.sql"
+    query.write_text(query.read_text().replace("FROM orders", "FROM no_such_table"))
+    wrong = {**env, "TOOLS_DIR": str(others), "GENESYS_CLIENT_SECRET": "another"}
+    code, out, err = said(doctor(wrong, "--all"))
+    assert (code, out) == (1, "")
+    tool, token, worker = err.splitlines()
+    assert "no_such_table" in tool
+    assert token.startswith("genesys token: OAuth authentication failed.")
+    assert worker.startswith("worker worker-1@")
+    assert "its tools differ" in worker
+
+
+def test_the_doctor_refuses_a_ledger_that_forgets(service, own_redis_server):
+    forgetful = own_redis_server()
+    with redis.Redis.from_url(forgetful.url) as client:
+        client.config_set("appendonly", "no")
+        client.config_set("maxmemory-policy", "allkeys-lru")
+    code, out, err = said(doctor({**service.stack.env, "LEDGER_URL": forgetful.url}))
+    assert (code, out) == (1, "")
+    policy, persistence = err.splitlines()
+    assert policy.startswith("LEDGER_URL: maxmemory-policy is allkeys-lru")
+    assert persistence.startswith("LEDGER_URL: appendonly is no: a restart forgets accepted runs")

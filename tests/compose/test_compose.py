@@ -110,8 +110,8 @@ def test_100_deliveries_are_answered_though_a_worker_dies_and_redis_restarts(com
             compose("restart", "redis")
         compose.deliver(run_id)
     compose.wait_until_answered(run_ids)
-    items = json.loads(compose.submissions()[0]["body"]["tool_calls"][0]["output"])["items"]
-    assert items == [{"sku": "AB-1001", "quantity": 166, "status": "IN_STOCK"}]
+    outputs = [entry["body"]["tool_calls"][0]["output"] for entry in compose.submissions()]
+    assert {json.loads(output)["items"][0]["quantity"] for output in outputs} == {166}
 
 
 def test_scaling_4_1_4_under_load_loses_nothing(compose):

@@ -1,0 +1,130 @@
+"""What the doctor asks of servers: Redis, Postgres, Genesys' token endpoint, the workers."""
+
+import time
+from collections.abc import Iterator, Sequence
+
+import redis
+
+from db import catalog, live
+from db.errors import CatalogError, Unavailable
+from genesys.errors import GenesysError
+from genesys.probe import ask_for_token
+from ops.findings import Finding
+from runtime import settings
+
+_TIMEOUT_S = 2.0
+_SLOW_MS = 250
+"""Accepting a run is one step of the ledger, and a 202 must be out within a second."""
+_CLOCK_S = 30
+"""Signed timestamps of Standard Webhooks may be 300 s away."""
+_OLDEST = (6, 2)
+"""The first Redis that takes ZRANGE … BYSCORE."""
+
+
+def redis_server(setting: str, url: str, *, is_ledger: bool) -> Iterator[Finding]:
+    """Whether Redis answers, is new enough, quick, and keeps what it is given."""
+    if not url:
+        return
+    try:
+        with redis.Redis.from_url(
+            url,
+            socket_timeout=_TIMEOUT_S,
+            socket_connect_timeout=_TIMEOUT_S,
+            decode_responses=True,
+        ) as client:
+            client.ping()
+            problems = list(_problems(client, is_ledger=is_ledger))
+    except ValueError as error:
+        yield Finding(setting, f"{error}; it begins with redis:// or rediss://")
+    except redis.AuthenticationError:
+        yield Finding(setting, "Redis wants another password; it goes before the @ in the URL")
+    except redis.RedisError as error:
+        kind = type(error).__name__
+        yield Finding(setting, f"no Redis answers there ({kind}); is it started?", can_heal=True)
+    else:
+        yield from (Finding(setting, problem) for problem in problems)
+        if not problems:
+            yield Finding(setting, can_heal=True)
+
+
+def _problems(client: redis.Redis, *, is_ledger: bool) -> Iterator[str]:
+    version = client.info("server")["redis_version"]
+    if tuple(int(part) for part in version.split(".")[:2]) < _OLDEST:
+        yield f"Redis is {version}; 6.2 or newer is needed"
+    times = []
+    for _ in range(5):
+        began = time.monotonic()
+        client.ping()
+        times.append((time.monotonic() - began) * 1000)
+    if sorted(times)[2] > _SLOW_MS:
+        yield f"a PING takes {sorted(times)[2]:.0f} ms; run it nearer to the receiver"
+    away_s = client.time()[0] - time.time()
+    if abs(away_s) > _CLOCK_S:
+        yield f"its clock is {away_s:+.0f} s from ours; set both by NTP"
+    policy = _config(client, "maxmemory-policy")
+    if policy not in ("noeviction", None):
+        what = "accepted runs" if is_ledger else "messages"
+        yield f"maxmemory-policy is {policy}, which throws {what} away; set it to noeviction"
+    if is_ledger and _config(client, "appendonly") == "no":
+        yield "appendonly is no: a restart forgets accepted runs; set appendonly yes"
+
+
+def _config(client: redis.Redis, name: str) -> str | None:
+    """A setting of the server; None where one is not allowed to ask, as with hosted ones."""
+    try:
+        return client.config_get(name).get(name)
+    except redis.ResponseError:
+        return None
+
+
+def database(name: str, url: str, tools: Sequence[catalog.Tool]) -> Iterator[Finding]:
+    """Whether Postgres answers, its role may only read, and each of *tools* can be prepared."""
+    setting = "DATABASE_URL" if name == "default" else f"DATABASE_URL_{name.upper()}"
+    try:
+        findings = list(live.examine(url, name, tools))
+    except Unavailable as error:
+        advice = f"{error}; is Postgres started, and are role and password right?"
+        yield Finding(setting, advice, can_heal=True)
+        return
+    for found in findings:
+        mistake = found.mistake
+        is_role = mistake.file == setting
+        if is_role or not found.is_warning:
+            where = setting if is_role else f"{mistake.file}:{mistake.line}"
+            yield Finding(where, mistake.message)
+    if not findings:
+        yield Finding(setting, can_heal=True)
+
+
+def token(values: settings.Settings) -> Iterator[Finding]:
+    """Whether Genesys gives a token for our credentials."""
+    try:
+        ask_for_token(values)
+    except ValueError:
+        return  # said before
+    except GenesysError as error:
+        yield Finding("genesys token", str(error))
+    else:
+        yield Finding("genesys token")
+
+
+def workers(values: settings.Settings) -> Iterator[Finding]:
+    """Whether workers answer, and all have the tools that are here."""
+    from tasks import fleet
+
+    try:
+        found = fleet.catalogs()
+    except fleet.BrokerUnavailable:
+        return  # said before
+    if not found:
+        yield Finding("workers", "none answers; start one: docker compose up -d worker")
+    try:
+        ours = catalog.load(values.tools_dir).digest
+    except CatalogError:
+        return
+    for node, digest in sorted(found.items()):
+        if digest == ours:
+            yield Finding(f"worker {node}")
+        else:
+            advice = f"its tools differ from those in {values.tools_dir}; restart it"
+            yield Finding(f"worker {node}", advice)
