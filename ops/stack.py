@@ -215,9 +215,9 @@ class Stack:
         workers = [self._launch_worker() for _ in range(self._workers)]
         reconcilers = [self._launch_reconciler() for _ in range(self._reconcilers)]
         webhook = self.launch("webhook", "-m", "gunicorn", *config, "webhook:create_app()")
-        self._await(simulator, lambda: _is_up(f"{self.simulator_url}/_sim/submissions"))
+        self._await(simulator, lambda: is_up(f"{self.simulator_url}/_sim/submissions"))
         self._say("simulator", self.simulator_url, time.monotonic() - began)
-        self._await(webhook, lambda: _is_up(f"{self.webhook_url}/readyz"))
+        self._await(webhook, lambda: is_up(f"{self.webhook_url}/readyz"))
         self._say("webhook", self.webhook_url, time.monotonic() - began)
         for worker in workers:
             self._await_worker(worker, began)
@@ -289,7 +289,8 @@ class Stack:
         return part
 
 
-def _is_up(url: str) -> bool:
+def is_up(url: str) -> bool:
+    """Whether a GET is answered with 200."""
     with contextlib.suppress(deliveries.NoAnswer):
         return deliveries.get(url).status == 200
     return False

@@ -9,7 +9,10 @@ from rich.console import Console
 from rich.text import Text
 
 from ops import deliveries, demo
-from ops.stack import Stack
+from ops.server import free_port
+from ops.stack import Stack, is_up
+
+_FLOWER_S = 30.0
 
 
 def serve(folder: Path, console: Console) -> bool:
@@ -33,8 +36,26 @@ def serve(folder: Path, console: Console) -> bool:
         console.print(
             Text(instructions(stack.webhook_url, stack.simulator_url, stack.secret)), soft_wrap=True
         )
+        _show_flower(stack, console)
         while True:
             signal.pause()
+
+
+def _show_flower(stack: Stack, console: Console) -> None:
+    port = free_port()
+    options = ["--port", str(port), "--db", str(stack.folder / "flower")]
+    flower = stack.launch(
+        "flower", "-m", "ops.cli", "flower", *options, env={"FLOWER_PASSWORD": stack.secret}
+    )
+    url = f"http://127.0.0.1:{port}"
+    flower.wait_until(lambda: is_up(f"{url}/healthcheck"), timeout_s=_FLOWER_S)
+    console.print(
+        Text(f"\nsee the tasks: {url} (user operator, password {stack.secret})"), soft_wrap=True
+    )
+    pages = " ".join(
+        url for name, url in stack.metrics_urls.items() if name not in ("flower", "simulator")
+    )
+    console.print(Text(f"metrics: {pages}"), soft_wrap=True)
 
 
 def instructions(webhook_url: str, simulator_url: str, secret: str) -> str:

@@ -146,7 +146,7 @@ class Ledger(Scripts):
         if answer[0] != b"started":
             word: Literal["gone", "recorded", "in_hand", "late", "poison"] = answer[0].decode()
             return word
-        return Started(holder, answer[1], answer[2], to_text(answer[3]), to_text(answer[4]))
+        return Started(holder, answer[1], answer[2], *map(to_text, answer[3:]))
 
     def release(self, key: str, generation: int, index: int, call: Started) -> bool:
         """

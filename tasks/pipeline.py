@@ -75,10 +75,9 @@ def validate(self: Link, run_id: str, key: str, generation: int, index: int) -> 
             tool, values = tools().catalog.validate(call.name, call.arguments)
             _in_hand[key, generation, index] = CallInHand(call, tool, values)
     except ToolError as error:
-        # the model may ask for a tool of any name: only those that exist are told apart
-        name = call.name if isinstance(call, Started) and error.code != "unknown_tool" else ""
+        started = call if isinstance(call, Started) else None
         ids = RunIds(run_id=run_id, key=key, generation=generation)
-        _record(ids, index, error_output(error), tool=name, code=error.code, took_ms=0)
+        _record(ids, index, started, error_output(error), code=error.code, took_ms=0)
     return index
 
 
@@ -100,7 +99,7 @@ def query(run_id: str, key: str, generation: int, index: int) -> int:
         output, code = error_output(UNAVAILABLE), UNAVAILABLE.code
     took_ms = round((time.monotonic() - started) * 1000)
     ids = RunIds(run_id=run_id, key=key, generation=generation)
-    _record(ids, index, output, tool=tool.name, code=code, took_ms=took_ms)
+    _record(ids, index, call, output, code=code, took_ms=took_ms)
     return index
 
 
@@ -110,9 +109,13 @@ def submit(run_id: str, key: str, generation: int) -> None:
     submit_run(tools().ledger, tools().genesys, key, generation)
 
 
-def _record(ids: RunIds, index: int, output: str, *, tool: str, code: str, took_ms: int) -> None:
+def _record(
+    ids: RunIds, index: int, call: Started | None, output: str, *, code: str, took_ms: int
+) -> None:
     key, generation = ids["key"], ids["generation"]
     left = tools().ledger.record(key, generation, index, output, code=code, took_ms=took_ms)
+    # the model may ask for a tool of any name: only those that exist are told apart
+    tool = call.name if call and code != "unknown_tool" else ""
     if left is not None:
         metrics.observe("tool_call_seconds", took_ms / 1000, tool=tool, code=code)
     _log.info(
@@ -120,6 +123,8 @@ def _record(ids: RunIds, index: int, output: str, *, tool: str, code: str, took_
         run_id=ids["run_id"],
         key=key,
         index=index,
+        tool_call_id=call.call_id if call else None,
+        tool=tool,
         code=code,
         took_ms=took_ms,
         bytes=len(output),

@@ -30,6 +30,7 @@ class Started:
     left_ms: int
     name: str
     arguments: str
+    call_id: str
 
 
 @dataclass(frozen=True)
