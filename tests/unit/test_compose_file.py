@@ -1,0 +1,77 @@
+"""docker-compose.yml keeps its promises; `make compose-check` runs it on an engine."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+_ROOT = Path(__file__).resolve().parents[2]
+_COMPOSE = yaml.safe_load((_ROOT / "docker-compose.yml").read_text())
+_SERVICES = _COMPOSE["services"]
+_ONE_SHOTS = {"doctor", "demo-data"}
+_LASTING = sorted(set(_SERVICES) - _ONE_SHOTS)
+_OURS = sorted(name for name in _SERVICES if _SERVICES[name].get("image") == "toolworker")
+
+
+def _seconds(text):
+    return int(re.fullmatch(r"(\d+)s", text)[1])
+
+
+def test_the_services_are_those_of_the_design():
+    expected = {"redis", "ledger", "postgres", "webhook", "worker", "reconciler", "flower"}
+    assert {name for name in _LASTING if "profiles" not in _SERVICES[name]} == expected
+    assert _SERVICES["reconciler"]["deploy"]["replicas"] == 2
+
+
+@pytest.mark.parametrize("name", _LASTING)
+def test_what_lasts_is_watched_bounded_and_started_again(name):
+    service = _SERVICES[name]
+    assert service["healthcheck"]["test"][0] == "CMD"
+    assert service["restart"] == "unless-stopped"
+    assert service["mem_limit"].startswith("${")
+    assert service["cpus"].startswith("${")
+    assert service["logging"]["options"] == {"max-size": "10m", "max-file": "5"}
+    assert service["read_only"] is True
+
+
+@pytest.mark.parametrize("name", _OURS)
+def test_our_containers_have_no_rights_that_they_do_not_need(name):
+    service = _SERVICES[name]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["init"] is True
+
+
+def test_no_port_is_open_to_others_unless_told_to():
+    ports = [port for service in _SERVICES.values() for port in service.get("ports", ())]
+    assert len(ports) == 3
+    assert all(re.match(r"127\.0\.0\.1:|\$\{[A-Z]+_ADDRESS:-127\.0\.0\.1\}:", p) for p in ports)
+
+
+def test_secrets_come_from_files_and_the_environment_has_none():
+    for name in _OURS:
+        environment = _SERVICES[name].get("environment", {})
+        for secret in ("GENESYS_CLIENT_SECRET", "WEBHOOK_SECRETS", "DATABASE_URL"):
+            assert environment[secret] == ""
+            assert environment[f"{secret}_FILE"].startswith("/run/secrets/")
+
+
+def test_the_ledger_is_safe_before_a_202_and_the_broker_quick():
+    assert "always" in _SERVICES["ledger"]["command"]
+    assert "everysec" in _SERVICES["redis"]["command"]
+    for name in ("redis", "ledger"):
+        assert "noeviction" in _SERVICES[name]["command"]
+
+
+def test_a_stopping_part_has_more_time_than_it_takes():
+    # celeryconfig.worker_soft_shutdown_timeout, gunicorn's graceful_timeout, one POST
+    assert _seconds(_SERVICES["worker"]["stop_grace_period"]) > 45
+    assert _seconds(_SERVICES["webhook"]["stop_grace_period"]) > 15
+    assert _seconds(_SERVICES["reconciler"]["stop_grace_period"]) > 10
+
+
+def test_every_service_of_ours_waits_for_the_doctor():
+    for name in ("webhook", "worker", "reconciler", "flower"):
+        waits = _SERVICES[name]["depends_on"]["doctor"]
+        assert waits["condition"] == "service_completed_successfully"
