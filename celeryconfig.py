@@ -69,7 +69,7 @@ result_expires = 86400  # s; chord keys die with it, so above any run's life
 task_store_errors_even_if_ignored = False
 task_track_started = False
 task_send_sent_event = False
-worker_send_task_events = False  # 3 PUBLISH per message; `celery -A tasks worker -E` turns it on
+worker_send_task_events = False  # 3 PUBLISH per message; Flower turns it on, where one runs
 worker_deduplicate_successful_tasks = False  # would skip chord parts
 worker_cancel_long_running_tasks_on_connection_loss = False  # queries are read-only; let them end
 

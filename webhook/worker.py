@@ -12,7 +12,7 @@ from typing import Any
 from gunicorn.http import errors, get_parser  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-untyped]
 
-from runtime import logs
+from runtime import logs, metrics
 from webhook.arrival import Arrival
 from webhook.errors import TooMuch
 
@@ -188,6 +188,7 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships 
 
 
 def _answer(client: socket.socket, status: int, sentence: str) -> None:
+    metrics.count("deliveries", answer=str(status))
     body = json.dumps({"error": sentence}).encode()
     lines = [
         f"HTTP/1.1 {status} {http.HTTPStatus(status).phrase}",
