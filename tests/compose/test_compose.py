@@ -142,8 +142,15 @@ def test_no_container_runs_as_root_or_shows_a_secret(compose):
             assert found["Config"]["User"] == "toolworker"
             assert found["HostConfig"]["ReadonlyRootfs"]
             environment = "\n".join(found["Config"]["Env"])
-            for secret in ("demo-secret", "demo-webhook-secret", "demo-flower", "reader@"):
+            secrets = "demo-secret", "demo-webhook-secret", "demo-flower", "demo-redis", "reader@"
+            for secret in secrets:
                 assert secret not in environment
+
+
+def test_redis_answers_nobody_without_the_password(compose):
+    for service in ("redis", "ledger"):
+        said = _docker("exec", compose.containers(service)[0], "redis-cli", "dbsize")
+        assert said.startswith("NOAUTH")
 
 
 def test_a_command_in_a_container_says_why_a_run_ended_as_it_did(compose):

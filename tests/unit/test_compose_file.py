@@ -52,9 +52,24 @@ def test_no_port_is_open_to_others_unless_told_to():
 def test_secrets_come_from_files_and_the_environment_has_none():
     for name in _OURS:
         environment = _SERVICES[name].get("environment", {})
-        for secret in ("GENESYS_CLIENT_SECRET", "WEBHOOK_SECRETS", "DATABASE_URL"):
+        secrets = (
+            "GENESYS_CLIENT_SECRET",
+            "WEBHOOK_SECRETS",
+            "DATABASE_URL",
+            "REDIS_URL",
+            "LEDGER_URL",
+        )
+        for secret in secrets:
             assert environment[secret] == ""
             assert environment[f"{secret}_FILE"].startswith("/run/secrets/")
+
+
+def test_nobody_asks_redis_without_a_password():
+    for name in ("redis", "ledger"):
+        command = _SERVICES[name]["command"]
+        assert command[command.index("--aclfile") + 1] == "/run/secrets/redis_users"
+    users = (_ROOT / "ops" / "demo" / "secrets" / "redis_users").read_text().splitlines()
+    assert [user for user in users if "nopass" in user] == ["user health on nopass +ping"]
 
 
 def test_the_ledger_is_safe_before_a_202_and_the_broker_quick():
