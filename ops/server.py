@@ -1,13 +1,16 @@
 """One server program: started, asked whether it is ready, and ended with its parent."""
 
 import ctypes
+import itertools
 import pwd
+import secrets
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,11 +22,27 @@ _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 def free_port() -> int:
-    """A loopback port that nothing listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """
+    A loopback port that nothing listens on at this moment, and that nobody is given again.
+
+    It is not one of those that the kernel gives to outgoing connections: one of them could have it
+    before the program that it is for.
+    """
+    while True:
+        port = next(_PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+def _ports() -> Iterator[int]:
+    """One after the other from a place of this process's own, so that two seldom ask for one."""
+    first, count = 10_000, 22_000  # Linux's own begin at 32768
+    start = secrets.randbelow(count)
+    return (first + (start + step) % count for step in itertools.count())
+
+
+_PORTS = _ports()
 
 
 def die_with_parent() -> None:
