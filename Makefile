@@ -26,7 +26,7 @@ up: install ## the whole stack on embedded servers, until Ctrl-C
 	@$(BIN)/toolworker up
 
 test: lint ## lint, types, import rules, then every test on real Redis and Postgres
-	$(BIN)/pytest -n 4 --dist loadgroup
+	$(BIN)/pytest -n 4
 
 tools-check: install ## every mistake of every tool folder (TOOLS_DIR), with file and line
 	@$(BIN)/toolworker tools check

@@ -12,8 +12,18 @@ from werkzeug.serving import make_server
 from ops import demo_data, embedded
 from ops.server import free_port as find_free_port
 from simulator.app import create_app
+from tests import together
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: together.rank(item.nodeid))
+
+
+def pytest_xdist_make_scheduler(config, log):
+    config.option.loadscopereorder = False  # the order is ours
+    return together.Together(config, log)
 
 
 @pytest.fixture

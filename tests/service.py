@@ -4,13 +4,17 @@ import itertools
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 import urllib.request
+from pathlib import Path
 
 import redis
 
 from ops import deliveries
 
+ROOT = Path(__file__).resolve().parents[1]
 _numbers = itertools.count(1)
 
 
@@ -68,6 +72,12 @@ class Service:
         """Let the next answers of Genesys be these, in order."""
         self._put("/_sim/faults", faults)
 
+    def calm(self):
+        """Let Genesys be well again, and the fleet forget that it was not."""
+        self.inject(submit=[], token=[])
+        for key in self.ledger().keys("tw:genesys:*gate*"):
+            self.ledger().delete(key)
+
     def limit(self, **limits):
         """Change what Genesys allows."""
         self._put("/_sim/limits", limits)
@@ -85,6 +95,19 @@ class Service:
         """The process that has the call in hand, waited for."""
         holder = self.wait_for(lambda: self.entry(key).get(f"holder:{index}"))
         return int(holder.split(":")[-2])
+
+    def toolworker(self, *arguments):
+        """What the command prints for an operator of this service."""
+        done = subprocess.run(
+            [sys.executable, "-m", "ops.cli", *arguments],
+            env=self.stack.env,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def kill(self, pid, sent=signal.SIGKILL):
         """End a process the hard way, or send it another signal."""

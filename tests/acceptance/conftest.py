@@ -21,7 +21,7 @@ def shared_service(tmp_path_factory, postgres_server):
 def service(shared_service):
     """The stack that most tests share; each leaves Genesys without faults and limits."""
     yield shared_service
-    shared_service.inject(submit=[], token=[])
+    shared_service.calm()
 
 
 @pytest.fixture

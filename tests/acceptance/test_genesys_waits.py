@@ -2,18 +2,8 @@
 
 import time
 
-import pytest
-
 GOOD = '{"sku": "AB-1001", "warehouse": "US-WEST"}'
 CALL = ("c", "search_inventory", GOOD)
-
-
-@pytest.fixture(autouse=True)
-def _open_gate(service):
-    """Leave no gate that is closed or slow to the next test."""
-    yield
-    for key in service.ledger().keys("tw:genesys:*gate"):
-        service.ledger().delete(key)
 
 
 def test_after_a_429_nothing_is_sent_until_retry_after_and_then_everything_is(service):

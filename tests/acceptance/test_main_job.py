@@ -6,8 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-pytestmark = pytest.mark.xdist_group("shared service")
-
 GOOD = '{"sku": "AB-1001", "warehouse": "US-WEST"}'
 
 

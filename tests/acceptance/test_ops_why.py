@@ -19,8 +19,6 @@ _ROOT = Path(__file__).resolve().parents[2]
 GOOD = ("c", "search_inventory", '{"sku": "AB-1001", "warehouse": "US-WEST"}')
 WITHIN_S = 10.0
 
-pytestmark = pytest.mark.xdist_group("why")  # one stack, and each test mends what it broke
-
 
 @pytest.fixture(scope="module")
 def broken(tmp_path_factory, tools_with_hold):

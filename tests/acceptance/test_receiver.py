@@ -12,8 +12,6 @@ import pytest
 from ops import deliveries
 from ops.children import StartError
 
-pytestmark = pytest.mark.xdist_group("shared service")
-
 GOOD = ("good", "search_inventory", '{"sku": "AB-1001", "warehouse": "US-WEST"}')
 DELIVERY = json.dumps({"run_id": "r", "tool_calls": []}).encode()
 

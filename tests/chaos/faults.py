@@ -199,10 +199,11 @@ def genesys_away(service, rng):
     service.inject(submit=[])
 
 
-@fault("Genesys drops 30 requests after reading them", smoke=True)
+@fault("Genesys drops requests after reading them, for 20 s", smoke=True)
 def genesys_drops(service, rng):
-    service.inject(submit=["drop"] * 30)
-    time.sleep(6)
+    service.inject(submit=["drop"] * 100_000)
+    time.sleep(20)
+    service.inject(submit=[])
 
 
 @fault("Genesys takes 10 submissions and answers 12 s late")

@@ -1,0 +1,129 @@
+"""Whatever dies while a run is under way, the run is answered; one stack, mended by each test."""
+
+import json
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from ops.stack import Stack
+from tests.service import Service
+
+GOOD = '{"sku": "AB-1001", "warehouse": "US-WEST"}'
+FIRST = [{"sku": "AB-1001", "quantity": 166, "status": "IN_STOCK"}]
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory, tools_with_hold):
+    """A stack with the default times and a Postgres of its own; each test mends what it broke."""
+    with Stack(tmp_path_factory.mktemp("outages"), tools_dir=tools_with_hold) as stack:
+        yield Service(stack)
+
+
+@pytest.fixture
+def r(service):
+    """A new run id; afterwards, a worker is there and Genesys is well."""
+    yield service.new_run_id()
+    service.calm()
+    if not service.stack.worker_pids:
+        service.stack.start_worker()
+
+
+@contextmanager
+def _away(server):
+    server.stop()
+    try:
+        yield
+    finally:
+        server.start()
+
+
+def test_a_child_that_is_killed_while_querying_does_not_cost_the_answer(service, r):
+    key = service.deliver(
+        r, ("slow", "hold", '{"seconds": 1}'), ("good", "search_inventory", GOOD)
+    ).body["key"]
+    service.kill(service.holder_pid(key, 0))
+    outputs = service.answer(r)
+    assert outputs["slow"] == {"items": [{"state": "slept"}], "total": 1}
+    assert outputs["good"]["items"][:1] == FIRST
+    assert len(service.submissions(r)) == 1
+
+
+def test_a_worker_host_that_dies_while_querying_is_made_up_for_in_15_s(service, r):
+    key = service.deliver(r, ("slow", "hold", '{"seconds": 2}')).body["key"]
+    service.holder_pid(key, 0)
+    service.kill(service.stack.worker_pids[0])
+    killed = time.monotonic()
+    service.stack.start_worker()
+    assert service.answer(r, within_s=15)["slow"]["total"] == 1
+    assert time.monotonic() - killed < 15
+
+
+def test_a_worker_that_dies_while_posting_is_made_up_for_in_25_s_with_the_same_bytes(service, r):
+    service.inject(submit=[{"status": 200, "delay_s": 9}])
+    service.deliver(r, ("good", "search_inventory", GOOD))
+    service.wait_for(lambda: service.submissions(r))
+    service.kill(service.stack.worker_pids[0])
+    service.wait_for(lambda: len(service.submissions(r)) == 2, within_s=25)
+    first, second = service.submissions(r)
+    assert first["sha256"] == second["sha256"]
+    assert first["headers"]["Idempotency-Key"] == second["headers"]["Idempotency-Key"]
+
+
+def test_a_call_that_kills_three_workers_is_given_up_and_its_siblings_are_answered(service, r):
+    key = service.deliver(
+        r, ("bad", "hold", '{"seconds": 5}'), ("good", "search_inventory", GOOD)
+    ).body["key"]
+    killed = set()
+    for _ in range(3):
+        pid = service.wait_for(lambda: (p := service.holder_pid(key, 0)) not in killed and p)
+        service.kill(pid)
+        killed.add(pid)
+    outputs = service.answer(r, within_s=30)
+    assert outputs["bad"]["code"] == "internal_error"
+    assert outputs["good"]["items"][:1] == FIRST
+    assert service.entry(key)["tries:0"] == "3"
+
+
+def test_a_ledger_that_is_away_is_503_within_a_second_and_the_retry_is_a_new_run(service, r):
+    with _away(service.stack.redis):
+        began = time.monotonic()
+        answer = service.deliver(r, ("good", "search_inventory", GOOD))
+        assert (answer.status, time.monotonic() - began < 1) == (503, True)
+    answer = service.wait_for(
+        lambda: (a := service.deliver(r, ("good", "search_inventory", GOOD))).status == 202 and a
+    )
+    assert "duplicate" not in answer.body
+    service.answer(r, within_s=30)
+    assert len(service.submissions(r)) == 1
+
+
+def test_an_outage_of_postgres_is_outlived_while_there_is_time(service, r):
+    with _away(service.stack.postgres):
+        key = service.deliver(r, ("good", "search_inventory", GOOD)).body["key"]
+        # fanned out anew twice
+        service.wait_for(lambda: int(service.entry(key).get("round", 0)) >= 3)
+    assert service.answer(r, within_s=25)["good"]["items"][:1] == FIRST
+
+
+def test_an_operator_sees_the_timeline_and_none_of_the_data(service, r):
+    key = service.deliver(r, ("good", "search_inventory", GOOD)).body["key"]
+    service.wait_for(lambda: service.entry(key).get("state") == "submitted")
+    for text in (
+        service.toolworker("runs", "show", r),
+        service.toolworker("runs", "show", key, "-o", "json"),
+    ):
+        assert "search_inventory" in text
+        assert "AB-1001" not in text
+    listed = json.loads(service.toolworker("runs", "list", "-o", "json"))
+    assert key in [run["key"] for run in listed]
+    service.toolworker("runs", "drop", key)
+    assert key not in service.toolworker("runs", "list")
+
+
+def test_a_finished_run_fits_in_the_compact_form_of_redis(service, r):
+    calls = [(f"c{i}", "search_inventory", GOOD) for i in range(3)]
+    key = service.deliver(r, *calls).body["key"]
+    service.wait_for(lambda: service.entry(key)["state"] == "submitted")
+    assert service.ledger().object("encoding", f"tw:run:{key}") == "listpack"
+    assert service.ledger().memory_usage(f"tw:run:{key}") < 1400
