@@ -94,8 +94,9 @@ worker_proc_alive_timeout = 10  # s; default 4 is short on a busy machine
 worker_hijack_root_logger = False
 worker_redirect_stdouts = False
 
-# The receiver's own limits: a publish ends within 0.5 s whatever Redis does. It takes socket
-# timeouts, no reconnect tries inside the transport, and no publish retry (tasks/publishing.py).
+# The limits of receiver and reconciler: a publish ends within 0.5 s whatever Redis does. It takes
+# socket timeouts, no reconnect tries inside the transport, and no publish retry
+# (tasks/publishing.py).
 RECEIVER = {
     "broker_transport_options": {
         **broker_transport_options,

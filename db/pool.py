@@ -4,6 +4,7 @@ import os
 import select
 import socket
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -111,20 +112,20 @@ class Databases:
         Args:
             values: Validated, one for each placeholder of the statement.
 
-            timeout_ms: For the statement; waiting for locks counts.
+            timeout_ms: For all of it; waiting for a connection and for locks counts.
 
         Raises:
             ToolError: `timeout`, `query_failed` or `too_large`; no SQL and no rows in it.
             Unavailable: No connection, or one that broke; another attempt may succeed.
         """
         arguments = {name: bound(value) for name, value in values.items()}
-        deadline_s = timeout_ms / 1000 + HANG_MARGIN_S
-        with (
-            _translated(),
-            self._connection(tool.database) as connection,
-            _closed_after(connection, deadline_s),
-        ):
-            rows = _ask(connection, tool, arguments, timeout_ms)
+        began = time.monotonic()
+        with _translated(), self._connection(tool.database) as connection:
+            left_ms = timeout_ms - int((time.monotonic() - began) * 1000)
+            if left_ms <= 0:
+                raise Unavailable("the wait for a connection took all the time there was")
+            with _closed_after(connection, left_ms / 1000 + HANG_MARGIN_S):
+                rows = _ask(connection, tool, arguments, left_ms)
         if not rows and tool.no_rows_message is not None:
             return message_output(tool.no_rows_message.format_map(_Given(values)))
         with _translated():

@@ -6,6 +6,7 @@ from db import catalog
 from genesys import client as genesys
 from ops.gauges import Gauges
 from runtime import logs, metrics, settings
+from tasks.publishing import be_brief
 from tasks.reconcile import Reconciler
 from tasks.worker import open_ledger
 
@@ -24,6 +25,7 @@ def serve() -> None:
     loaded = catalog.load(values.tools_dir)
     ledger = open_ledger(values, loaded, timeout_s=_TIMEOUT_S, retries=_RETRIES)
     client = genesys.from_settings(values)
+    be_brief()
     reconciler = Reconciler(ledger, client)
     metrics.serve_from(values, gauges=Gauges(ledger, client, reconciler))
     for ending in (signal.SIGTERM, signal.SIGINT):

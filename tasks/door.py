@@ -10,9 +10,9 @@ from genesys.types import ToolCall
 from runtime import logs, settings
 from tasks.errors import LedgerUnavailable
 from tasks.outage import Outage
-from tasks.publishing import publish_fan_out
+from tasks.publishing import be_brief, publish_fan_out
 from tasks.records import Accepted
-from tasks.worker import app, check, open_ledger
+from tasks.worker import check, open_ledger
 
 LEDGER_TIMEOUT_S = 0.4
 """Two tries fit into the second in which a 503 must be out."""
@@ -26,7 +26,7 @@ class Door:
     """Takes runs in; use one per process, from any thread."""
 
     def __init__(self) -> None:
-        app.conf.update(app.conf["RECEIVER"])
+        be_brief()
         self._ledger = open_ledger(settings.load(), timeout_s=LEDGER_TIMEOUT_S, retries=0)
         self._ledger_outage = Outage(
             lambda: LedgerUnavailable("the ledger is known to be away"), LedgerUnavailable

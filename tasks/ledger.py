@@ -1,10 +1,7 @@
 """What is known of each run: one Redis hash a run, one Lua script a step."""
 
 import hashlib
-import itertools
 import json
-import os
-import socket
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -13,6 +10,7 @@ import redis
 from genesys.types import ToolCall
 from runtime import metrics
 from tasks.errors import Busy, Conflict
+from tasks.holders import new_holder
 from tasks.records import Accepted, Begun, Claim, DueRun, Outputs, Started
 from tasks.scripts import RUN, Scripts, to_text
 
@@ -35,8 +33,6 @@ STEP_MS = 5_000
 
 DUE_AT_ONCE = 200
 """Runs that one look goes through; the script holds the ledger for about a millisecond."""
-
-_executions = itertools.count()
 
 
 def key_of(run_id: str, call_ids: Sequence[str]) -> str:
@@ -134,7 +130,7 @@ class Ledger(Scripts):
         Returns:
             A word when there is nothing to do; "poison" asks for an error output.
         """
-        holder = f"{socket.gethostname()}:{os.getpid()}:{next(_executions)}"
+        holder = new_holder()
         answer = self.run_step(
             "start",
             key,
@@ -238,8 +234,17 @@ class Ledger(Scripts):
         *,
         claim: Claim | None = None,
         outcome: Mapping[str, Any] | None = None,
-    ) -> None:
-        """End a run as a dead letter, everything kept; *reason* is one word."""
+    ) -> bool:
+        """
+        End a run as a dead letter, everything kept; *reason* is one word.
+
+        Args:
+            claim: Whose right to POST it was. Without one, only a run that has expired and that
+                nobody sends is ended.
+
+        Returns:
+            Whether it was.
+        """
         fence = "" if claim is None else claim.fence
         answer = self.run_step(
             "bury",
@@ -249,6 +254,7 @@ class Ledger(Scripts):
         )
         if answer == b"buried":
             metrics.count("runs", state="dead")
+        return bool(answer == b"buried")
 
     def due(self, *, senders: int, may_go: int | None = None) -> list[DueRun]:
         """
@@ -274,10 +280,16 @@ class Ledger(Scripts):
         claim: Claim,
         outcome: Mapping[str, Any],
         *,
+        attempt: int,
         is_unknown: bool,
     ) -> bool:
-        """Keep the right to POST for one more attempt in place; False when it is gone."""
-        arguments = [generation, claim.fence, int(is_unknown), LEASE_MS]
+        """
+        Keep the right to POST for one more attempt in place; False when it is gone.
+
+        Args:
+            attempt: The one that *outcome* is of; asked twice, it is counted once.
+        """
+        arguments = [generation, claim.fence, int(is_unknown), LEASE_MS, attempt]
         return bool(self.run_step("renew", key, arguments, *_flat(outcome))[0] == b"renewed")
 
 

@@ -87,9 +87,12 @@ class Reconciler:
         try:
             may_go = self._may_go(free)
             due = self._ledger.due(senders=free, may_go=may_go)
+            can_publish = True
             for run in due:
                 if run.step == "publish":
-                    self._publish(run)
+                    # a broker that hangs costs one time-out a look, and no answer waits for it;
+                    # what is left is due again
+                    can_publish = can_publish and self._publish(run)
                 else:
                     taken += 1
                     self._senders.submit(self._submit, run)
@@ -111,22 +114,23 @@ class Reconciler:
             self._pause_s = min(wait_s, LOOK_EVERY_S)
         return may_go
 
-    def _publish(self, run: DueRun) -> None:
+    def _publish(self, run: DueRun) -> bool:
         ids = RunIds(run_id=run.run_id, key=run.key, generation=run.generation)
         try:
             publish_fan_out(**ids)
         except (KombuError, RedisError, OSError) as error:
             _log.warning("run.unpublished", **ids, reason=type(error).__name__)
-            return
+            return False
         _log.info("run.republished", **ids)
+        return True
 
     def _submit(self, run: DueRun) -> None:
         started = time.monotonic()
         ids = {"run_id": run.run_id, "key": run.key}
         try:
             if run.step == "expire":
-                self._ledger.bury(run.key, run.generation, "expired")
-                _log.error("run.dead", **ids, reason="expired")
+                if self._ledger.bury(run.key, run.generation, "expired"):
+                    _log.error("run.dead", **ids, reason="expired")
                 return
             how = submit_run(self._ledger, self._client, run.key, run.generation)
             if how == "without a token":

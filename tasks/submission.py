@@ -1,9 +1,6 @@
 """Send what a run has, once: read the outputs, claim the POST, send it, write down how it ended."""
 
-import itertools
-import os
 import random
-import socket
 import time
 from typing import Any
 
@@ -16,17 +13,22 @@ from genesys.errors import GenesysError, Held, Rejected, Unavailable
 from genesys.rules import rule_for
 from genesys.types import ToolOutput
 from runtime import logs
+from tasks.errors import LedgerUnavailable
+from tasks.holders import new_holder
 from tasks.ledger import Ledger
 from tasks.records import Claim, Outputs
 from tasks.turns import await_turn
 
 IN_PLACE_S = 2.0
 """Waits of a sender between its own attempts, all together; longer ones go to the ledger."""
+LEASE_SLACK_S = 1.0
+"""What may pass between asking for the lease and the POST: a lease has 12 s, a POST 10."""
+FINISH_S = 20.0
+"""How long a 2xx is kept for a ledger that is away; a worker has 40 s for a submission."""
 _FIRST_WAIT_S = 0.25
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 1.0, 10.0
 
 _log = logs.get("submission")
-_sends = itertools.count()
 
 
 def submit_run(ledger: Ledger, client: Client, key: str, generation: int) -> str:
@@ -42,7 +44,7 @@ def submit_run(ledger: Ledger, client: Client, key: str, generation: int) -> str
     Raises:
         LedgerUnavailable: Nothing is lost; the run is due again.
     """
-    holder = f"{socket.gethostname()}:{os.getpid()}:{next(_sends)}"
+    holder = new_holder()
     while True:
         found = ledger.outputs(key, generation)
         if found is None:
@@ -57,14 +59,16 @@ def submit_run(ledger: Ledger, client: Client, key: str, generation: int) -> str
                 word = "without a token" if held.is_for_token else word
         else:
             body = found.body or _encode(client, found)
+            asked = time.monotonic()
             claim = ledger.claim(key, generation, body, seen=found.count, holder=holder)
             if isinstance(claim, Claim):
                 ids = (key, generation, found.run_id)
-                return _Sender(ledger, client, ids, claim, permit).send(body)
+                return _Sender(ledger, client, ids, claim, permit, asked).send(body)
             client.give_back(permit)
             word = claim
         if word == "expired":
-            ledger.bury(key, generation, "expired")
+            if not ledger.bury(key, generation, "expired"):
+                return "gone"
             _log.error("run.dead", run_id=found.run_id, key=key, reason="expired")
             return "dead"
         if word != "changed":
@@ -93,18 +97,23 @@ class _Sender:
         ids: tuple[str, int, str],
         claim: Claim,
         permit: Permit,
+        asked: float,
     ) -> None:
         self._ledger, self._client = ledger, client
         self._key, self._generation, self._run_id = ids
         self._claim, self._permit = claim, permit
         self._attempt = claim.attempt
         self._may_have_arrived = claim.is_repeat
-        self._claimed = self._started = time.monotonic()
+        # the lease began after this; a reply may have been long under way
+        self._claimed, self._started = asked, time.monotonic()
         self._failed: tuple[Unavailable, dict[str, Any]] | None = None
         self._is_held = False
 
     def send(self, body: bytes) -> str:
         """Send *body* and write down how it ended."""
+        if time.monotonic() - self._claimed > LEASE_SLACK_S:
+            self._client.give_back(self._permit)
+            return self._give_up()
         try:
             receipt = self._send(body)
         except Unavailable as error:
@@ -112,9 +121,23 @@ class _Sender:
         except Rejected as error:
             return self._bury(error)
         outcome = {"status": receipt.status, "correlation_id": receipt.correlation_id}
-        self._ledger.finish(self._key, self._generation, {**outcome, "took_ms": receipt.took_ms})
+        self._finish({**outcome, "took_ms": receipt.took_ms})
         _log.info("run.submitted", **self._ids(), **outcome, took_ms=receipt.took_ms)
         return "submitted"
+
+    @backoff.on_exception(
+        backoff.constant, LedgerUnavailable, interval=0.2, max_time=FINISH_S, logger=None
+    )
+    def _finish(self, outcome: dict[str, Any]) -> None:
+        """Nobody else knows of the 2xx: while the ledger is away, the run would be sent again."""
+        self._ledger.finish(self._key, self._generation, outcome)
+
+    def _give_up(self) -> str:
+        """Nothing was sent, and too little is left of the lease: another sender takes it."""
+        self._ledger.postpone(
+            self._key, self._generation, self._claim, {}, delay_ms=0, is_unknown=False
+        )
+        return "postponed"
 
     def _send(self, body: bytes) -> Receipt:
         name = f"{self._key}.{self._generation}" if self._generation else self._key
@@ -167,11 +190,16 @@ class _Sender:
             raise error from None  # what counts is how the attempt before it ended
         self._may_have_arrived |= error.is_unknown
         if not self._ledger.renew(
-            self._key, self._generation, self._claim, outcome, is_unknown=error.is_unknown
+            self._key,
+            self._generation,
+            self._claim,
+            outcome,
+            attempt=self._attempt,
+            is_unknown=error.is_unknown,
         ):
             self._client.give_back(self._permit)
             raise Unavailable("the lease was taken over") from error
-        _log.warning("run.retried", **self._ids(), **outcome)
+        _log.warning("run.retried", **self._ids(), **_told(outcome))
         self._failed = None
         self._attempt += 1
 
@@ -196,7 +224,7 @@ class _Sender:
             delay_ms=int(delay_s * 1000),
             is_unknown=error.is_unknown,
         )
-        _log.warning("run.postponed", **self._ids(), **outcome, delay_s=round(delay_s, 1))
+        _log.warning("run.postponed", **self._ids(), **_told(outcome), delay_s=round(delay_s, 1))
         return "postponed"
 
     def _bury(self, error: Rejected) -> str:
@@ -206,7 +234,7 @@ class _Sender:
 
     def _end(self, reason: str, outcome: dict[str, Any]) -> str:
         self._ledger.bury(self._key, self._generation, reason, claim=self._claim, outcome=outcome)
-        _log.error("run.dead", **self._ids(), **outcome, reason=reason)
+        _log.error("run.dead", **self._ids(), **_told(outcome), reason=reason)
         return "dead"
 
     def _advice(self, error: Unavailable) -> str:
@@ -224,6 +252,11 @@ class _Sender:
             "error": str(error),
             "took_ms": round((time.monotonic() - self._started) * 1000),
         }
+
+
+def _told(outcome: dict[str, Any]) -> dict[str, Any]:
+    """What of it may be logged: Genesys' sentence may quote the body, so it stays in the ledger."""
+    return {name: value for name, value in outcome.items() if name != "error"}
 
 
 _NO_ANSWER_IN_TIME = error_output(

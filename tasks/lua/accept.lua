@@ -6,19 +6,27 @@ local run, due, waiting, begun = KEYS[1], KEYS[2], KEYS[4], KEYS[5]
 local key, run_id, digest = ARGV[1], ARGV[2], ARGV[3]
 local answer_by_ms, expires_ms, first_look_ms = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local max_wait_ms, max_waiting = tonumber(ARGV[7]), tonumber(ARGV[8])
+local unlooked_ms = 5000 -- a reconciler looks at what is due each half second
 
--- the oldest run that waits; those that ended without having begun are forgotten on the way
+-- how long the oldest run waits; those that ended without having begun are forgotten on the way.
+-- One whose message was lost waits for a reconciler, and says nothing of the workers: when no
+-- reconciler has looked at it, it does not count.
 local function oldest_wait_ms(now)
-  for _ = 1, 100 do
-    local first = redis.call('ZRANGE', waiting, 0, 0, 'WITHSCORES')
-    if not first[1] then
+  for _ = 1, 10 do
+    local first = redis.call('ZRANGE', waiting, 0, 9, 'WITHSCORES')
+    local forgotten = 0
+    for at = 1, #first, 2 do
+      local other = string.sub(run, 1, #run - #key) .. first[at]
+      if redis.call('HGET', other, 'state') ~= 'accepted' then
+        redis.call('ZREM', waiting, first[at])
+        forgotten = forgotten + 1
+      elseif now - tonumber(redis.call('ZSCORE', due, first[at]) or now) < unlooked_ms then
+        return now - tonumber(first[at + 1])
+      end
+    end
+    if forgotten == 0 then
       return 0
     end
-    local other = string.sub(run, 1, #run - #key) .. first[1]
-    if redis.call('HGET', other, 'state') == 'accepted' then
-      return now - tonumber(first[2])
-    end
-    redis.call('ZREM', waiting, first[1])
   end
   return 0
 end

@@ -9,11 +9,11 @@ if not is_open(run, generation) then
 end
 local now = now_ms()
 local answer_by, expires_at = number(run, 'answer_by'), number(run, 'expires_at')
-if expires_at <= now then
-  return 'expired'
-end
 if number(run, 'lease_until') > now then
   return 'held'
+end
+if expires_at <= now then
+  return 'expired'
 end
 if number(run, 'next_attempt_at') > now then
   return 'waiting'

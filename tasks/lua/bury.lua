@@ -1,15 +1,21 @@
 -- Ends a run as a dead letter that keeps everything for a replay. Fenced when a fence is
--- given; atomic, so that a dead letter is never due.
+-- given; without one only if it has expired and nobody sends it, since it may have been replayed
+-- or taken by a sender meanwhile. Atomic, so that a dead letter is never due.
+-- Returns 'gone' or 'buried'.
 local run, due, dead = KEYS[1], KEYS[2], KEYS[3]
 local key, generation, fence, reason = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local retention_s = tonumber(ARGV[5])
 if not is_open(run, generation) then
   return 'gone'
 end
-if fence ~= '' and redis.call('HGET', run, 'fence') ~= fence then
+local now = now_ms()
+if fence == '' then
+  if number(run, 'expires_at') > now or number(run, 'lease_until') > now then
+    return 'gone'
+  end
+elseif redis.call('HGET', run, 'fence') ~= fence then
   return 'gone'
 end
-local now = now_ms()
 redis.call('HSET', run, 'state', 'dead', 'reason', reason, 'ended_at', now)
 write_outcome(run, 6)
 redis.call('HDEL', run, 'lease_holder', 'lease_until', 'is_posting')

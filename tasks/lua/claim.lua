@@ -10,13 +10,14 @@ if not is_open(run, generation) then
   return {'gone'}
 end
 local now = now_ms()
+local is_repeat = redis.call('HGET', run, 'lease_holder') == holder
+-- before its expiry: who sends it across that moment may be told that it arrived
+if number(run, 'lease_until') > now and not is_repeat then
+  return {'held'}
+end
 local expires_in = number(run, 'expires_at') - now
 if expires_in <= 0 then
   return {'expired'}
-end
-local is_repeat = redis.call('HGET', run, 'lease_holder') == holder
-if number(run, 'lease_until') > now and not is_repeat then
-  return {'held'}
 end
 if number(run, 'next_attempt_at') > now then
   return {'waiting'}

@@ -1,14 +1,19 @@
 -- Extends a lease for one more POST in place, and writes down how the last one ended.
--- Fenced, so that a sender that slept too long stops. Returns 'gone', or 'renewed' and the attempt.
+-- Fenced, so that a sender that slept too long stops, and told which attempt ended, so that a
+-- question that is asked twice counts one. Returns 'gone', or 'renewed' and the attempt.
 local run, due = KEYS[1], KEYS[2]
 local key, generation, fence = ARGV[1], ARGV[2], ARGV[3]
-local is_unknown, lease_ms = ARGV[4] == '1', tonumber(ARGV[5])
-if not is_open(run, generation) or redis.call('HGET', run, 'fence') ~= fence then
+local is_unknown, lease_ms, ended = ARGV[4] == '1', tonumber(ARGV[5]), tonumber(ARGV[6])
+local now = now_ms()
+if not is_open(run, generation) or redis.call('HGET', run, 'fence') ~= fence
+    or number(run, 'expires_at') <= now then
   return {'gone'}
 end
-local now = now_ms()
-write_outcome(run, 6)
-local attempt = redis.call('HINCRBY', run, 'attempts', 1)
+local attempt = number(run, 'attempts')
+if attempt == ended then
+  write_outcome(run, 7)
+  attempt = redis.call('HINCRBY', run, 'attempts', 1)
+end
 redis.call('HSET', run, 'lease_until', now + lease_ms, 'attempt_at:' .. attempt, now)
 if is_unknown then
   redis.call('HSET', run, 'is_unknown', 1)

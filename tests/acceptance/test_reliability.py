@@ -1,5 +1,6 @@
 """An accepted run is answered at answer-by, ended at its expiry, and replayed when it was dead."""
 
+import signal
 import time
 
 import pytest
@@ -66,6 +67,24 @@ def test_a_publish_that_fails_is_still_202_and_answered(holding, own_redis_serve
     service.stack.redis.start()
     assert service.answer("r", within_s=40)["good"]["items"][:1] == FIRST
     assert len(service.submissions("r")) == 1
+
+
+def test_a_broker_that_stalls_holds_back_no_answer(holding, own_redis_server):
+    ledger = own_redis_server(appendfsync="always")
+    service = holding(env={"LEDGER_URL": ledger.url, "RUN_ANSWER_BY_S": "8"})
+    broker = service.stack.redis.pid
+    service.kill(broker, signal.SIGSTOP)
+    try:
+        accepted = {}
+        for run_id in [service.new_run_id() for _ in range(12)]:
+            assert service.deliver(run_id, ("good", "search_inventory", GOOD)).status == 202
+            accepted[run_id] = time.time()
+        # with 5 s for each publish the reconciler sent nothing for minutes
+        for run_id, accepted_at in accepted.items():
+            assert service.answer(run_id, within_s=30)["good"]["code"] == "timeout"
+            assert service.submissions(run_id)[0]["at"] - accepted_at < 8 + 5
+    finally:
+        service.kill(broker, signal.SIGCONT)
 
 
 def test_an_outage_of_postgres_that_lasts_is_told_to_the_model(holding):

@@ -96,9 +96,19 @@ def test_only_a_dead_letter_is_replayed_and_only_an_ended_run_dropped(ledger, ar
 
 def test_a_run_that_was_never_frozen_has_no_submission_to_replay(ledger, archive):
     key = _accept(ledger)
-    ledger.bury(key, 0, "expired")
+    ledger.client.hset(f"tw:run:{key}", "expires_at", 0)
+    assert ledger.bury(key, 0, "expired")
     with pytest.raises(NotReplayable, match="nothing was ready"):
         archive.replay(key, "submission")
+
+
+def test_a_run_that_redis_forgot_by_itself_leaves_the_lists_when_it_is_dropped(
+    ledger, archive, dead
+):
+    ledger.client.delete(f"tw:run:{dead}")
+    with pytest.raises(NotReplayable, match="no such run"):
+        archive.drop(dead)
+    assert ledger.client.zcard("tw:dead") == 0
 
 
 def test_a_dropped_run_leaves_nothing_and_its_key_may_come_again(ledger, archive, dead):

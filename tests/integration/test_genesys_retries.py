@@ -12,13 +12,16 @@ from pathlib import Path
 import pytest
 import redis
 import requests
+from structlog.testing import capture_logs
 
 from genesys.auth import FleetTokens
 from genesys.client import Client
+from genesys.errors import Rejected, Unavailable
 from genesys.grant import Grant
 from genesys.pacing import Gate
 from genesys.rules import RULES
 from genesys.store import Store
+from tasks.errors import LedgerUnavailable
 from tasks.ledger import Ledger
 from tasks.reconcile import Reconciler
 from tasks.submission import submit_run
@@ -312,3 +315,62 @@ def test_the_table_in_the_docs_has_each_status_of_the_rules_on_its_side():
     }
     assert {str(status) for status, rule in RULES.items() if rule.is_passing} == again
     assert {str(s) for s, rule in RULES.items() if not rule.is_passing} <= ended
+
+
+def test_a_2xx_that_the_ledger_did_not_hear_is_told_again_and_nothing_sent_again(runs, monkeypatch):
+    key, finish, failed = runs.accept(), runs.ledger.finish, []
+
+    def away_twice(*arguments):
+        if len(failed) < 2:
+            failed.append(LedgerUnavailable("the ledger did not answer"))
+            raise failed[-1]
+        finish(*arguments)
+
+    monkeypatch.setattr(runs.ledger, "finish", away_twice)
+    assert runs.submit(key) == "submitted"
+    assert len(failed) == 2
+    assert len(runs.posts()) == 1
+    assert runs.entry(key)["state"] == "submitted"
+
+
+def test_a_lease_that_was_long_under_way_is_given_back_unused(runs, monkeypatch):
+    key = runs.accept()
+    with monkeypatch.context() as late:
+        late.setattr("tasks.submission.LEASE_SLACK_S", -1)
+        assert runs.submit(key) == "postponed"
+    assert runs.posts() == []
+    assert runs.submit(key) == "submitted"
+    assert "is_unknown" not in runs.entry(key)
+
+
+@pytest.mark.parametrize("status", [400, 503])
+def test_what_genesys_says_of_the_body_is_not_logged(runs, brief, monkeypatch, status):
+    kind = Rejected if status == 400 else Unavailable
+    refusal = kind("Genesys said: planted-row is no output", status=status, code="bad.request")
+
+    def refuse(*_, **__):
+        raise refusal
+
+    monkeypatch.setattr(runs.client, "post", refuse)
+    key = runs.accept()
+    with capture_logs() as lines:
+        runs.submit(key)
+    assert {line["status"] for line in lines} == {status}
+    assert "planted-row" not in str(lines)
+    told = [value for name, value in runs.entry(key).items() if name.startswith("attempt_error")]
+    assert all("planted-row" in text for text in told)
+    assert told
+
+
+def test_a_reconciler_asks_a_broker_that_is_away_once_a_look(runs, monkeypatch):
+    asked = []
+
+    def away(**ids):
+        asked.append(ids["run_id"])
+        raise ConnectionError("no broker")
+
+    monkeypatch.setattr("tasks.reconcile.publish_fan_out", away)
+    keys = [runs.ledger.accept(f"r{number}", [CALL]).key for number in range(5)]
+    runs.redis.zadd("tw:due", dict.fromkeys(keys, 0))
+    Reconciler(runs.ledger, runs.client).look()
+    assert len(asked) == 1

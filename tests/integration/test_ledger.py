@@ -1,14 +1,18 @@
 """The steps of a run on a real Redis: each is atomic, may be repeated, and leaves no run behind."""
 
+import importlib
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import redis
 
+from tasks import holders
 from tasks.errors import Conflict, LedgerUnavailable
+from tasks.holders import new_holder
 from tasks.ledger import Ledger, key_of
 from tasks.records import Claim, Started
 from tasks.scripts import connect
+from tasks.turns import await_turn
 
 OK = {"status": 200, "correlation_id": "c", "took_ms": 3}
 
@@ -174,6 +178,49 @@ def test_a_postponed_run_waits_and_only_its_holder_may_postpone(ledger, client):
     assert _claim(ledger, key, holder="other") == "held"
     ledger.postpone(key, 0, claim, {"status": 503}, delay_ms=60_000, is_unknown=False)
     assert _claim(ledger, key, holder="other") == "waiting"
+
+
+def test_an_attempt_that_is_told_twice_to_have_ended_is_counted_once(ledger, client):
+    key = ledger.accept("r-1", _calls("a")).key
+    _record(ledger, key, 0)
+    claim = _claim(ledger, key)
+    for _ in range(2):  # the reply to the first was lost
+        assert ledger.renew(key, 0, claim, {"status": 503}, attempt=1, is_unknown=False)
+    entry = client.hgetall(f"tw:run:{key}")
+    assert (entry[b"attempts"], entry[b"attempt_status:1"]) == (b"2", b"503")
+    assert b"attempt_status:2" not in entry
+
+
+def test_no_attempt_begins_after_the_expiry(ledger, client):
+    key = ledger.accept("r-1", _calls("a")).key
+    _record(ledger, key, 0)
+    claim = _claim(ledger, key)
+    client.hset(f"tw:run:{key}", "expires_at", 0)
+    assert not ledger.renew(key, 0, claim, {"status": 503}, attempt=1, is_unknown=False)
+
+
+def test_a_run_that_somebody_sends_across_its_expiry_is_not_ended_by_another(ledger, client):
+    key = ledger.accept("r-1", _calls("a")).key
+    _record(ledger, key, 0)
+    _claim(ledger, key, holder="sends")
+    client.hset(f"tw:run:{key}", "expires_at", 0)
+    assert _claim(ledger, key, holder="other") == "held"
+    assert await_turn(ledger, key, 0, "the rate") == "held"
+    assert not ledger.bury(key, 0, "expired")
+    ledger.finish(key, 0, OK)
+    assert client.hget(f"tw:run:{key}", "state") == b"submitted"
+
+
+def test_a_bury_that_comes_late_does_not_end_a_run_that_was_given_new_time(ledger, client):
+    key = ledger.accept("r-1", _calls("a")).key
+    assert not ledger.bury(key, 0, "expired")
+    assert client.hget(f"tw:run:{key}", "state") == b"accepted"
+
+
+def test_no_two_holders_have_one_name_even_when_a_process_id_comes_again():
+    before = {new_holder() for _ in range(100)}
+    importlib.reload(holders)  # the same host and process id, counting from 0 again
+    assert len(before | {holders.new_holder() for _ in range(100)}) == 200
 
 
 def test_a_finished_run_keeps_its_timeline_and_not_its_data(ledger, client):

@@ -84,13 +84,25 @@ def test_a_run_that_has_begun_may_wait_for_genesys_without_end(make_ledger):
     assert len(ledger.due(senders=1)) == 0  # none of them has ended
 
 
+def test_a_run_that_no_reconciler_looks_at_does_not_close_the_door(make_ledger, client):
+    ledger = make_ledger(max_wait_s=15)
+    lost = _accept(ledger, "lost").key  # its message was
+    client.zincrby("tw:waiting", -60_000, lost)
+    _retry_after(ledger, "late")
+    client.zincrby("tw:due", -60_000, lost)
+    assert _accept(ledger, "new")
+    client.zincrby("tw:due", 60_000, lost)  # looked at, and still not begun
+    _retry_after(ledger, "newer")
+
+
 @pytest.mark.parametrize("how", ["buried", "submitted", "gone"])
 def test_a_run_that_ends_without_having_begun_is_not_waited_for(make_ledger, client, how):
     ledger = make_ledger(max_waiting=1)
     key = _accept(ledger, "r-1").key
     _retry_after(ledger, "r-2")
     if how == "buried":
-        ledger.bury(key, 0, "expired")
+        client.hset(f"tw:run:{key}", "expires_at", 0)
+        assert ledger.bury(key, 0, "expired")
     elif how == "submitted":
         ledger.finish(key, 0, {"status": 200})
     else:
