@@ -1,11 +1,17 @@
 """The Celery app and what one worker process holds: ledger, catalogue, databases, Genesys."""
 
+import gc
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging, worker_init, worker_process_init
+from celery.signals import (
+    setup_logging,
+    worker_before_create_process,
+    worker_init,
+    worker_process_init,
+)
 
 import tasks.repairs  # noqa: F401  (applies them, in every process that talks to the broker)
 from db import catalog, pool
@@ -110,6 +116,13 @@ def _check_before_start(**_: Any) -> None:
         raise SystemExit(f"the worker cannot start:\n{mistakes}") from mistakes
     _started_with.append(loaded.digest)
     logs.get("worker").info("worker.started", catalog=loaded.digest)
+
+
+@worker_before_create_process.connect
+def _share_memory(**_: Any) -> None:
+    # a full collection in a child would touch every object, and so copy the pages that it shares
+    # with its parent
+    gc.freeze()
 
 
 @worker_process_init.connect

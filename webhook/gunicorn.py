@@ -4,6 +4,7 @@ How gunicorn serves the receiver.
     gunicorn -c python:webhook.gunicorn 'webhook:create_app()'
 """
 
+import gc
 from typing import Any
 
 bind = "127.0.0.1:8000"
@@ -41,3 +42,14 @@ def on_starting(arbiter: Any) -> None:
             metrics.serve_from(settings.load())
         except settings.SettingsError as mistake:
             raise SystemExit(f"the receiver cannot start:\n{mistake}") from mistake
+
+
+def when_ready(arbiter: Any) -> None:
+    """
+    Keep what was imported out of the workers' garbage collection.
+
+    The first full collection of a worker would touch every object, and copy the pages that it
+    shares with its parent: 11 MB more for each, after some 500 deliveries.
+    """
+    gc.collect()
+    gc.freeze()
