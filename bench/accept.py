@@ -71,7 +71,7 @@ def main() -> None:
             stack.start_worker()
             p50, p99 = ({name: [] for name in ports} for _ in range(2))
             for name, port in list(ports.items()) * rounds:
-                times = sorted(at_rate(port, rate, seconds))
+                times = sorted(ms for status, ms in at_rate(port, rate, seconds) if status == 202)
                 p50[name].append(statistics.median(times))
                 p99[name].append(times[int(len(times) * 0.99)])
         finally:
@@ -115,7 +115,7 @@ def throughput(port: int, seconds: float) -> float:
         count = 0
         with socket.create_connection(("127.0.0.1", port)) as connection:
             for text in _requests():
-                _answered(connection, text)
+                assert _status(connection, text) == 202
                 count += 1
                 if time.monotonic() > until:
                     break
@@ -125,9 +125,9 @@ def throughput(port: int, seconds: float) -> float:
     return sum(counts) / seconds
 
 
-def at_rate(port: int, rate: float, seconds: float) -> list[float]:
-    """Milliseconds from when each was due, so that a late sender hides no wait."""
-    times: list[float] = []
+def at_rate(port: int, rate: float, seconds: float) -> list[tuple[int, float]]:
+    """Status, and milliseconds from when each was due, so that a late sender hides no wait."""
+    answers: list[tuple[int, float]] = []
     turns = itertools.count()
     began = time.monotonic() + 0.05
 
@@ -140,11 +140,11 @@ def at_rate(port: int, rate: float, seconds: float) -> list[float]:
                     break
                 text = next(requests)
                 time.sleep(max(0.0, due - time.monotonic()))
-                _answered(connection, text)
-                times.append((time.monotonic() - due) * 1000)
+                status = _status(connection, text)
+                answers.append((status, (time.monotonic() - due) * 1000))
 
     _on_threads(send)
-    return times
+    return answers
 
 
 def _on_threads(send: Callable[[], None]) -> None:
@@ -173,12 +173,14 @@ def _requests() -> Iterator[bytes]:
         yield "\r\n".join([*lines, "", ""]).encode() + body
 
 
-def _answered(connection: socket.socket, text: bytes) -> None:
+def _status(connection: socket.socket, text: bytes) -> int:
     connection.sendall(text)
     answer = b""
     while not answer.endswith(b"}\n"):
-        answer += connection.recv(4096)
-    assert answer.startswith(b"HTTP/1.1 202"), answer
+        more = connection.recv(4096)
+        assert more, answer
+        answer += more
+    return int(answer.split(b" ", 2)[1])
 
 
 def _print(what: str, found: dict[str, list[float]]) -> None:

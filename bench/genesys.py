@@ -51,20 +51,20 @@ def measure_burst() -> tuple[str, bool]:
     """1,000 runs at once at a Genesys that takes 600 a minute."""
     patient = {"RUN_MAX_WAIT_S": "600", "GENESYS_REQUESTS_PER_MINUTE": str(PER_MINUTE)}
     with _stack(patient) as stack:
-        _put(stack, "/_sim/limits", {"requests_per_minute": PER_MINUTE})
+        put(stack, "/_sim/limits", {"requests_per_minute": PER_MINUTE})
         began = time.monotonic()
         with ThreadPoolExecutor(16) as pool:
             list(pool.map(lambda number: _deliver(stack, f"burst-{number}"), range(BURST)))
         busy, waiting = _watch_slots(stack)
-        _await_ended(stack, BURST, within_s=180)
+        await_ended(stack, BURST, within_s=180)
         took_s = time.monotonic() - began
-        posts, tokens = _posts(stack), _tokens(stack)
-    delivered = {post["run_id"] for post in posts if post["status"] == 200}
-    throttled = sum(post["status"] == 429 for post in posts)
-    share = throttled / len(posts)
+        sent, tokens = posts(stack), _tokens(stack)
+    delivered = {post["run_id"] for post in sent if post["status"] == 200}
+    throttled = sum(post["status"] == 429 for post in sent)
+    share = throttled / len(sent)
     figures = (
         f"{BURST} runs at once, {PER_MINUTE} a minute: {len(delivered)} delivered in {took_s:.0f} s"
-        f" with {len(posts)} POSTs, {share:.1%} answered 429; worker slots held while up to"
+        f" with {len(sent)} POSTs, {share:.1%} answered 429; worker slots held while up to"
         f" {waiting} waited: {busy}; token requests: {tokens['requests']}"
     )
     is_met = len(delivered) == BURST and share <= 0.01 and not busy and tokens["requests"] == 1
@@ -74,20 +74,20 @@ def measure_burst() -> tuple[str, bool]:
 def measure_outage() -> tuple[str, bool]:
     """30 s of 503 under steady traffic, then a Genesys as it should be."""
     with _stack({"GENESYS_REQUESTS_PER_MINUTE": str(PER_MINUTE)}) as stack:
-        _put(stack, "/_sim/faults", {"submit": [503] * 100_000})
+        put(stack, "/_sim/faults", {"submit": [503] * 100_000})
         began = time.monotonic()
         for number in range(OUTAGE_RUNS):
             _deliver(stack, f"outage-{number}")
             time.sleep(max(0.0, began + number * OUTAGE_S / OUTAGE_RUNS - time.monotonic()))
         time.sleep(max(0.0, began + OUTAGE_S - time.monotonic()))
-        _put(stack, "/_sim/faults", {"submit": []})
+        put(stack, "/_sim/faults", {"submit": []})
         good_again = time.monotonic()
-        _await_ended(stack, OUTAGE_RUNS, within_s=120)
+        await_ended(stack, OUTAGE_RUNS, within_s=120)
         took_s = time.monotonic() - good_again
-        posts = _posts(stack)
-    attempts = Counter(post["run_id"] for post in posts)
-    delivered = {post["run_id"] for post in posts if post["status"] == 200}
-    mean = len(posts) / OUTAGE_RUNS
+        sent = posts(stack)
+    attempts = Counter(post["run_id"] for post in sent)
+    delivered = {post["run_id"] for post in sent if post["status"] == 200}
+    mean = len(sent) / OUTAGE_RUNS
     figures = (
         f"{OUTAGE_S:.0f} s of 503 under {OUTAGE_RUNS} runs: {len(delivered)} delivered, all within"
         f" {took_s:.1f} s of its end; attempts a run: {mean:.2f} on average,"
@@ -99,9 +99,9 @@ def measure_outage() -> tuple[str, bool]:
 def measure_tokens() -> tuple[str, bool]:
     """50 threads, each a worker of its own, with a token that ends every two seconds."""
     with _stack({}, workers=0, reconcilers=0) as stack:
-        _put(stack, "/_sim/limits", {"token_lifetime_s": TOKEN_LIFETIME_S})
+        put(stack, "/_sim/limits", {"token_lifetime_s": TOKEN_LIFETIME_S})
         # slow answers, so that two requests at once would be seen
-        _put(stack, "/_sim/faults", {"token": [{"status": 200, "delay_s": 0.2}] * 1_000})
+        put(stack, "/_sim/faults", {"token": [{"status": 200, "delay_s": 0.2}] * 1_000})
         until = time.monotonic() + TOKEN_S
         failed: Counter[str] = Counter()
 
@@ -120,17 +120,17 @@ def measure_tokens() -> tuple[str, bool]:
             thread.start()
         for thread in threads:
             thread.join()
-        posts, asked = _posts(stack), _tokens(stack)
-    bare = sum("Authorization" not in post["headers"] for post in posts)
-    refused = sum(post["status"] == 401 for post in posts)
+        sent, asked = posts(stack), _tokens(stack)
+    bare = sum("Authorization" not in post["headers"] for post in sent)
+    refused = sum(post["status"] == 401 for post in sent)
     figures = (
-        f"{THREADS} threads, a token of {TOKEN_LIFETIME_S:.0f} s: {len(posts)} POSTs in"
+        f"{THREADS} threads, a token of {TOKEN_LIFETIME_S:.0f} s: {len(sent)} POSTs in"
         f" {TOKEN_S:.0f} s, {bare} without a token, {refused} with one that had ended,"
         f" {sum(failed.values())} failed; token requests: {asked['requests']},"
         f" {asked['most_at_once']} at once"
     )
     has_renewed = asked["requests"] >= TOKEN_S / TOKEN_LIFETIME_S
-    is_met = bool(posts) and not bare and not failed and asked["most_at_once"] == 1
+    is_met = bool(sent) and not bare and not failed and asked["most_at_once"] == 1
     return figures, is_met and has_renewed
 
 
@@ -168,7 +168,8 @@ def _watch_slots(stack: Stack) -> tuple[int, int]:
     return busy, waiting
 
 
-def _await_ended(stack: Stack, runs: int, *, within_s: float) -> None:
+def await_ended(stack: Stack, runs: int, *, within_s: float) -> None:
+    """Wait until so many runs have ended."""
     client = redis.Redis.from_url(stack.redis.url)
     ended = ("tw:ended", "tw:dead")
     _await(
@@ -186,7 +187,8 @@ def _await(condition: Callable[[], bool], *, within_s: float, what: str) -> None
         time.sleep(0.05)
 
 
-def _posts(stack: Stack) -> list[dict[str, Any]]:
+def posts(stack: Stack) -> list[dict[str, Any]]:
+    """Every submission that the simulator has seen."""
     answer = deliveries.get(f"{stack.simulator_url}/_sim/submissions", timeout_s=60)
     found: list[dict[str, Any]] = answer.body
     return found
@@ -197,7 +199,8 @@ def _tokens(stack: Stack) -> dict[str, int]:
     return found
 
 
-def _put(stack: Stack, path: str, value: object) -> None:
+def put(stack: Stack, path: str, value: object) -> None:
+    """Tell the simulator what it allows, or what goes wrong."""
     request = urllib.request.Request(  # noqa: S310
         stack.simulator_url + path,
         json.dumps(value).encode(),
