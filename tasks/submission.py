@@ -21,7 +21,7 @@ from tasks.turns import await_turn
 
 IN_PLACE_S = 2.0
 """Waits of a sender between its own attempts, all together; longer ones go to the ledger."""
-LEASE_SLACK_S = 1.0
+LEASE_SLACK_S = 2.0
 """What may pass between asking for the lease and the POST: a lease has 12 s, a POST 10."""
 FINISH_S = 20.0
 """How long a 2xx is kept for a ledger that is away; a worker has 40 s for a submission."""
