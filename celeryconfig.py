@@ -5,12 +5,11 @@ from runtime import settings
 _settings = settings.load("REDIS_URL")
 
 broker_url = _settings.broker()
-# The chord counts its parts here; nothing else is stored.
-result_backend = f"tasks.backend:RunBackend+{_settings.broker()}"
+# No result backend: results live in the ledger, and it counts the chord's parts.
 
 # Names are short because Flower's columns are.
 task_default_queue = "toolworker"
-task_serializer = result_serializer = "json"
+task_serializer = "json"
 accept_content = ["json"]  # a pickled message is refused: it would run its sender's code
 
 # Redis may start later than the worker, and may be away for longer than 100 tries (the default).
@@ -19,7 +18,7 @@ broker_connection_max_retries = None
 # A Redis without memory refuses to note a message that it just gave out; without this the worker
 # ends. What is lost then, one message at each reconnection, the reconciler finds.
 broker_channel_error_retry = True
-broker_connection_timeout = 2  # s; also part of the chord's claim lease, about 40 s here
+broker_connection_timeout = 2  # s
 
 broker_transport_options = {
     # s; an unacknowledged message goes to another worker after this. Above every time limit below,
@@ -41,7 +40,7 @@ broker_transport_options = {
     "body_encoding": None,
 }
 
-# A link or chord body that cannot be published fails its task; be patient for a restart:
+# A retry that cannot be published fails its task; be patient for a restart:
 # 10 tries, 0.1 s then 0.4 s more each, at most 2 s apart, about 16 s in all.
 task_publish_retry = True
 task_publish_retry_policy = {
@@ -51,37 +50,26 @@ task_publish_retry_policy = {
     "interval_max": 2,
 }
 
-redis_socket_timeout = 5  # s; default 120
-redis_socket_connect_timeout = 2  # s; default none
-redis_socket_keepalive = True
-redis_backend_health_check_interval = 10  # s
-
 task_acks_late = True  # acknowledge after the work, so that a dead worker's message comes back
 task_reject_on_worker_lost = True  # the fallback when the retry below cannot be published
 task_retry_on_worker_lost = True  # counted by max_retries; a plain requeue would loop for ever
 task_acks_on_failure = True  # False would drop the message, not keep it
 task_acks_on_timeout = True  # False would run it again for ever
 
-# Chord parts are counted all the same on Redis, a result that is stored can lose a chord when the
-# process dies between storing and counting (Celery 5.7.0), and 5 commands a task are saved.
 task_ignore_result = True
-result_expires = 86400  # s; chord keys die with it, so above any run's life
-task_store_errors_even_if_ignored = False
 task_track_started = False
 task_send_sent_event = False
 worker_send_task_events = False  # 3 PUBLISH per message; Flower turns it on, where one runs
-worker_deduplicate_successful_tasks = False  # would skip chord parts
 worker_cancel_long_running_tasks_on_connection_loss = False  # queries are read-only; let them end
 
 # s; limits in order: a query ends 2 s before answer-by < soft < hard < answer-by < visibility
 # timeout. They bound what the query's own timeout does not, such as a driver that hangs.
-task_annotations = {
-    "validate": {
-        "soft_time_limit": _settings.run_answer_by_s - 1.5,
-        "time_limit": _settings.run_answer_by_s - 1,
-    }
+_limits = {
+    "soft_time_limit": _settings.run_answer_by_s - 1.5,
+    "time_limit": _settings.run_answer_by_s - 1,
 }
-# s; for fan_out and submit: a POST has 10 s in all, and may wait for a token.
+task_annotations = {"fan_out": _limits, "call": _limits}
+# s; for submit: a POST has 10 s in all, and may wait for a token.
 task_soft_time_limit = 40
 task_time_limit = 45
 

@@ -3,8 +3,8 @@ Accepting deliveries beside a bare Flask route under the same gunicorn settings,
 
     python bench/accept.py [ROUNDS] [SECONDS] [RATE]
 
-How many a second 8 senders get answered that each wait for their answer, without workers, which
-would share the CPU; then how long an answer takes at RATE a second with a worker running. Medians
+How many a second 8 senders get answered that each wait for their answer, without workers and
+reconcilers, which would share the CPU; then how long an answer takes at RATE a second with a worker running. Medians
 over the rounds, and the receiver's as a multiple of the bare route's.
 """
 
@@ -58,7 +58,7 @@ def main() -> None:
     rounds, seconds, rate = (*given, *(5, 5, 50)[len(given) :])
     with (
         tempfile.TemporaryDirectory() as folder,
-        Stack(Path(folder), workers=0, env=PATIENT) as stack,
+        Stack(Path(folder), workers=0, reconcilers=0, env=PATIENT) as stack,
     ):
         ports = {"bare Flask route": free_port()}
         peer = start_bare(stack, ports["bare Flask route"])

@@ -99,7 +99,8 @@ class Bench:
     def accept(self) -> dict[str, Any]:
         """How many deliveries a second, and how fast at a rate, beside a bare Flask route."""
         with self._field() as field:
-            stack = field.stack(workers=0, concurrency=1)
+            # without workers a reconciler would publish each run again, and again
+            stack = field.stack(workers=0, concurrency=1, reconcilers=0)
             ports = {"flask": free_port(), "receiver": urlsplit(stack.webhook_url).port or 0}
             peer = accept.start_bare(stack, ports["flask"])
             try:

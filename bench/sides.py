@@ -191,12 +191,13 @@ class Field:
     ) -> None:
         self._open.close()
 
-    def stack(self, *, workers: int, concurrency: int) -> Stack:
+    def stack(self, *, workers: int, concurrency: int, reconcilers: int = 1) -> Stack:
         """The whole service with our sink for Genesys, and no limit that would stop a burst."""
         stack = Stack(
             self._folder / "ours",
             workers=workers,
             concurrency=concurrency,
+            reconcilers=reconcilers,
             tools_dir=self._tools_dir,
             env={
                 "GENESYS_BASE_URL": self._sink.url,

@@ -3,7 +3,6 @@
 import os
 import select
 import socket
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -20,6 +19,7 @@ from db.errors import ToolError, Unavailable
 from db.outputs import message_output, rows_output
 from db.values import bound, configure
 from runtime import logs
+from runtime.watchdog import watched
 
 CONNECT_TIMEOUT_S = 2
 """For one connection attempt; a caller is on the line."""
@@ -75,6 +75,8 @@ class Databases:
                     "client_encoding": "utf8",
                     "application_name": "toolworker",
                     "keepalives_idle": 30,
+                    # a DECLARE is planned each time, and poolers in front of Postgres keep nothing
+                    "prepare_threshold": None,
                 },
             )
             for name, url in urls.items()
@@ -174,27 +176,21 @@ def _ask(
 @contextmanager
 def _closed_after(connection: psycopg.Connection[Any], seconds: float) -> Iterator[None]:
     """Shut the connection's socket when it takes too long, which ends any wait on it."""
-    is_over = threading.Event()
 
     def shut() -> None:
-        is_over.set()
         with (
             suppress(OSError, psycopg.Error),
             socket.socket(fileno=os.dup(connection.fileno())) as copy,
         ):
             copy.shutdown(socket.SHUT_RDWR)
 
-    watchdog = threading.Timer(seconds, shut)
-    watchdog.daemon = True
-    watchdog.start()
-    try:
-        yield
-    except psycopg.Error as exc:
-        if is_over.is_set():
-            raise ToolError("timeout", _TOO_SLOW, retryable=True) from exc
-        raise
-    finally:
-        watchdog.cancel()
+    with watched(seconds, shut) as block:
+        try:
+            yield
+        except psycopg.Error as exc:
+            if block.is_over:
+                raise ToolError("timeout", _TOO_SLOW, retryable=True) from exc
+            raise
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import DecodeError, HTTPError, ProtocolError
 
 from genesys.errors import Rejected, Unavailable
+from runtime.watchdog import watched
 
 MAX_ANSWER_BYTES = 65_536
 """Read of an answer; an error body has a few hundred bytes, and a token fewer."""
@@ -107,26 +108,21 @@ def post(
 def _deadline(timeout_s: float) -> Iterator[None]:
     """Shut the socket that this thread talks through when the time is over."""
     _local.connection = _local.sock = None
-    is_over = threading.Event()
     state = _local.__dict__
 
     def shut() -> None:
-        is_over.set()
         # a connection lets go of its socket once an answer without a length has begun
         sock = state["sock"] or getattr(state["connection"], "sock", None)
         if sock is not None:
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
 
-    watchdog = threading.Timer(timeout_s, shut)
-    watchdog.daemon = True
-    watchdog.start()
-    try:
-        yield
-    finally:
-        watchdog.cancel()
-        if is_over.is_set():
-            raise requests.ReadTimeout
+    with watched(timeout_s, shut) as block:
+        try:
+            yield
+        finally:
+            if block.is_over:
+                raise requests.ReadTimeout
 
 
 class _Connection(HTTPConnection):

@@ -10,9 +10,9 @@ from genesys.types import ToolCall
 from runtime import logs, settings
 from tasks.errors import LedgerUnavailable
 from tasks.outage import Outage
-from tasks.publishing import be_brief, publish_fan_out
+from tasks.publishing import be_brief, fan_out_envelope, publish_fan_out
 from tasks.records import Accepted
-from tasks.worker import check, open_ledger
+from tasks.worker import app, check, open_ledger
 
 LEDGER_TIMEOUT_S = 0.4
 """Two tries fit into the second in which a 503 must be out."""
@@ -27,7 +27,11 @@ class Door:
 
     def __init__(self) -> None:
         be_brief()
-        self._ledger = open_ledger(settings.load(), timeout_s=LEDGER_TIMEOUT_S, retries=0)
+        values = settings.load()
+        self._ledger = open_ledger(values, timeout_s=LEDGER_TIMEOUT_S, retries=0)
+        is_one = values.ledger() == values.broker()
+        # both steps in one, if they are for one Redis
+        self._queue = app.conf.task_default_queue if is_one else ""
         self._ledger_outage = Outage(
             lambda: LedgerUnavailable("the ledger is known to be away"), LedgerUnavailable
         )
@@ -47,18 +51,27 @@ class Door:
             Busy: Too many runs wait to begin.
         """
         with self._ledger_outage.ask():
-            accepted = self._ledger.accept(run_id, calls)
+            accepted = self._ledger.accept(
+                run_id,
+                calls,
+                queue=self._queue,
+                message_of=lambda key: fan_out_envelope(run_id, key, generation=0),
+            )
         ids = {"run_id": run_id, "key": accepted.key}
         if accepted.is_duplicate:
             _log.info("delivery.duplicate", **ids)
             return accepted
-        try:
-            with self._broker_outage.ask():
-                publish_fan_out(run_id, accepted.key, generation=0)
-        except _PUBLISH_ERRORS as error:
-            _log.warning("delivery.unpublished", **ids, reason=type(error).__name__)
+        if not self._queue:
+            self._publish(ids)
         _log.info("delivery.accepted", **ids, calls=len(calls))
         return accepted
+
+    def _publish(self, ids: dict[str, str]) -> None:
+        try:
+            with self._broker_outage.ask():
+                publish_fan_out(**ids, generation=0)
+        except _PUBLISH_ERRORS as error:
+            _log.warning("delivery.unpublished", **ids, reason=type(error).__name__)
 
     def missing(self) -> list[str]:
         """Names of what cannot be reached."""

@@ -2,32 +2,20 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import redis
 
 from genesys.types import ToolCall
 from runtime import metrics
+from tasks.calls import REPUBLISH_MS, Calls, outputs_of
 from tasks.errors import Busy, Conflict
-from tasks.holders import new_holder
-from tasks.records import Accepted, Begun, Claim, DueRun, Outputs, Started
-from tasks.scripts import RUN, Scripts, to_text
+from tasks.records import Accepted, Claim, DueRun, Outputs
+from tasks.scripts import RUN, to_text
 
-MARGIN_MS = 2_000
-"""Queries stop this long before answer-by; a started call is due again this long after its own
-timeout. Covers reading, encoding and one slow round trip."""
-REPUBLISH_MS = (5_000, 10_000, 20_000)
-"""A call that nobody started is fanned out again after these waits, counted by round."""
-RELEASE_MS = 2_000
-"""A call whose database is away is tried again this much later, and holds no slot meanwhile."""
-CHORD_GRACE_MS = 2_000
-"""From the last output to the reconciler's look: the chord's own submission takes milliseconds."""
 LEASE_MS = 12_000
 """One POST may last 10 s in all; its sender is taken for dead 2 s after that."""
-MAX_TRIES = 3
-"""A call that was started this often and never answered is poison."""
-
 STEP_MS = 5_000
 """A run handed to a reconciler that dies is due again after this; a claim sets its own time."""
 
@@ -41,7 +29,7 @@ def key_of(run_id: str, call_ids: Sequence[str]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-class Ledger(Scripts):
+class Ledger(Calls):
     """
     The steps of a run. Each is one round trip and one atomic script.
 
@@ -62,26 +50,34 @@ class Ledger(Scripts):
         timeouts_ms: Mapping[str, int] | None = None,
         default_timeout_ms: int = 5_000,
     ) -> None:
-        super().__init__(client)
+        super().__init__(client, timeouts_ms or {}, default_timeout_ms)
         self.answer_by_ms = int(answer_by_s * 1000)
         self.expires_ms = int(expires_s * 1000)
         self._max_wait_ms = int(max_wait_s * 1000)
         self._max_waiting = max_waiting
         self._retention_s = retention_s
         self._dead_letter_retention_s = dead_letter_retention_s
-        self._default_timeout_ms = default_timeout_ms
-        # only what differs from the default travels with each start
-        self._special_timeouts = json.dumps(
-            {n: ms for n, ms in (timeouts_ms or {}).items() if ms != default_timeout_ms}
-        )
 
     def ping(self) -> None:
         """Ask whether the ledger answers."""
         self.ask(self.client.ping)
 
-    def accept(self, run_id: str, calls: Sequence[ToolCall]) -> Accepted:
+    def accept(
+        self,
+        run_id: str,
+        calls: Sequence[ToolCall],
+        *,
+        queue: str = "",
+        message_of: Callable[[str], str] = str,
+    ) -> Accepted:
         """
         Store a run with its calls, or recognise it.
+
+        Args:
+            queue: Where the broker is the ledger's Redis, its list, onto which a new run's message
+                goes in the same step.
+
+            message_of: Makes that message from the key.
 
         Raises:
             Conflict: The key is known with other names or arguments.
@@ -101,6 +97,8 @@ class Ledger(Scripts):
             [run_id, digest, self.answer_by_ms, self.expires_ms, REPUBLISH_MS[0]],
             self._max_wait_ms,
             self._max_waiting,
+            queue,
+            message_of(key) if queue else "",
             *map(_to_bytes, fields),
         )
         if answer == b"conflict":
@@ -109,78 +107,14 @@ class Ledger(Scripts):
             raise Busy(retry_after_s=answer)
         return Accepted(key, is_duplicate=answer == b"duplicate")
 
-    def begin(self, key: str, generation: int) -> Begun | None:
-        """Take what is missing and not in hand, to fan it out; None when the run is gone."""
-        answer = self.run_step("begin", key, [generation, *REPUBLISH_MS])
-        if answer[0] == b"gone":
-            return None
-        if answer[4] >= 0:
-            metrics.observe("queue_wait_seconds", answer[4] / 1000)
-        return Begun(answer[1], tuple(answer[5:]), is_complete=answer[3] == answer[2])
-
-    def start(
-        self, key: str, generation: int, index: int, *, may_take_over: bool = False
-    ) -> Started | Literal["gone", "recorded", "in_hand", "late", "poison"]:
-        """
-        Take one call in hand and count the try, before any work on it.
-
-        Args:
-            may_take_over: The message was delivered again, so its last holder is dead.
-
-        Returns:
-            A word when there is nothing to do; "poison" asks for an error output.
-        """
-        holder = new_holder()
-        answer = self.run_step(
-            "start",
-            key,
-            [generation, index, holder, self._default_timeout_ms, self._special_timeouts],
-            MARGIN_MS,
-            MAX_TRIES,
-            int(may_take_over),
-        )
-        if answer[0] != b"started":
-            word: Literal["gone", "recorded", "in_hand", "late", "poison"] = answer[0].decode()
-            return word
-        return Started(holder, answer[1], answer[2], *map(to_text, answer[3:]))
-
-    def release(self, key: str, generation: int, index: int, call: Started) -> bool:
-        """
-        Give a call back for another try in 2 s, by any worker; False when no time is left for one.
-
-        A run that is gone takes no more tries and no output either: that is True as well.
-        """
-        arguments = [generation, index, call.holder, RELEASE_MS, MARGIN_MS]
-        return bool(self.run_step("release", key, arguments) != b"late")
-
-    def record(
-        self, key: str, generation: int, index: int, output: str, *, code: str, took_ms: int
-    ) -> int | None:
-        """
-        Write down the output of one call; the first writer wins.
-
-        Args:
-            code: "ok", or the error output's code.
-
-        Returns:
-            How many outputs are still missing; None when this one was dropped.
-        """
-        answer = self.run_step(
-            "record", key, [generation, index, output, code, took_ms, CHORD_GRACE_MS]
-        )
-        left: int | None = answer[1] if answer[0] == b"recorded" else None
-        return left
-
     def outputs(self, key: str, generation: int) -> Outputs | None:
         """What there is to submit; None when the run is gone."""
         answer = self.run_step("outputs", key, [generation])
         if answer[0] == b"gone":
             return None
-        run_id = to_text(answer[1])
         if answer[0] == b"frozen":
-            return Outputs(run_id, (), (), answer[2])
-        call_ids = tuple(to_text(part) for part in answer[3::2])
-        return Outputs(run_id, call_ids, tuple(to_text(o) or None for o in answer[4::2]), None)
+            return Outputs(to_text(answer[1]), (), (), answer[2])
+        return outputs_of(answer[1], answer[2])
 
     def claim(
         self, key: str, generation: int, body: bytes, *, seen: int, holder: str

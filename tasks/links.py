@@ -1,5 +1,8 @@
-"""Tasks of a run: how they retry, and how one link of a chain runs where the previous one ended."""
+"""Tasks of a run: how they retry, and how the links of a chain run where the one before ended."""
 
+import json
+import time
+from collections.abc import Sequence
 from typing import Any
 
 from celery import Task
@@ -11,43 +14,50 @@ class RunTask(Task):  # type: ignore[type-arg]  # generic in the stubs alone
     """
     Tries again while the ledger is away, and else ends with a value.
 
-    A header task that failed would fail its chord, and a body that is never called answers nobody.
+    That value is what ran in place behind it, for Flower (`tasks/events.py`). The message is
+    acknowledged after all of it, so a process that dies in between loses nothing.
     """
 
     # 4 further tries after 1, 2, 4, 8 s: the waits of one restart. Then the reconciler's turn.
     # `max_retries` also bounds how often Celery runs a task again whose process died.
     max_retries = 4
     default_retry_delay = 0
+    resultrepr_maxsize = 20_000  # characters; a link takes 60
+    Request = "tasks.events:RunRequest"
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    # of the message that this process works on: it takes one at a time
+    _began = 0.0
+    _in_place: Sequence[tuple[str, int | None, float, float]] = ()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> str:
+        self._began, self._in_place = time.monotonic(), ()
         try:
-            return self.perform(*args, **kwargs)
+            self.run(*args, **kwargs)
         except LedgerUnavailable as exc:
             raise self.retry(exc=exc, countdown=2 ** min(self.request.retries, 3)) from exc
+        return json.dumps(self._in_place)
 
-    def perform(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the task's own function."""
-        return self.run(*args, **kwargs)
+    @property
+    def is_again(self) -> bool:
+        """Whether this message was given out before, to a process that died or gave it back."""
+        delivery = self.request.delivery_info or {}
+        return bool(self.request.retries or delivery.get("redelivered"))
 
+    def left_s(self) -> float:
+        """Of this message's soft time limit."""
+        return (self.soft_time_limit or 0) - (time.monotonic() - self._began)
 
-class Link(RunTask):
-    """
-    A link of a chain that runs the links behind it in place, without a message between.
-
-    The message is acknowledged after the last link, and a retry or a redelivery begins at the
-    first again, so a process that dies in between loses nothing.
-    """
-
-    def perform(self, *args: Any, **kwargs: Any) -> Any:
-        """Run this link and those behind it, then count as the last of them in the chord."""
-        value = self.run(*args, **kwargs)
-        links: list[dict[str, Any]] = list(self.request.chain or [])  # type: ignore[arg-type]
-        for link in reversed(links):  # Celery keeps a chain's rest in reverse
-            value = self.app.tasks[link["task"]].run(**link["kwargs"])
-        if links:
-            last = links[0]["options"]
-            self.request.chord = links[0].get("chord") or last.get("chord")
-            self.request.group = last.get("group_id")
-            self.request.group_index = last.get("group_index")
-            self.request.chain = None
+    def run_in_place(
+        self,
+        links: Sequence[Task],  # type: ignore[type-arg]
+        value: Any,
+        index: int | None,
+        **ids: Any,
+    ) -> Any:
+        """Run links of a chain one after another, each with the value of the one before."""
+        for link in links:
+            began_at, began = round(time.time(), 3), time.monotonic()
+            value = link.run(value, **ids)
+            took_s = round(time.monotonic() - began, 4)
+            self._in_place = (*self._in_place, (link.name, index, began_at, took_s))
         return value

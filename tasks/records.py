@@ -13,24 +13,38 @@ class Accepted:
 
 
 @dataclass(frozen=True)
-class Begun:
-    """What a fan-out has to do: `missing` are call indexes; all recorded means submit."""
-
-    round: int
-    missing: tuple[int, ...]
-    is_complete: bool
-
-
-@dataclass(frozen=True)
 class Started:
-    """One call in hand: `left_ms` is what remains until answers must be in."""
+    """
+    One call in hand: `left_ms` is what remains until answers must be in.
+
+    `message` is the one on which its holder works; when that dies, whoever gets it takes over.
+    `is_poison` when it was started too often and never answered: it is to be given up.
+    """
 
     holder: str
+    message: str
+    index: int
     attempt: int
     left_ms: int
     name: str
     arguments: str
     call_id: str
+    is_poison: bool = False
+
+
+@dataclass(frozen=True)
+class Begun:
+    """
+    What a fan-out has to do.
+
+    `missing` are call indexes to fan out; `taken` is the call that this process was given; all
+    recorded means submit.
+    """
+
+    round: int
+    missing: tuple[int, ...]
+    taken: Started | None
+    is_complete: bool
 
 
 @dataclass(frozen=True)
@@ -46,6 +60,19 @@ class Outputs:
     def count(self) -> int:
         """How many calls have an output."""
         return sum(output is not None for output in self.outputs)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """
+    How far a run has come: how many outputs are missing, and what this process may do next.
+
+    That is the call in `following`, or to submit `outputs`, if this was the last.
+    """
+
+    left: int
+    following: Started | None = None
+    outputs: Outputs | None = None
 
 
 @dataclass(frozen=True)

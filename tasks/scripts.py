@@ -1,5 +1,6 @@
 """The ledger's door to Redis: its keys, its connection, and one Lua script a step."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -46,16 +47,21 @@ class Scripts:
 
     def __init__(self, client: redis.Redis) -> None:
         self.client = client
-        self._scripts: dict[str, Callable[..., Any]] = {}
 
     def run_step(self, step: str, key: str, arguments: Sequence[Any], *more: Any) -> Any:
         """Call `lua/<step>.lua` with the run and the sets and counts that it may stand in."""
-        script = self._scripts.get(step)
-        if script is None:
-            script = self._scripts[step] = self.client.register_script(_source(step))
+        sha, source = _script(step)
         end = DEAD if step in ("bury", "replay") else ENDED
         keys = [f"{RUN}{key}", DUE, end, WAITING, BEGUN, TURNS]
-        return self.ask(lambda: script(keys=keys, args=[key, *arguments, *more]))
+        words = [len(keys), *keys, key, *arguments, *more]
+
+        def run() -> Any:
+            try:
+                return self.client.evalsha(sha, *words)
+            except redis.exceptions.NoScriptError:  # the server is new, or was started again
+                return self.client.eval(source, *words)
+
+        return self.ask(run)
 
     def ask(self, question: Callable[[], Any]) -> Any:
         try:
@@ -70,5 +76,6 @@ def to_text(value: bytes) -> str:
 
 
 @cache
-def _source(step: str) -> str:
-    return (_LUA / "_common.lua").read_text() + (_LUA / f"{step}.lua").read_text()
+def _script(step: str) -> tuple[str, str]:
+    source = (_LUA / "_common.lua").read_text() + (_LUA / f"{step}.lua").read_text()
+    return hashlib.sha1(source.encode()).hexdigest(), source  # noqa: S324  (Redis' name for it)

@@ -31,11 +31,16 @@ _FIRST_DELAY_S, _LONGEST_DELAY_S = 1.0, 10.0
 _log = logs.get("submission")
 
 
-def submit_run(ledger: Ledger, client: Client, key: str, generation: int) -> str:
+def submit_run(
+    ledger: Ledger, client: Client, key: str, generation: int, found: Outputs | None = None
+) -> str:
     """
     Send the run's outputs if it is time, Genesys takes a POST now, and nobody else sends them.
 
     Safe to call as often as you like; it never waits for a turn.
+
+    Args:
+        found: What there is to send, if that is known already.
 
     Returns:
         What happened: "submitted", "postponed", "dead", "queued" or "without a token" (it waits for
@@ -46,7 +51,7 @@ def submit_run(ledger: Ledger, client: Client, key: str, generation: int) -> str
     """
     holder = new_holder()
     while True:
-        found = ledger.outputs(key, generation)
+        found = found or ledger.outputs(key, generation)
         if found is None:
             return "gone"
         # before the claim, which freezes the outputs and counts an attempt
@@ -73,6 +78,7 @@ def submit_run(ledger: Ledger, client: Client, key: str, generation: int) -> str
             return "dead"
         if word != "changed":
             return word
+        found = None
 
 
 def _encode(client: Client, found: Outputs) -> bytes:

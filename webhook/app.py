@@ -75,8 +75,7 @@ def _name_requests(app: Flask) -> None:
     def end(response: Response) -> Response:
         response.headers["X-Request-Id"] = g.request_id
         if request.path == _PATH:
-            is_known = "duplicate" in (response.get_json(silent=True) or {})
-            answer = "duplicate" if is_known else str(response.status_code)
+            answer = "duplicate" if "is_duplicate" in g else str(response.status_code)
             metrics.count("deliveries", answer=answer)
         if 400 <= response.status_code < 500:
             took_ms = round((time.monotonic() - g.began) * 1000)
@@ -93,5 +92,5 @@ def _accept(door: Door, body: bytes) -> tuple[Response, int]:
         "key": accepted.key,
     }
     if accepted.is_duplicate:
-        answer["duplicate"] = True
+        answer["duplicate"] = g.is_duplicate = True
     return jsonify(answer), 202

@@ -50,7 +50,8 @@ def setup() -> dramatiq.Actor:  # type: ignore[type-arg]
     @dramatiq.actor
     def query(run_id: str, key: str, index: int, name: str, values: dict[str, object]) -> None:
         output = work.query(name, values)
-        if ledger().record(key, 0, index, output, code="ok", took_ms=1) == 0:
+        recorded = ledger().record(key, 0, index, output, code="ok", took_ms=1)
+        if recorded and recorded.left == 0:
             submit.send(run_id, key)
 
     @dramatiq.actor

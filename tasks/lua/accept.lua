@@ -2,10 +2,12 @@
 -- deliveries at once make one run, and a run never exists without a due time.
 -- Returns 'accepted', 'duplicate', 'conflict', or how many seconds to stay away: while the
 -- oldest run that nobody has begun waits too long, or too many wait, no other is taken.
+-- Where the broker is this Redis, the run's message goes into its queue in the same step.
 local run, due, waiting, begun = KEYS[1], KEYS[2], KEYS[4], KEYS[5]
 local key, run_id, digest = ARGV[1], ARGV[2], ARGV[3]
 local answer_by_ms, expires_ms, first_look_ms = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local max_wait_ms, max_waiting = tonumber(ARGV[7]), tonumber(ARGV[8])
+local queue, message, first_call = ARGV[9], ARGV[10], 11
 local unlooked_ms = 5000 -- a reconciler looks at what is due each half second
 
 -- how long the oldest run waits; those that ended without having begun are forgotten on the way.
@@ -60,13 +62,16 @@ if away_s then
   return away_s
 end
 redis.call('HSET', run, 'version', 1, 'run_id', run_id, 'digest', digest, 'state', 'accepted',
-  'generation', 0, 'calls', (#ARGV - 8) / 3, 'outputs', 0, 'accepted_at', now,
+  'generation', 0, 'calls', (#ARGV - first_call + 1) / 3, 'outputs', 0, 'accepted_at', now,
   'answer_by', now + answer_by_ms, 'expires_at', now + expires_ms)
-for at = 9, #ARGV, 3 do
-  local index = (at - 9) / 3
+for at = first_call, #ARGV, 3 do
+  local index = (at - first_call) / 3
   redis.call('HSET', run, 'id:' .. index, ARGV[at], 'name:' .. index, ARGV[at + 1],
     'arguments:' .. index, ARGV[at + 2])
 end
 redis.call('ZADD', due, now + first_look_ms, key)
 redis.call('ZADD', waiting, now, key)
+if queue ~= '' then
+  redis.call('LPUSH', queue, message)
+end
 return 'accepted'

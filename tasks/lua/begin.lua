@@ -1,22 +1,54 @@
 -- Begins a run, or learns what is left of it. Atomic, so that of two fan-outs the
--- second gets only the calls that are missing and that nobody has in hand.
+-- second gets only the calls that are missing and that nobody has in hand. With a message to
+-- work on, its worker is given one call at once; of the others, so many are fanned out, of quick
+-- ones every second, and the rest is spare: for whoever has done with one.
 -- Returns 'gone', or 'begun', round, calls, outputs, milliseconds from acceptance if it is the
--- first begin of the run (else -1), then the indexes to fan out.
+-- first begin of the run (else -1), the call given (empty if none), and the indexes to fan out.
 local run, due, waiting, begun = KEYS[1], KEYS[2], KEYS[4], KEYS[5]
-local key, generation, delays = ARGV[1], ARGV[2], {}
-for at = 3, #ARGV do delays[#delays + 1] = tonumber(ARGV[at]) end
+local key, generation, at_once, by = ARGV[1], ARGV[2], tonumber(ARGV[3]), asker(4)
+local delays, quick = {}, {}
+for _, name in ipairs(cjson.decode(ARGV[11])) do quick[name] = true end
+for at = 12, #ARGV do delays[#delays + 1] = tonumber(ARGV[at]) end
 if not is_open(run, generation) or redis.call('HEXISTS', run, 'body') == 1 then
   return {'gone'}
 end
 local now = now_ms()
-local idle, next_look = missing(run, now)
+-- asked twice, because the first answer was lost on the way: what it gave is nobody's
+local before = redis.call('HMGET', run, 'begun_by', 'begun_until')
+local is_repeat = by.message ~= '' and before[1] == by.holder
+local idle, next_look = missing(run, now, is_repeat and before[2])
 local round = number(run, 'round')
-if #idle > 0 then
+local taken = nil
+if by.message ~= '' then
+  taken = take_again(run, now, by) or (idle[1] and take(run, idle[1], now, by))
+end
+if taken then
+  if idle[1] == taken[2] then
+    table.remove(idle, 1)
+  end
+  local until_ms = number(run, 'busy_until:' .. taken[2])
+  next_look = math.min(next_look or until_ms, until_ms)
+end
+if taken or #idle > 0 then
   round = redis.call('HINCRBY', run, 'round', 1)
+end
+local fanned_out, spare = {}, {}
+if #idle > 0 then
   local until_ms = now + delays[math.min(round, #delays)]
+  local is_alone = false -- the first is never spare: what waits for one worker waits for all of it
   for _, index in ipairs(idle) do
     redis.call('HSET', run, 'queued_until:' .. index, until_ms)
+    local is_quick = quick[redis.call('HGET', run, 'name:' .. index)]
+    if #fanned_out < at_once and not (is_quick and is_alone) then
+      fanned_out[#fanned_out + 1] = index
+      is_alone = true
+    else
+      spare[#spare + 1] = index
+      is_alone = false
+    end
   end
+  redis.call('HSET', run, 'spare', table.concat(spare, ','),
+    'begun_by', by.holder, 'begun_until', until_ms)
   next_look = math.min(next_look or until_ms, until_ms)
 end
 local waited_ms = -1
@@ -36,4 +68,5 @@ end
 if next_look then
   redis.call('ZADD', due, math.min(next_look, number(run, 'answer_by')), key)
 end
-return {'begun', round, number(run, 'calls'), number(run, 'outputs'), waited_ms, unpack(idle)}
+return {'begun', round, number(run, 'calls'), number(run, 'outputs'), waited_ms, taken or {},
+  unpack(fanned_out)}

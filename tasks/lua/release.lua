@@ -10,7 +10,7 @@ local again_at = now_ms() + delay_ms
 if again_at >= number(run, 'answer_by') - margin_ms then
   return 'late'
 end
-redis.call('HDEL', run, 'holder:' .. index, 'busy_until:' .. index)
+redis.call('HDEL', run, 'holder:' .. index, 'message:' .. index, 'busy_until:' .. index)
 redis.call('HSET', run, 'queued_until:' .. index, again_at)
 redis.call('HINCRBY', run, 'tries:' .. index, -1)
 redis.call('ZADD', due, 'LT', again_at, key)

@@ -28,11 +28,12 @@ redis.call('HSET', run, 'attempts', 0, 'answer_by', now + answer_by_ms, 'expires
 if mode == 'submission' then
   redis.call('HSET', run, 'state', 'submitting')
 else
-  redis.call('HDEL', run, 'body', 'frozen_at', 'begun_at', 'round', 'publishes', 'is_unknown')
+  redis.call('HDEL', run, 'body', 'frozen_at', 'begun_at', 'round', 'publishes', 'is_unknown',
+    'spare', 'begun_by', 'begun_until')
   for index = 0, number(run, 'calls') - 1 do
     local code = redis.call('HGET', run, 'code:' .. index)
     redis.call('HDEL', run, 'queued_until:' .. index, 'busy_until:' .. index, 'holder:' .. index,
-      'tries:' .. index, 'started_at:' .. index)
+      'message:' .. index, 'tries:' .. index, 'started_at:' .. index)
     if code and (mode == 'full' or may_succeed[code]) then
       redis.call('HDEL', run, 'output:' .. index, 'code:' .. index)
       redis.call('HINCRBY', run, 'outputs', -1)

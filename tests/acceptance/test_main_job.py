@@ -36,6 +36,15 @@ def test_the_inventory_comes_back_as_items_and_total(service):
     assert all(item["sku"] == "AB-1001" for item in output["items"])
 
 
+def test_a_run_of_thirty_calls_takes_few_messages_and_is_answered_in_call_order(service):
+    run_id = service.new_run_id()
+    orders = [("get_order", f'{{"order_number": "SO-{100001 + n}"}}') for n in range(30)]
+    service.deliver(run_id, *((f"c{n}", *order) for n, order in enumerate(orders)))
+    answer = service.answer(run_id)
+    assert list(answer) == [f"c{n}" for n in range(30)]
+    assert all("code" not in output for output in answer.values())
+
+
 def test_a_run_without_calls_is_answered(service):
     run_id = service.new_run_id()
     assert service.deliver(run_id).status == 202

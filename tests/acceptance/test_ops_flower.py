@@ -47,10 +47,12 @@ def test_a_runs_tasks_are_found_by_its_run_id_without_its_arguments(service, flo
         # Flower asks the workers for their events every 5 s, so the first runs may pass unseen
         run_id = service.new_run_id() + "-in-flower"
         arguments = json.dumps({"sku": PLANTED, "warehouse": "US-WEST"})
-        service.deliver(run_id, ("c", "search_inventory", arguments))
+        service.deliver(
+            run_id, ("c", "search_inventory", arguments), ("d", "search_inventory", arguments)
+        )
         service.answer(run_id)
         names = {task["name"] for task in tasks(run_id).values()}
-        return run_id if {"fan_out", "validate", "submit"} <= names else None
+        return run_id if {"fan_out", "validate", "query", "submit"} <= names else None
 
     run_id = service.wait_for(found, within_s=30)
     every = tasks("")

@@ -74,7 +74,7 @@ def _at_point(point):
 
 for _moment in (
     "before-begin", "after-begin", "after-start", "before-record", "after-record",
-    "before-on_chord_part_return", "after-on_chord_part_return", "before-_unpack_chord_result",
+    "before-run_in_place", "after-run_in_place",
     "before-claim", "after-claim", "after-post", "after-finish", "after-accept",
 ):  # fmt: skip
     _who = "receiver" if "accept" in _moment else "child"

@@ -86,7 +86,7 @@ class Traffic:
             calls = [
                 (f"c{i}", "hold", '{"seconds": 0.2}') if self._rng.random() < 0.2
                 else (f"c{i}", "search_inventory", GOOD)
-                for i in range(self._rng.choice([0, 1, 2, 3, 3, 3, 5]))
+                for i in range(self._rng.choice([0, 1, 2, 3, 3, 3, 3, 5, 12]))
             ]  # fmt: skip
             delivery = (f"run-{number}", calls)
             if not self._send(*delivery):

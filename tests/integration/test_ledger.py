@@ -46,7 +46,8 @@ def _calls(*ids, arguments="{}"):
 
 
 def _record(ledger, key, index, output='{"n": 1}'):
-    return ledger.record(key, 0, index, output, code="ok", took_ms=1)
+    recorded = ledger.record(key, 0, index, output, code="ok", took_ms=1)
+    return recorded and recorded.left
 
 
 def _claim(ledger, key, body=b"body", seen=1, holder="h"):
@@ -84,6 +85,103 @@ def test_the_second_fan_out_gets_nothing_that_is_in_hand(ledger):
     assert ledger.begin(key, 0).missing == ()
 
 
+def _begin(ledger, key, **changes):
+    return ledger.begin(key, 0, message="fan_out", **changes)
+
+
+def _record_and_go_on(ledger, key, call):
+    return ledger.record(key, 0, call.index, '{"n": 1}', code="ok", took_ms=1, message=call.message)
+
+
+def test_a_fan_out_with_a_message_is_given_the_first_call_itself(ledger):
+    key = ledger.accept("r-1", _calls("a", "b", "c")).key
+    begun = _begin(ledger, key)
+    assert (begun.taken.call_id, begun.taken.attempt, begun.missing) == ("a", 1, (1, 2))
+    assert ledger.start(key, 0, 0) == "in_hand"
+    assert _begin(ledger, key).taken is None
+
+
+def test_of_a_large_run_six_calls_are_in_hand_and_whoever_is_done_goes_on(ledger):
+    key = ledger.accept("r-1", _calls(*map(str, range(20)))).key
+    begun = _begin(ledger, key)
+    assert begun.missing == (1, 2, 3, 4, 5)
+    in_hand = [begun.taken, *(ledger.start(key, 0, index) for index in begun.missing)]
+    followed = []
+    while in_hand:
+        recorded = _record_and_go_on(ledger, key, in_hand.pop())
+        if recorded.following:
+            followed.append(recorded.following.index)
+            in_hand.append(recorded.following)
+    assert followed == list(range(6, 20))
+    assert recorded.outputs == ledger.outputs(key, 0)
+
+
+@pytest.mark.parametrize(
+    ("calls", "missing"), [(1, ()), (2, (1,)), (3, (1,)), (4, (1, 3)), (12, (1, 3, 5, 7, 9))]
+)
+def test_of_quick_calls_every_second_is_fanned_out_and_one_at_least(ledger, calls, missing):
+    key = ledger.accept("r-1", _calls(*map(str, range(calls)))).key
+    begun = _begin(ledger, key, quick=["get_order"])
+    assert begun.missing == missing
+    call, answered = begun.taken, set()
+    while call:
+        answered.add(call.index)
+        call = _record_and_go_on(ledger, key, call).following
+    assert answered == set(range(calls)) - set(missing)
+
+
+def test_the_last_output_brings_all_outputs_with_it_and_no_other_does(ledger):
+    key = ledger.accept("r-1", _calls("a", "b")).key
+    begun = _begin(ledger, key)
+    first = _record_and_go_on(ledger, key, ledger.start(key, 0, 1))
+    assert (first.left, first.outputs, first.following) == (1, None, None)
+    last = _record_and_go_on(ledger, key, begun.taken)
+    assert (last.left, last.following) == (0, None)
+    assert last.outputs.call_ids == ("a", "b")
+    assert last.outputs.count == 2
+    assert _record_and_go_on(ledger, key, begun.taken) is None
+
+
+def test_a_fan_out_delivered_again_takes_over_the_call_that_it_had(ledger):
+    key = ledger.accept("r-1", _calls("a", "b")).key
+    _begin(ledger, key)
+    again = _begin(ledger, key, may_take_over=True)
+    assert (again.taken.index, again.taken.attempt, again.missing) == (0, 2, ())
+
+
+def test_a_call_delivered_again_takes_over_the_one_with_which_it_had_gone_on(ledger):
+    key = ledger.accept("r-1", _calls(*map(str, range(9)))).key
+    _begin(ledger, key)
+    following = _record_and_go_on(ledger, key, ledger.start(key, 0, 3)).following
+    assert (following.index, following.message) == (6, "3")
+    again = ledger.start(key, 0, 3, may_take_over=True)
+    assert (again.index, again.attempt) == (6, 2)
+    assert ledger.start(key, 0, 4).index == 4
+
+
+def test_a_call_that_followed_and_killed_three_workers_is_poison(ledger):
+    key = ledger.accept("r-1", _calls(*map(str, range(9)))).key
+    _begin(ledger, key)
+    _record_and_go_on(ledger, key, ledger.start(key, 0, 3))
+    tries = [ledger.start(key, 0, 3, may_take_over=True) for _ in range(3)]
+    assert [call.is_poison for call in tries] == [False, False, True]
+
+
+def test_a_fan_out_whose_answer_was_lost_on_the_way_is_given_the_same_again(ledger, monkeypatch):
+    key = ledger.accept("r-1", _calls(*map(str, range(20)))).key
+    monkeypatch.setattr("tasks.calls.new_holder", lambda: "same")
+    first, second = _begin(ledger, key), _begin(ledger, key)
+    assert (first.taken.index, first.taken.attempt) == (second.taken.index, second.taken.attempt)
+    assert first.missing == second.missing == (1, 2, 3, 4, 5)
+
+
+def test_a_released_call_is_not_what_a_later_message_takes_over(ledger):
+    key = ledger.accept("r-1", _calls("a", "b")).key
+    begun = _begin(ledger, key)
+    assert ledger.release(key, 0, begun.taken)
+    assert _begin(ledger, key, may_take_over=True).taken is None
+
+
 def test_a_run_without_calls_is_complete_at_once(ledger):
     begun = ledger.begin(ledger.accept("r-1", []).key, 0)
     assert (begun.missing, begun.is_complete) == ((), True)
@@ -102,7 +200,7 @@ def test_a_call_that_killed_its_worker_three_times_is_poison(ledger):
     key = ledger.accept("r-1", _calls("a")).key
     tries = [ledger.start(key, 0, 0, may_take_over=True) for _ in range(4)]
     assert [call.attempt for call in tries[:3]] == [1, 2, 3]
-    assert tries[3] == "poison"
+    assert [call.is_poison for call in tries] == [False, False, False, True]
 
 
 def test_arguments_survive_as_sent_lone_surrogates_included(ledger):

@@ -47,3 +47,40 @@ def test_the_message_names_its_run_for_whoever_searches_flower(url):
     headers = _published(url, OURS)["headers"]
     assert headers["id"] == headers["root_id"] == f"{IDS['key']}:2:fan_out"
     assert headers["kwargsrepr"] == "{'run_id': 'r', 'key': '" + "0" * 32 + "', 'generation': 2}"
+
+
+ACCEPT = """
+import json
+from tasks.door import open_door
+call = {"id": "c", "type": "function", "function": {"name": "n", "arguments": "{}"}}
+door = open_door()
+print(json.dumps([door("r", [call]).key for _ in range(2)]))
+"""
+
+
+def _accepted(url, ledger_url):
+    env = {"PATH": "/usr/bin:/bin", "REDIS_URL": url, "LEDGER_URL": ledger_url}
+    env.update(PYTHONPATH=str(ROOT), WEBHOOK_SECRETS="s" * 32)
+    command = [sys.executable, "-c", ACCEPT]
+    done = subprocess.run(command, cwd=ROOT, env=env, check=True, capture_output=True, text=True)
+    return json.loads(done.stdout.splitlines()[-1])[0]
+
+
+def test_where_ledger_and_broker_are_one_redis_a_run_and_its_message_take_one_step(url):
+    key = _accepted(url, url)
+    client = redis.Redis.from_url(url)
+    (message,) = client.lrange("toolworker", 0, -1)  # the delivery that came again left none
+    assert json.loads(message)["headers"]["id"] == f"{key}:0:fan_out"
+    assert client.hget(f"tw:run:{key}", "state") == b"accepted"
+    assert "cmdstat_lpush" in client.info("commandstats")
+    assert client.info("commandstats")["cmdstat_eval"]["calls"] == 1
+
+
+def test_where_they_are_two_the_message_goes_to_the_broker(url, own_redis_server):
+    ledger_url = own_redis_server().url
+    key = _accepted(url, ledger_url)
+    (message,) = redis.Redis.from_url(url).lrange("toolworker", 0, -1)
+    assert json.loads(message)["headers"]["id"] == f"{key}:0:fan_out"
+    ledger = redis.Redis.from_url(ledger_url)
+    assert ledger.exists(f"tw:run:{key}") == 1
+    assert ledger.exists("toolworker") == 0

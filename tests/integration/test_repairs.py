@@ -2,15 +2,12 @@
 
 import subprocess
 import sys
-import threading
 import time
-from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 import redis
 from celery import Celery
-from celery.app.task import Context
 
 # by its path: the package around it would check the settings of a whole worker
 REPAIR = f"import runpy; runpy.run_path({str(Path(__file__).parents[2] / 'tasks/repairs.py')!r})"
@@ -24,7 +21,6 @@ app.conf.update(task_acks_late=True, broker_connection_retry_on_startup=True,
                 worker_prefetch_multiplier=1{options})
 @app.task(name="hold")
 def hold():
-    app.backend
     import redis
     redis.Redis.from_url("{url}").rpush("holding", 1)
     time.sleep(3)
@@ -135,77 +131,6 @@ def test_with_the_setting_the_worker_goes_on_when_there_is_memory(
     client.config_set("maxmemory", 0)
     _wait(lambda: client.llen("celery") == 0 and client.llen("probed"))
     assert worker.poll() is None
-
-
-@pytest.mark.parametrize(
-    ("backend", "is_raised"), [("", True), ("tasks.backend:RunBackend+", False)]
-)
-def test_a_chord_part_that_cannot_be_counted_does_not_keep_its_message(
-    own_redis, backend, is_raised
-):
-    # raised in a worker's main process, it leaves the message unacknowledged and its slot taken
-    app = _app(own_redis.url, backend)
-    redis.Redis.from_url(own_redis.url).config_set("maxmemory", 1)
-    expected = pytest.raises(redis.exceptions.OutOfMemoryError) if is_raised else nullcontext()
-    with expected:
-        _count_a_part(app)
-
-
-def _app(url, backend):
-    app = Celery("chords", broker=url, backend=f"{backend}{url}", set_as_current=False)
-    app.conf.update(task_ignore_result=True)
-    return app
-
-
-def _count_a_part(app):
-    request = Context(id="t", group="g", group_index=0, chord={"task": "part"})
-    app.backend.on_chord_part_return(request, "SUCCESS", 0)
-
-
-@pytest.mark.parametrize(
-    ("backend", "survives"), [("", False), ("tasks.backend:RunBackend+", True)]
-)
-def test_a_chord_part_is_counted_across_a_redis_restart(own_redis, backend, survives):
-    app = _app(own_redis.url, backend)
-    _count_a_part(app)
-    errors = []
-
-    def count():
-        try:
-            _count_a_part(app)
-        except redis.ConnectionError as error:
-            errors.append(error)
-
-    own_redis.stop()
-    counting = threading.Thread(target=count)
-    counting.start()
-    counting.join(1.0)
-    assert counting.is_alive() is survives
-    own_redis.start()
-    counting.join(20)
-    assert (errors == []) is survives
-
-
-PUBLISHER = """
-import os, redis
-from celery import Celery, chord
-app = Celery("chords", broker="{url}", backend="{backend}{url}")
-app.conf.task_ignore_result = True
-@app.task(name="part")
-def part(): pass
-result = chord([part.si(), part.si(), part.si()])(part.si())
-print(len(redis.Redis.from_url("{url}").pubsub_channels()), flush=True)
-os._exit(0)  # the stock backend would unsubscribe while the interpreter ends
-"""
-
-
-@pytest.mark.parametrize(("backend", "channels"), [("", "3"), ("tasks.backend:RunBackend+", "0")])
-def test_publishing_a_chord_leaves_no_subscription_behind(own_redis, backend, channels):
-    program = PUBLISHER.format(url=own_redis.url, backend=backend)
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.strip() == channels
 
 
 CLIENTS = """

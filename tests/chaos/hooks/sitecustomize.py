@@ -14,7 +14,7 @@ import sys
 _FOLDER = os.environ.get("TOOLWORKER_CHAOS_DIR", "")
 _POINTS = {
     "tasks.ledger": ("Ledger", ["accept", "begin", "start", "record", "claim", "finish"]),
-    "tasks.backend": ("RunBackend", ["on_chord_part_return", "_unpack_chord_result"]),
+    "tasks.links": ("RunTask", ["run_in_place"]),
     "genesys.client": ("Client", ["post"]),
 }
 

@@ -1,0 +1,71 @@
+"""Do something when a block takes too long, without a thread for each block."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+TICK_S = 0.2
+"""Between two looks of the one thread: no block that may take longer is noticed late."""
+
+
+class Overdue:
+    """Whether a block took too long; true from the moment that its action was called."""
+
+    def __init__(self, due: float, act: Callable[[], None]) -> None:
+        self.due = due
+        self.act = act
+        self.is_over = False
+
+
+class _Watchdog:
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.blocks: set[Overdue] = set()
+        self.is_running = False
+
+    def watch(self) -> None:
+        while True:
+            now = time.monotonic()
+            with self.lock:
+                for block in [block for block in self.blocks if block.due <= now]:
+                    self.blocks.remove(block)
+                    block.is_over = True
+                    block.act()
+                wait_s = min((block.due - now for block in self.blocks), default=TICK_S)
+            time.sleep(min(wait_s, TICK_S))
+
+
+_watchdog = _Watchdog()
+
+
+def _begin_anew() -> None:
+    """In a child: the thread has stayed with the parent, and so has what it watched."""
+    global _watchdog
+    _watchdog = _Watchdog()
+
+
+os.register_at_fork(after_in_child=_begin_anew)
+
+
+@contextmanager
+def watched(seconds: float, act: Callable[[], None]) -> Iterator[Overdue]:
+    """
+    Call *act*, in another thread, if this block takes longer than *seconds*.
+
+    Args:
+        act: Must not wait nor raise. It is not called once the block has ended.
+    """
+    block = Overdue(time.monotonic() + seconds, act)
+    watchdog = _watchdog
+    with watchdog.lock:
+        watchdog.blocks.add(block)
+        if not watchdog.is_running:
+            watchdog.is_running = True
+            threading.Thread(target=watchdog.watch, name="watchdog", daemon=True).start()
+    try:
+        yield block
+    finally:
+        with watchdog.lock:
+            watchdog.blocks.discard(block)

@@ -1,0 +1,68 @@
+"""Publish messages of a run at a tenth of what Celery needs for it."""
+
+import json
+import uuid
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from celery import Task
+
+from tasks.worker import app
+
+
+def publish(task: Task, messages: Mapping[str, Mapping[str, Any]]) -> None:  # type: ignore[type-arg]
+    """
+    Do what `task.apply_async` does, with all that is the same each time worked out once.
+
+    It goes through Celery's own connection, with its timeouts.
+
+    Args:
+        messages: The task's arguments by task id; all go in one round trip.
+
+    Raises:
+        KombuError, RedisError, OSError: It is not known whether they are in the queue. Nothing is
+            tried again.
+    """
+    envelopes = [envelope(task, task_id, ids) for task_id, ids in messages.items()]
+    with (
+        app.producer_pool.acquire(block=True) as producer,
+        producer.channel.conn_or_acquire() as client,  # type: ignore[union-attr]
+    ):
+        client.lpush(app.conf.task_default_queue, *envelopes)
+
+
+def envelope(task: Task, task_id: str, ids: Mapping[str, Any]) -> str:  # type: ignore[type-arg]
+    """What kombu's Redis transport puts on its list, with no exchange and no priority."""
+    headers, embed = _template(task)
+    queue = app.conf.task_default_queue
+    return json.dumps(
+        {
+            "body": json.dumps(([], ids, embed)),
+            "content-encoding": "utf-8",
+            "content-type": "application/json",
+            "headers": {**headers, "id": task_id, "root_id": task_id, "kwargsrepr": repr(ids)},
+            "properties": {
+                "correlation_id": task_id,
+                "reply_to": "",
+                "delivery_mode": 2,
+                "delivery_info": {"exchange": "", "routing_key": queue},
+                "priority": 0,
+                "body_encoding": None,
+                "delivery_tag": str(uuid.uuid4()),
+            },
+        }
+    )
+
+
+@cache
+def _template(task: Task) -> tuple[dict[str, Any], dict[str, Any]]:  # type: ignore[type-arg]
+    message = app.amqp.as_task_v2(
+        "",
+        task.name,
+        time_limit=task.time_limit,
+        soft_time_limit=task.soft_time_limit,
+        argsrepr="()",
+        ignore_result=task.ignore_result,
+    )
+    return message.headers, message.body[2]
