@@ -4,8 +4,8 @@ Accepting deliveries beside a bare Flask route under the same gunicorn settings,
     python bench/accept.py [ROUNDS] [SECONDS] [RATE]
 
 How many a second 8 senders get answered that each wait for their answer, without workers and
-reconcilers, which would share the CPU; then how long an answer takes at RATE a second with a worker running. Medians
-over the rounds, and the receiver's as a multiple of the bare route's.
+reconcilers, which would share the CPU; then how long an answer takes at RATE a second with a worker
+running. Medians over the rounds, and the receiver's as a multiple of the bare route's.
 """
 
 import itertools

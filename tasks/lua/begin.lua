@@ -32,11 +32,12 @@ end
 if taken or #idle > 0 then
   round = redis.call('HINCRBY', run, 'round', 1)
 end
-local fanned_out, spare = {}, {}
+local fanned_out, spare, is_idle = {}, {}, {}
 if #idle > 0 then
   local until_ms = now + delays[math.min(round, #delays)]
   local is_alone = false -- the first is never spare: what waits for one worker waits for all of it
   for _, index in ipairs(idle) do
+    is_idle[tostring(index)] = true
     redis.call('HSET', run, 'queued_until:' .. index, until_ms)
     local is_quick = quick[redis.call('HGET', run, 'name:' .. index)]
     if #fanned_out < at_once and not (is_quick and is_alone) then
@@ -45,6 +46,12 @@ if #idle > 0 then
     else
       spare[#spare + 1] = index
       is_alone = false
+    end
+  end
+  -- what was spare before and is not idle yet: workers of an earlier fan-out go on with it
+  for index in string.gmatch(redis.call('HGET', run, 'spare') or '', '%d+') do
+    if not is_idle[index] then
+      spare[#spare + 1] = index
     end
   end
   redis.call('HSET', run, 'spare', table.concat(spare, ','),

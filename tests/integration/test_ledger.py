@@ -130,6 +130,18 @@ def test_of_quick_calls_every_second_is_fanned_out_and_one_at_least(ledger, call
     assert answered == set(range(calls)) - set(missing)
 
 
+def test_a_later_fan_out_leaves_spare_calls_to_those_who_go_on_with_them(ledger, monkeypatch):
+    monkeypatch.setattr("tasks.calls.RELEASE_MS", 0)
+    key = ledger.accept("r-1", _calls(*map(str, range(9)))).key
+    first = _begin(ledger, key)
+    second, started = ledger.start(key, 0, 1), ledger.start(key, 0, 2)
+    assert ledger.release(key, 0, first.taken)
+    assert ledger.release(key, 0, second)
+    again = _begin(ledger, key)
+    assert (again.taken.index, again.missing) == (0, (1,))
+    assert _record_and_go_on(ledger, key, started).following.index == 6
+
+
 def test_the_last_output_brings_all_outputs_with_it_and_no_other_does(ledger):
     key = ledger.accept("r-1", _calls("a", "b")).key
     begun = _begin(ledger, key)
