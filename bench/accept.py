@@ -1,7 +1,7 @@
 """
 Accepting deliveries beside a bare Flask route under the same gunicorn settings, in turns.
 
-    python bench/accept.py [ROUNDS] [SECONDS] [RATE]
+    python -m bench.accept [ROUNDS] [SECONDS] [RATE]
 
 How many a second 8 senders get answered that each wait for their answer, without workers and
 reconcilers, which would share the CPU; then how long an answer takes at RATE a second with a worker

@@ -1,4 +1,4 @@
-"""What a finished run costs the ledger: `python bench/ledger_memory.py [RUNS]`."""
+"""What a finished run costs the ledger: `python -m bench.ledger_memory [RUNS]`."""
 
 import json
 import sys

@@ -1,5 +1,5 @@
 """
-Deliveries at three times the load that the service can take: `python bench/overload.py`.
+Deliveries at three times the load that the service can take: `python -m bench.overload`.
 
 First how many runs a second come out when as many as possible go in, then how long a 202 takes at
 a fifth of that, then 60 s at three times. Exits with 1 when an answer was neither 202 nor 503, when

@@ -1,7 +1,7 @@
 """
 What checking and validating cost: 100 tools with the database, one valid and one invalid call.
 
-    python bench/tools.py
+    python -m bench.tools
 
 Exits with 1 when a figure is missed. Medians of 7 turns.
 """
