@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from db.activity import Blocked
 from ops.circumstances import Circumstances
+from tasks.calls import MAX_TRIES
 
 State = Literal["answered", "in hand", "lost", "queued"]
 
@@ -41,7 +42,7 @@ class Call:
     @property
     def ending(self) -> str:
         """How it ended; a call that ends its worker again and again is named as what it is."""
-        poison = self.code == "internal_error" and self.tries >= 3
+        poison = self.code == "internal_error" and self.tries >= MAX_TRIES
         how = f" after {self.tries} tries that each ended its worker" if poison else ""
         return f"{self.title} {self.code}{how}"
 
@@ -76,7 +77,7 @@ def _call(entry: Mapping[str, str], index: int, around: Circumstances | None) ->
 
     tool, code, holder = of("name"), of("code"), of("holder")
     known = (index, of("id"), tool)
-    tries = int(of("tries", "0"))
+    tries = min(int(of("tries", "0")), MAX_TRIES)  # giving a poison call up is counted, too
     if code:
         return Call(*known, "answered", tries, code)
     if around is None:

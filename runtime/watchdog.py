@@ -4,7 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 TICK_S = 0.2
 """Between two looks of the one thread: no block that may take longer is noticed late."""
@@ -32,7 +32,8 @@ class _Watchdog:
                 for block in [block for block in self.blocks if block.due <= now]:
                     self.blocks.remove(block)
                     block.is_over = True
-                    block.act()
+                    with suppress(Exception):  # the other blocks are watched by this thread, too
+                        block.act()
                 wait_s = min((block.due - now for block in self.blocks), default=TICK_S)
             time.sleep(min(wait_s, TICK_S))
 
@@ -60,10 +61,10 @@ def watched(seconds: float, act: Callable[[], None]) -> Iterator[Overdue]:
     block = Overdue(time.monotonic() + seconds, act)
     watchdog = _watchdog
     with watchdog.lock:
-        watchdog.blocks.add(block)
         if not watchdog.is_running:
-            watchdog.is_running = True
             threading.Thread(target=watchdog.watch, name="watchdog", daemon=True).start()
+            watchdog.is_running = True
+        watchdog.blocks.add(block)
     try:
         yield block
     finally:

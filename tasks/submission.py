@@ -24,7 +24,8 @@ IN_PLACE_S = 2.0
 LEASE_SLACK_S = 2.0
 """What may pass between asking for the lease and the POST: a lease has 12 s, a POST 10."""
 FINISH_S = 20.0
-"""How long a 2xx is kept for a ledger that is away; a worker has 40 s for a submission."""
+"""How long a 2xx is kept for a ledger that is away, if its message has so long: a sender in place
+has 20 s in all, a `submit` of its own 40 s."""
 _FIRST_WAIT_S = 0.25
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 1.0, 10.0
 

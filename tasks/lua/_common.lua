@@ -54,14 +54,14 @@ local function take(run, index, now, by)
   local at = redis.call('HMGET', run, 'name:' .. index, 'arguments:' .. index, 'id:' .. index,
     'holder:' .. index, 'tries:' .. index)
   local word, tries = 'started', tonumber(at[5] or '') or 0
-  -- the same holder asks twice when the answer to its first question was lost on the way
+  -- the same holder asks twice when the answer to its first question was lost on the way; what it
+  -- was told, poison included, it is told again
   if at[4] ~= by.holder then
-    if tries >= by.max_tries then
-      word = 'poison'
-    else
-      tries = redis.call('HINCRBY', run, 'tries:' .. index, 1)
-      redis.call('HSETNX', run, 'started_at:' .. index, now)
-    end
+    tries = redis.call('HINCRBY', run, 'tries:' .. index, 1)
+    redis.call('HSETNX', run, 'started_at:' .. index, now)
+  end
+  if tries > by.max_tries then
+    word = 'poison'
   end
   redis.call('HSET', run, 'holder:' .. index, by.holder, 'message:' .. index, by.message,
     'busy_until:' .. index, now + (by.special[at[1]] or by.default_ms) + by.margin_ms)

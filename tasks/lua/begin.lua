@@ -23,8 +23,11 @@ if by.message ~= '' then
   taken = take_again(run, now, by) or (idle[1] and take(run, idle[1], now, by))
 end
 if taken then
-  if idle[1] == taken[2] then
-    table.remove(idle, 1)
+  for at, index in ipairs(idle) do
+    if index == taken[2] then
+      table.remove(idle, at)
+      break
+    end
   end
   local until_ms = number(run, 'busy_until:' .. taken[2])
   next_look = math.min(next_look or until_ms, until_ms)

@@ -31,6 +31,8 @@ if redis.call('HEXISTS', run, 'body') == 0 then
     return {'incomplete'}
   end
   redis.call('HSET', run, 'body', body, 'state', 'submitting', 'frozen_at', now)
+elseif redis.call('HGET', run, 'body') ~= body then
+  return {'changed'} -- frozen by another sender since the outputs were read
 end
 if not is_repeat then
   -- a claim without an outcome: its sender died, and nobody knows whether the POST arrived

@@ -13,7 +13,7 @@ write_outcome(run, 4)
 redis.call('HSET', run, 'state', 'submitted', 'ended_at', now)
 local dropped = {
   arguments = 1, output = 1, holder = 1, queued_until = 1, busy_until = 1, body = 1,
-  message = 1, spare = 1, begun_by = 1, begun_until = 1, lease_holder = 1, lease_until = 1,
+  message = 1, recorded_by = 1, spare = 1, begun_by = 1, begun_until = 1, lease_holder = 1, lease_until = 1,
   is_posting = 1, next_attempt_at = 1, attempt_error = 1, answer_by = 1, expires_at = 1,
   frozen_at = 1
 }

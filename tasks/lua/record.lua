@@ -12,14 +12,16 @@ if not is_open(run, generation) or redis.call('HEXISTS', run, 'body') == 1 then
   redis.call('HINCRBY', run, 'late_outputs', 1)
   return {'gone'}
 end
-if redis.call('HSETNX', run, 'output:' .. index, output) == 0 then
+local now, calls = now_ms(), number(run, 'calls')
+local is_repeat = redis.call('HSETNX', run, 'output:' .. index, output) == 0
+if not is_repeat then
+  redis.call('HSET', run, 'code:' .. index, code, 'took_ms:' .. index, took_ms,
+    'ended_at:' .. index, now, 'bytes:' .. index, #output, 'recorded_by:' .. index, by.holder)
+  redis.call('HINCRBY', run, 'outputs', 1)
+elseif redis.call('HGET', run, 'recorded_by:' .. index) ~= by.holder then
   return {'known'}
 end
-local now = now_ms()
-redis.call('HSET', run, 'code:' .. index, code, 'took_ms:' .. index, took_ms,
-  'ended_at:' .. index, now, 'bytes:' .. index, #output)
-local calls = number(run, 'calls')
-local left = calls - redis.call('HINCRBY', run, 'outputs', 1)
+local left = calls - number(run, 'outputs')
 if left == 0 then
   -- whoever records the last submits within milliseconds; should it die, the reconciler does
   redis.call('ZADD', due, now + grace_ms, key)
@@ -27,6 +29,11 @@ if left == 0 then
     return {'recorded', 0, redis.call('HGET', run, 'run_id'), outputs_of(run)}
   end
 elseif by.message ~= '' then
+  -- asked twice, because the first answer was lost on the way: the call that it gave
+  local again = is_repeat and take_again(run, now, by)
+  if again then
+    return {'recorded', left, again}
+  end
   local spare = redis.call('HGET', run, 'spare') or ''
   while spare ~= '' do
     local following, rest = string.match(spare, '^(%d+),?(.*)$')

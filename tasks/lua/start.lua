@@ -13,7 +13,7 @@ if taken then
   return taken
 elseif redis.call('HEXISTS', run, 'output:' .. index) == 1 then
   return {'recorded'}
-elseif not by.may_take_over and number(run, 'busy_until:' .. index) > now then
+elseif number(run, 'busy_until:' .. index) > now then
   return {'in_hand'}
 end
 return take(run, index, now, by) or {'late'}

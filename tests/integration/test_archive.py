@@ -46,7 +46,7 @@ def dead(ledger):
 def test_mode_submission_keeps_generation_and_bytes(ledger, archive, dead):
     assert archive.replay(dead, "submission") == 0
     assert ledger.outputs(dead, 0).body == b"body"
-    assert ledger.claim(dead, 0, b"other", seen=0, holder="h2").attempt == 1
+    assert ledger.claim(dead, 0, b"body", seen=0, holder="h2").attempt == 1
 
 
 def test_mode_failed_calls_asks_only_what_may_succeed_now(ledger, archive, dead):

@@ -187,6 +187,52 @@ def test_a_fan_out_whose_answer_was_lost_on_the_way_is_given_the_same_again(ledg
     assert first.missing == second.missing == (1, 2, 3, 4, 5)
 
 
+def test_a_poison_call_whose_answer_was_lost_on_the_way_is_poison_again(ledger, monkeypatch):
+    key = ledger.accept("r-1", _calls("a")).key
+    for _ in range(3):
+        ledger.start(key, 0, 0, may_take_over=True)
+    monkeypatch.setattr("tasks.calls.new_holder", lambda: "same")
+    answers = [ledger.start(key, 0, 0, may_take_over=True).is_poison for _ in range(2)]
+    assert answers == [True, True]
+
+
+def test_a_record_whose_answer_was_lost_on_the_way_gives_the_same_again(ledger, monkeypatch):
+    key = ledger.accept("r-1", _calls(*map(str, range(8)))).key
+    begun = _begin(ledger, key)
+    calls = [begun.taken, *(ledger.start(key, 0, index) for index in begun.missing)]
+    with monkeypatch.context() as patch:
+        patch.setattr("tasks.calls.new_holder", lambda: "same")
+        first, again = (_record_and_go_on(ledger, key, calls[0]) for _ in range(2))
+    assert (first.following.index, first.following.attempt) == (6, 1)
+    assert (again.left, again.following.index, again.following.attempt) == (7, 6, 1)
+    for call in [*calls[1:], ledger.start(key, 0, 7), first.following][:-1]:
+        _record_and_go_on(ledger, key, call)
+    monkeypatch.setattr("tasks.calls.new_holder", lambda: "last")
+    last = [_record_and_go_on(ledger, key, first.following) for _ in range(2)]
+    assert last[0] == last[1]
+    assert (last[0].left, last[0].outputs.count) == (0, 8)
+
+
+def test_a_call_delivered_again_is_left_to_whoever_else_has_it(ledger):
+    key = ledger.accept("r-1", _calls("a", "b")).key
+    ledger.begin(key, 0)
+    assert _begin(ledger, key).taken is None
+    assert ledger.start(key, 0, 0).attempt == 1
+    client = ledger.client
+    client.hset(f"tw:run:{key}", "message:0", "fan_out")  # as a later fan-out would have it
+    assert ledger.start(key, 0, 0, may_take_over=True) == "in_hand"
+
+
+def test_a_sender_that_read_before_the_body_was_frozen_sends_no_other_bytes(make_ledger):
+    ledger = make_ledger(answer_by_s=0)
+    key = ledger.accept("r-1", _calls("a", "b")).key
+    _record(ledger, key, 0)
+    claim = _claim(ledger, key, b"both", seen=1, holder="first")
+    ledger.postpone(key, 0, claim, {}, delay_ms=0, is_unknown=False)
+    assert _claim(ledger, key, b"one", seen=1, holder="second") == "changed"
+    assert isinstance(_claim(ledger, key, b"both", seen=0, holder="second"), Claim)
+
+
 def test_a_released_call_is_not_what_a_later_message_takes_over(ledger):
     key = ledger.accept("r-1", _calls("a", "b")).key
     begun = _begin(ledger, key)
