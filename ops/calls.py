@@ -77,7 +77,7 @@ def _call(entry: Mapping[str, str], index: int, around: Circumstances | None) ->
 
     tool, code, holder = of("name"), of("code"), of("holder")
     known = (index, of("id"), tool)
-    tries = min(int(of("tries", "0")), MAX_TRIES)  # giving a poison call up is counted, too
+    tries = int(of("tries", "0"))
     if code:
         return Call(*known, "answered", tries, code)
     if around is None:

@@ -52,16 +52,17 @@ local function take(run, index, now, by)
     return nil
   end
   local at = redis.call('HMGET', run, 'name:' .. index, 'arguments:' .. index, 'id:' .. index,
-    'holder:' .. index, 'tries:' .. index)
+    'holder:' .. index, 'tries:' .. index, 'is_poison:' .. index)
   local word, tries = 'started', tonumber(at[5] or '') or 0
   -- the same holder asks twice when the answer to its first question was lost on the way; what it
   -- was told, poison included, it is told again
-  if at[4] ~= by.holder then
+  local is_repeat = at[4] == by.holder
+  if at[6] or (tries >= by.max_tries and not is_repeat) then
+    word = 'poison'
+    redis.call('HSET', run, 'is_poison:' .. index, 1)
+  elseif not is_repeat then
     tries = redis.call('HINCRBY', run, 'tries:' .. index, 1)
     redis.call('HSETNX', run, 'started_at:' .. index, now)
-  end
-  if tries > by.max_tries then
-    word = 'poison'
   end
   redis.call('HSET', run, 'holder:' .. index, by.holder, 'message:' .. index, by.message,
     'busy_until:' .. index, now + (by.special[at[1]] or by.default_ms) + by.margin_ms)

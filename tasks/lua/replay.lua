@@ -33,7 +33,7 @@ else
   for index = 0, number(run, 'calls') - 1 do
     local code = redis.call('HGET', run, 'code:' .. index)
     redis.call('HDEL', run, 'queued_until:' .. index, 'busy_until:' .. index, 'holder:' .. index,
-      'message:' .. index, 'tries:' .. index, 'started_at:' .. index)
+      'message:' .. index, 'tries:' .. index, 'is_poison:' .. index, 'started_at:' .. index)
     if code and (mode == 'full' or may_succeed[code]) then
       redis.call('HDEL', run, 'output:' .. index, 'code:' .. index)
       redis.call('HINCRBY', run, 'outputs', -1)

@@ -59,6 +59,17 @@ def test_mode_failed_calls_asks_only_what_may_succeed_now(ledger, archive, dead)
     assert ledger.begin(dead, 1).missing == (1,)
 
 
+def test_a_poison_call_is_started_again_after_a_replay(ledger, archive):
+    key = _accept(ledger, ids="a")
+    tries = [ledger.start(key, 0, 0, may_take_over=True) for _ in range(4)]
+    assert tries[3].is_poison
+    ledger.client.hset(f"tw:run:{key}", "expires_at", 0)
+    ledger.bury(key, 0, "expired")
+    archive.replay(key, "full")
+    started = ledger.start(key, 1, 0)
+    assert (started.attempt, started.is_poison) == (1, False)
+
+
 def test_mode_full_asks_everything_again(ledger, archive, dead):
     assert archive.replay(dead, "full") == 1
     assert ledger.begin(dead, 1).missing == (0, 1, 2)
