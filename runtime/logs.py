@@ -1,11 +1,18 @@
 """One line per finished unit of work: JSON in production, readable on a terminal."""
 
+import json
 import logging
 import sys
+from collections.abc import Mapping, MutableMapping
 from contextlib import suppress
+from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Any
 
 import structlog
+
+_IDS: ContextVar[Mapping[str, str]] = ContextVar("ids", default=MappingProxyType({}))
+_ENCODER = json.JSONEncoder(default=repr)  # json.dumps makes a new one for each line
 
 
 def configure(*, as_json: bool | None = None) -> None:
@@ -18,12 +25,15 @@ def configure(*, as_json: bool | None = None) -> None:
     if as_json is None:
         as_json = not sys.stderr.isatty()
     shared: list[Any] = [
-        structlog.contextvars.merge_contextvars,
+        _add_ids,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     final: list[Any] = (
-        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        [
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(serializer=lambda event, **_: _ENCODER.encode(event)),
+        ]
         if as_json
         else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
     )
@@ -71,5 +81,8 @@ def get(name: str) -> Any:
 
 def begin(**ids: str) -> None:
     """Write these ids, and none of an earlier unit of work, into each line of this thread."""
-    structlog.contextvars.clear_contextvars()
-    structlog.contextvars.bind_contextvars(**ids)
+    _IDS.set(ids)
+
+
+def _add_ids(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    return {**_IDS.get(), **event}

@@ -41,20 +41,32 @@ GAUGES: Mapping[str, str] = {
 
 _log = logs.get("metrics")
 _metrics: dict[str, Any] = {}
+_labelled: dict[tuple[Any, ...], Any] = {}  # looking one up in prometheus-client takes a lock
 
 
 def count(name: str, **labels: str) -> None:
     """One more of a counter; nothing happens in a process that serves no metrics."""
-    metric = _metrics.get(name)
+    metric = _metric(name, labels)
     if metric is not None:
-        (metric.labels(**labels) if labels else metric).inc()
+        metric.inc()
 
 
 def observe(name: str, seconds: float, **labels: str) -> None:
     """One more of a timing; nothing happens in a process that serves no metrics."""
-    metric = _metrics.get(name)
+    metric = _metric(name, labels)
     if metric is not None:
-        (metric.labels(**labels) if labels else metric).observe(seconds)
+        metric.observe(seconds)
+
+
+def _metric(name: str, labels: Mapping[str, str]) -> Any:
+    metric = _metrics.get(name)
+    if metric is None or not labels:
+        return metric
+    key = (name, *labels.items())
+    labelled = _labelled.get(key)
+    if labelled is None:
+        labelled = _labelled[key] = metric.labels(**labels)
+    return labelled
 
 
 def serve(port: int, *, gauges: Callable[[], Mapping[str, float]] | None = None) -> int:
@@ -126,6 +138,7 @@ def _define() -> None:
     values = _untyped("values")
     # chosen at its import, which may be long past: Celery's command line imports Flower, which does
     values.ValueClass = values.MultiProcessValue()
+    _labelled.clear()
     unused = CollectorRegistry()  # the page reads the files; the default one would warn of repeats
     for name, (text, labels) in COUNTERS.items():
         _metrics[name] = Counter(f"toolworker_{name}", text, labels, registry=unused)

@@ -1,6 +1,7 @@
 """Publish messages of a run at a tenth of what Celery needs for it."""
 
 import json
+import re
 import uuid
 from collections.abc import Mapping
 from functools import cache
@@ -34,29 +35,18 @@ def publish(task: Task, messages: Mapping[str, Mapping[str, Any]]) -> None:  # t
 
 def envelope(task: Task, task_id: str, ids: Mapping[str, Any]) -> str:  # type: ignore[type-arg]
     """What kombu's Redis transport puts on its list, with no exchange and no priority."""
-    headers, embed = _template(task)
-    queue = app.conf.task_default_queue
-    return json.dumps(
-        {
-            "body": json.dumps(([], ids, embed)),
-            "content-encoding": "utf-8",
-            "content-type": "application/json",
-            "headers": {**headers, "id": task_id, "root_id": task_id, "kwargsrepr": repr(ids)},
-            "properties": {
-                "correlation_id": task_id,
-                "reply_to": "",
-                "delivery_mode": 2,
-                "delivery_info": {"exchange": "", "routing_key": queue},
-                "priority": 0,
-                "body_encoding": None,
-                "delivery_tag": str(uuid.uuid4()),
-            },
-        }
-    )
+    text, embed = _template(task)
+    return text % {
+        "body": json.dumps(f"[[], {json.dumps(ids)}, {embed}]"),
+        "id": f'"{task_id}"',  # of digits, letters and colons
+        "kwargsrepr": json.dumps(repr(ids)),
+        "tag": f'"{uuid.uuid4()}"',
+    }
 
 
 @cache
-def _template(task: Task) -> tuple[dict[str, Any], dict[str, Any]]:  # type: ignore[type-arg]
+def _template(task: Task) -> tuple[str, str]:  # type: ignore[type-arg]
+    """The envelope with `%(name)s` for what differs, and the end of its body."""
     message = app.amqp.as_task_v2(
         "",
         task.name,
@@ -65,4 +55,21 @@ def _template(task: Task) -> tuple[dict[str, Any], dict[str, Any]]:  # type: ign
         argsrepr="()",
         ignore_result=task.ignore_result,
     )
-    return message.headers, message.body[2]
+    queue = app.conf.task_default_queue
+    template = {
+        "body": "@body",
+        "content-encoding": "utf-8",
+        "content-type": "application/json",
+        "headers": {**message.headers, "id": "@id", "root_id": "@id", "kwargsrepr": "@kwargsrepr"},
+        "properties": {
+            "correlation_id": "@id",
+            "reply_to": "",
+            "delivery_mode": 2,
+            "delivery_info": {"exchange": "", "routing_key": queue},
+            "priority": 0,
+            "body_encoding": None,
+            "delivery_tag": "@tag",
+        },
+    }
+    text = json.dumps(template).replace("%", "%%")
+    return re.sub(r'"@(\w+)"', r"%(\1)s", text), json.dumps(message.body[2])

@@ -1,12 +1,15 @@
 """The ledger's door to Redis: its keys, its connection, and one Lua script a step."""
 
 import hashlib
+import os
+import threading
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import redis
+from hiredis import pack_command
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
@@ -47,6 +50,7 @@ class Scripts:
 
     def __init__(self, client: redis.Redis) -> None:
         self.client = client
+        self._local = threading.local()
 
     def run_step(self, step: str, key: str, arguments: Sequence[Any], *more: Any) -> Any:
         """Call `lua/<step>.lua` with the run and the sets and counts that it may stand in."""
@@ -57,11 +61,43 @@ class Scripts:
 
         def run() -> Any:
             try:
-                return self.client.evalsha(sha, *words)
+                return self._exchange("EVALSHA", sha, *words)
             except redis.exceptions.NoScriptError:  # the server is new, or was started again
-                return self.client.eval(source, *words)
+                return self._exchange("EVAL", source, *words)
 
         return self.ask(run)
+
+    def _exchange(self, *command: Any) -> Any:
+        """What the client's `execute_command` does, without measuring it, at half the CPU."""
+        connection = self._connection()
+
+        def exchange() -> Any:
+            try:
+                connection.send_packed_command([pack_command(command)])
+                return connection.read_response()
+            except redis.ResponseError:
+                raise  # an answer like any other
+            except BaseException:  # a time limit, too, whose answer nobody may read as the next one
+                connection.disconnect()
+                raise
+
+        return connection.retry.call_with_retry(exchange, lambda _: None)
+
+    def _connection(self) -> Any:
+        """This thread's own: taking one from the pool costs as much as the exchange."""
+        connection = getattr(self._local, "connection", None)
+        if connection is None or connection.pid != os.getpid():
+            connection = self._local.connection = self.client.connection_pool.make_connection()
+        if connection.is_connected:
+            try:
+                is_stale = connection.can_read()  # nobody asked: the server has closed it
+            except (redis.RedisError, OSError):
+                is_stale = True
+            if is_stale:
+                connection.disconnect()
+        if not connection.is_connected:
+            connection.connect()
+        return connection
 
     def ask(self, question: Callable[[], Any]) -> Any:
         try:

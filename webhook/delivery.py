@@ -13,6 +13,12 @@ MAX_ID_LENGTH = 256
 MAX_DEPTH = 64
 """Objects and lists inside each other in arguments; no form that a model fills in comes near."""
 
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 _STRUCTURE = "Invalid payload structure. Expected run_id and tool_calls array."
 
 
@@ -27,7 +33,7 @@ def parse(body: bytes) -> Delivery:
         BadDelivery: Not JSON, not this structure, or beyond a limit.
     """
     try:
-        value = json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
+        value = _DECODER.decode(body.decode("utf-8"))
     except UnicodeDecodeError as exc:
         raise BadDelivery("The body is not UTF-8.") from exc
     except RecursionError as exc:
@@ -98,7 +104,3 @@ def _identifier(value: Any, where: str) -> str:
     if not value.isprintable():
         raise BadDelivery(f"{where} holds a character that cannot be printed.")
     return value
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")

@@ -16,7 +16,21 @@ _HUB_PREFIX = "sha256="
 _HEX_LENGTH = 64
 _WHSEC = b"whsec_"
 _TIMESTAMP = re.compile(r"[0-9]{1,12}")  # no sign, no fraction, no digits of other scripts
+_HEADERS = {
+    "x-hub-signature-256": ("x-hub-signature-256",),
+    "standard-webhooks": ("webhook-id", "webhook-timestamp", "webhook-signature"),
+    "bearer": ("authorization",),
+    "none": (),
+}
 _BEARER = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] +(\S+)")
+
+
+def headers_of(schemes: Sequence[str]) -> list[str]:
+    """Names, in lower case, of the headers that `verify` reads for these schemes."""
+    names: list[str] = []
+    for scheme in schemes:
+        names += _HEADERS.get(scheme, (scheme.removeprefix("header:").lower(),))
+    return names
 
 
 def verify(
@@ -78,8 +92,9 @@ def _is_hub_signed(headers: Mapping[str, str], body: bytes, secrets: Sequence[by
 def _is_standard_signed(
     headers: Mapping[str, str], body: bytes, secrets: Sequence[bytes], now: float
 ) -> bool:
-    names = ("webhook-id", "webhook-timestamp", "webhook-signature")
-    message_id, timestamp, signatures = (headers.get(name, "").strip() for name in names)
+    message_id, timestamp, signatures = (
+        headers.get(name, "").strip() for name in _HEADERS["standard-webhooks"]
+    )
     signed = _to_bytes(f"{message_id}.{timestamp}.") + body
     # several, while the sender rotates its secret; versions that we do not know are passed over
     claimed = [_from_base64(part[3:]) for part in signatures.split(" ") if part[:3] == "v1,"]

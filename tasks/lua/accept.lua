@@ -36,6 +36,11 @@ end
 -- how long those that are too many or too old will take to begin, at the pace of the last 10
 -- to 20 s; without a pace, until they have been answered all the same
 local function stay_away_s(now)
+  local oldest = redis.call('ZRANGE', waiting, 0, 0, 'WITHSCORES')
+  local count = redis.call('ZCARD', waiting)
+  if count == 0 or (count < max_waiting and now - tonumber(oldest[2]) <= max_wait_ms) then
+    return nil -- before any other question: nearly always this is all
+  end
   local is_late = oldest_wait_ms(now) > max_wait_ms
   local excess = redis.call('ZCARD', waiting) - max_waiting + 1
   if not is_late and excess <= 0 then
@@ -61,14 +66,17 @@ local away_s = stay_away_s(now)
 if away_s then
   return away_s
 end
-redis.call('HSET', run, 'version', 1, 'run_id', run_id, 'digest', digest, 'state', 'accepted',
+local entry = {'version', 1, 'run_id', run_id, 'digest', digest, 'state', 'accepted',
   'generation', 0, 'calls', (#ARGV - first_call + 1) / 3, 'outputs', 0, 'accepted_at', now,
-  'answer_by', now + answer_by_ms, 'expires_at', now + expires_ms)
+  'answer_by', now + answer_by_ms, 'expires_at', now + expires_ms}
 for at = first_call, #ARGV, 3 do
   local index = (at - first_call) / 3
-  redis.call('HSET', run, 'id:' .. index, ARGV[at], 'name:' .. index, ARGV[at + 1],
-    'arguments:' .. index, ARGV[at + 2])
+  for offset, field in ipairs({'id:', 'name:', 'arguments:'}) do
+    entry[#entry + 1] = field .. index
+    entry[#entry + 1] = ARGV[at + offset - 1]
+  end
 end
+redis.call('HSET', run, unpack(entry))
 redis.call('ZADD', due, now + first_look_ms, key)
 redis.call('ZADD', waiting, now, key)
 if queue ~= '' then

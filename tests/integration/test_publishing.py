@@ -18,9 +18,9 @@ CELERYS = (
 )
 
 
-def _published(url, program):
+def _published(url, program, ids=IDS):
     env = {"PATH": "/usr/bin:/bin", "REDIS_URL": url, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", program.replace("{}", repr(IDS))]
+    command = [sys.executable, "-c", program.replace("{}", repr(ids))]
     subprocess.run(command, cwd=ROOT, env=env, check=True)
     client = redis.Redis.from_url(url)
     message = json.loads(client.rpop("toolworker"))
@@ -34,8 +34,9 @@ def url(own_redis_server):
     return own_redis_server().url
 
 
-def test_the_message_is_the_one_that_celery_would_publish(url):
-    ours, celerys = _published(url, OURS), _published(url, CELERYS)
+@pytest.mark.parametrize("run_id", ["r", 'r"%(id)s% "@id" é'])
+def test_the_message_is_the_one_that_celery_would_publish(url, run_id):
+    ours, celerys = (_published(url, of, {**IDS, "run_id": run_id}) for of in (OURS, CELERYS))
     for message in (ours, celerys):
         assert message["properties"].pop("delivery_tag")
         message["properties"].pop("reply_to")  # where results would go

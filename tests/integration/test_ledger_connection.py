@@ -1,0 +1,100 @@
+"""The ledger's connection: each thread and process has its own, and no answer is read twice."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import redis
+
+from tasks.errors import LedgerUnavailable
+from tasks.ledger import Ledger
+from tasks.scripts import connect
+
+
+class TimeLimit(BaseException):
+    """What a signal raises, wherever the process happens to be."""
+
+
+@pytest.fixture
+def client(redis_server):
+    client = redis.Redis.from_url(redis_server.url)
+    client.flushall()
+    return client
+
+
+@pytest.fixture
+def ledger(client, redis_server):
+    own = connect(redis_server.url, timeout_s=1, retries=0)
+    ledger = Ledger(own, answer_by_s=30, expires_s=600, retention_s=60, dead_letter_retention_s=60)
+    yield ledger
+    own.close()
+
+
+def _accept(ledger, run_id):
+    function = {"name": "get_order", "arguments": "{}"}
+    return ledger.accept(run_id, [{"id": "c", "type": "function", "function": function}])
+
+
+def test_after_a_time_limit_no_step_reads_the_answer_of_the_one_before(ledger, monkeypatch):
+    _accept(ledger, "r-1")
+    connection = ledger._connection()
+
+    def interrupt(**_):
+        raise TimeLimit
+
+    with monkeypatch.context() as patch:
+        patch.setattr(connection, "read_response", interrupt)
+        with pytest.raises(TimeLimit):
+            _accept(ledger, "r-2")
+    assert not _accept(ledger, "r-3").is_duplicate
+    assert _accept(ledger, "r-2").is_duplicate
+
+
+def test_a_connection_that_the_server_closed_is_made_anew_without_a_retry(ledger, client):
+    _accept(ledger, "r-1")
+    client.client_kill_filter(_type="normal", skipme=True)
+    assert not _accept(ledger, "r-2").is_duplicate
+
+
+def test_a_refused_command_leaves_its_connection_in_use(ledger):
+    _accept(ledger, "r-1")
+    connection = ledger._connection()
+    with pytest.raises(redis.ResponseError):
+        ledger._exchange("EVALSHA", "0" * 40, 0)
+    assert connection.is_connected
+    assert ledger._connection() is connection
+
+
+def test_threads_do_not_share_a_connection(ledger):
+    with ThreadPoolExecutor(8) as threads:
+        runs = [f"r-{number}" for number in range(200)]
+        keys = list(threads.map(lambda run_id: _accept(ledger, run_id).key, runs))
+    assert [ledger.outputs(key, 0).run_id for key in keys] == runs
+
+
+def test_a_forked_process_has_its_own_connection_and_leaves_its_parent_the_old(ledger, client):
+    _accept(ledger, "r-1")
+    before = ledger._connection()
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            _accept(ledger, "r-2")
+            status = 0 if ledger._connection() is not before else 2
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert ledger._connection() is before
+    assert before.is_connected
+    assert _accept(ledger, "r-2").is_duplicate
+    assert client.dbsize() > 0
+
+
+def test_a_server_that_is_gone_is_an_error_of_the_ledger(own_redis_server):
+    server = own_redis_server()
+    own = connect(server.url, timeout_s=1, retries=1)
+    ledger = Ledger(own, answer_by_s=30, expires_s=600, retention_s=60, dead_letter_retention_s=60)
+    _accept(ledger, "r-1")
+    server.stop()
+    with pytest.raises(LedgerUnavailable):
+        _accept(ledger, "r-2")
