@@ -87,7 +87,9 @@ class Scripts:
         """This thread's own: taking one from the pool costs as much as the exchange."""
         connection = getattr(self._local, "connection", None)
         if connection is None or connection.pid != os.getpid():
-            connection = self._local.connection = self.client.connection_pool.make_connection()
+            pool = self.client.connection_pool  # of whose 100 connections this shall be none
+            connection = pool.connection_class(**pool.connection_kwargs)
+            self._local.connection = connection
         if connection.is_connected:
             try:
                 is_stale = connection.can_read()  # nobody asked: the server has closed it

@@ -1,6 +1,8 @@
 """The ledger's connection: each thread and process has its own, and no answer is read twice."""
 
+import gc
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -70,6 +72,18 @@ def test_threads_do_not_share_a_connection(ledger):
         runs = [f"r-{number}" for number in range(200)]
         keys = list(threads.map(lambda run_id: _accept(ledger, run_id).key, runs))
     assert [ledger.outputs(key, 0).run_id for key in keys] == runs
+
+
+def test_threads_that_come_and_go_use_up_no_connections(ledger, client):
+    _accept(ledger, "r")
+    before = client.info("clients")["connected_clients"]
+    for number in range(120):  # the client's pool makes 100 at most
+        thread = threading.Thread(target=_accept, args=(ledger, f"r-{number}"))
+        thread.start()
+        thread.join()
+    assert client.zcard("tw:due") == 121
+    gc.collect()  # a connection points to itself
+    assert client.info("clients")["connected_clients"] <= before
 
 
 def test_a_forked_process_has_its_own_connection_and_leaves_its_parent_the_old(ledger, client):
