@@ -2,7 +2,7 @@
 
 import json
 import re
-import uuid
+import secrets
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -40,7 +40,7 @@ def envelope(task: Task, task_id: str, ids: Mapping[str, Any]) -> str:  # type: 
         "body": json.dumps(f"[[], {json.dumps(ids)}, {embed}]"),
         "id": f'"{task_id}"',  # of digits, letters and colons
         "kwargsrepr": json.dumps(repr(ids)),
-        "tag": f'"{uuid.uuid4()}"',
+        "tag": f'"{secrets.token_hex(16)}"',  # any name that no other message has
     }
 
 

@@ -23,10 +23,12 @@ DUE_AT_ONCE = 200
 """Runs that one look goes through; the script holds the ledger for about a millisecond."""
 
 
+_COMPACT = json.JSONEncoder(separators=(",", ":"))  # json.dumps would make one each time
+
+
 def key_of(run_id: str, call_ids: Sequence[str]) -> str:
     """The name of a run's tool calls: 32 hex digits; the same for each repeated delivery."""
-    text = json.dumps([run_id, *call_ids], separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    return _digest([run_id, *call_ids])
 
 
 class Ledger(Calls):
@@ -90,7 +92,7 @@ class Ledger(Calls):
             for call in calls
             for part in (call["id"], call["function"]["name"], call["function"]["arguments"])
         ]
-        digest = hashlib.sha256(json.dumps(fields, separators=(",", ":")).encode()).hexdigest()[:32]
+        digest = _digest(fields)
         answer = self.run_step(
             "accept",
             key,
@@ -236,3 +238,7 @@ def _flat(outcome: Mapping[str, Any]) -> list[Any]:
 # error output, and not break the write here.
 def _to_bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
+
+
+def _digest(texts: Sequence[str]) -> str:
+    return hashlib.sha256(_COMPACT.encode(texts).encode()).hexdigest()[:32]

@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+import socket
+import struct
 import threading
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -70,16 +72,30 @@ class Scripts:
     def _exchange(self, *command: Any) -> Any:
         """What the client's `execute_command` does, without measuring it, at half the CPU."""
         connection = self._connection()
+        packed = [pack_command(command)]
 
-        def exchange() -> Any:
+        def ask() -> Any:
             try:
-                connection.send_packed_command([pack_command(command)])
+                connection.send_packed_command(packed)
                 return connection.read_response()
             except redis.ResponseError:
                 raise  # an answer like any other
-            except BaseException:  # a time limit, too, whose answer nobody may read as the next one
+            except BaseException as exc:  # whose answer nobody may read as the next one
                 connection.disconnect()
+                if isinstance(exc.__context__, BlockingIOError):
+                    raise redis.TimeoutError("the ledger took too long") from exc
                 raise
+
+        def exchange() -> Any:
+            was_connected = connection.is_connected
+            try:
+                return ask()
+            except redis.TimeoutError:
+                raise
+            except redis.ConnectionError:
+                if not was_connected:
+                    raise
+                return ask()  # the server had closed it; to look first costs a poll each time
 
         return connection.retry.call_with_retry(exchange, lambda _: None)
 
@@ -88,17 +104,9 @@ class Scripts:
         connection = getattr(self._local, "connection", None)
         if connection is None or connection.pid != os.getpid():
             pool = self.client.connection_pool  # of whose 100 connections this shall be none
-            connection = pool.connection_class(**pool.connection_kwargs)
-            self._local.connection = connection
-        if connection.is_connected:
-            try:
-                is_stale = connection.can_read()  # nobody asked: the server has closed it
-            except (redis.RedisError, OSError):
-                is_stale = True
-            if is_stale:
-                connection.disconnect()
-        if not connection.is_connected:
-            connection.connect()
+            kind = pool.connection_class
+            kind = _KernelTimed if kind is redis.Connection else kind
+            connection = self._local.connection = kind(**pool.connection_kwargs)
         return connection
 
     def ask(self, question: Callable[[], Any]) -> Any:
@@ -106,6 +114,23 @@ class Scripts:
             return question()
         except redis.RedisError as exc:
             raise LedgerUnavailable(f"the ledger did not answer: {type(exc).__name__}") from exc
+
+
+class _KernelTimed(redis.Connection):
+    """
+    Time limits that the kernel keeps: those of Python's sockets cost a poll before each call.
+
+    Not for TLS, where OpenSSL would take the kernel's word for "try again".
+    """
+
+    def _connect(self) -> socket.socket:
+        connected: socket.socket = super()._connect()  # type: ignore[no-untyped-call]
+        limit_s = connected.gettimeout() or 0.0  # 0 is none for both
+        limit = struct.pack("ll", int(limit_s), int(limit_s % 1 * 1_000_000))
+        connected.settimeout(None)
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            connected.setsockopt(socket.SOL_SOCKET, option, limit)
+        return connected
 
 
 def to_text(value: bytes) -> str:

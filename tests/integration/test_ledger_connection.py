@@ -2,6 +2,9 @@
 
 import gc
 import os
+import signal
+import socket
+import struct
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -36,6 +39,10 @@ def ledger(client, redis_server):
 def _accept(ledger, run_id):
     function = {"name": "get_order", "arguments": "{}"}
     return ledger.accept(run_id, [{"id": "c", "type": "function", "function": function}])
+
+
+def _steps(client):
+    return client.info("commandstats")["cmdstat_evalsha"]["calls"]
 
 
 def test_after_a_time_limit_no_step_reads_the_answer_of_the_one_before(ledger, monkeypatch):
@@ -113,3 +120,32 @@ def test_a_server_that_is_gone_is_an_error_of_the_ledger(own_redis_server):
     server.stop()
     with pytest.raises(LedgerUnavailable):
         _accept(ledger, "r-2")
+
+
+def test_a_server_that_hangs_is_given_up_after_one_time_limit(own_redis_server):
+    server = own_redis_server()
+    own = connect(server.url, timeout_s=0.3, retries=0)
+    ledger = Ledger(own, answer_by_s=30, expires_s=600, retention_s=60, dead_letter_retention_s=60)
+    _accept(ledger, "r-1")
+    before = _steps(own)
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(LedgerUnavailable, match="TimeoutError"):
+            _accept(ledger, "r-2")
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+    # the late answer is not taken for the next one, and nothing was asked twice
+    assert not _accept(ledger, "r-3").is_duplicate
+    wait_for(lambda: _steps(own) == before + 2)
+    assert _accept(ledger, "r-2").is_duplicate
+
+
+def test_a_time_limit_that_is_no_whole_number_reaches_the_kernel(redis_server):
+    own = connect(redis_server.url, timeout_s=1.25, retries=0)
+    ledger = Ledger(own, answer_by_s=30, expires_s=600, retention_s=60, dead_letter_retention_s=60)
+    _accept(ledger, "r-1")
+    for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+        kept = ledger._connection()._sock.getsockopt(socket.SOL_SOCKET, option, 16)
+        seconds, microseconds = struct.unpack("ll", kept)
+        assert seconds == 1
+        assert 250_000 <= microseconds < 260_000  # it counts in ticks
