@@ -235,7 +235,7 @@ def from_settings(settings: Settings) -> Client:
         mistakes.append("GENESYS_CLIENT_SECRET: is not set (or GENESYS_CLIENT_SECRET_FILE)")
     sent = {
         "GENESYS_CLIENT_ID": settings.genesys_client_id or "",
-        "GENESYS_CLIENT_SECRET": secret.get_secret_value() if secret else "",
+        "GENESYS_CLIENT_SECRET": secret.reveal() if secret else "",
         "GENESYS_SCOPE": settings.genesys_scope,
     }
     mistakes += [
@@ -253,7 +253,7 @@ def from_settings(settings: Settings) -> Client:
     if mistakes or where is None or not settings.genesys_client_id or secret is None:
         raise SettingsError("\n".join(mistakes))
     client_id, scope = settings.genesys_client_id, settings.genesys_scope
-    grant = Grant(where.login, client_id, secret.get_secret_value(), scope)
+    grant = Grant(where.login, client_id, secret.reveal(), scope)
     tokens: Tokens = TokenSource(grant)
     gate = None
     if settings.broker():

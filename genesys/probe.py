@@ -22,5 +22,5 @@ def ask_for_token(values: Settings) -> None:
     )
     if not values.genesys_client_id or not values.genesys_client_secret:
         raise ValueError("the credentials are not set")
-    secret = values.genesys_client_secret.get_secret_value()
+    secret = values.genesys_client_secret.reveal()
     Grant(where.login, values.genesys_client_id, secret, values.genesys_scope).request(TIMEOUT_S)

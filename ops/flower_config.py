@@ -4,7 +4,7 @@ from runtime import settings
 
 _password = settings.load("FLOWER_PASSWORD").flower_password
 
-basic_auth = [f"operator:{_password.get_secret_value() if _password else ''}"]
+basic_auth = [f"operator:{_password.reveal() if _password else ''}"]
 # it could end workers and revoke tasks; who inspects need not
 read_only = True
 persistent = True

@@ -256,9 +256,8 @@ class Stack:
 
     def _launch_worker(self) -> Child:
         name = self._next_name("worker")
-        quiet = ["--without-gossip", "--without-mingle", "--loglevel", "INFO"]
         size = ["-c", str(self._concurrency), "-n", f"{name}@%h"]
-        return self.launch(name, "-m", "celery", "-A", "tasks", "worker", *size, *quiet)
+        return self.launch(name, "-m", "ops.cli", "worker", *size)
 
     def _await_worker(self, worker: Child, began: float) -> None:
         # Celery says "<node> ready." once it has subscribed to its queue

@@ -3,12 +3,13 @@
 import os
 import re
 from base64 import b64decode
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from msgspec import Meta, Struct, ValidationError, convert
+from msgspec.structs import fields
 
 _DATABASE_URL = re.compile(r"DATABASE_URL_([A-Z0-9_]+?)(_FILE)?")
 _WEBHOOK_SCHEME = re.compile(r"x-hub-signature-256|standard-webhooks|bearer|header:[a-z0-9-]+|none")
@@ -19,43 +20,57 @@ class SettingsError(Exception):
     """The environment is wrong; the message has one line per mistake and no values."""
 
 
-class Settings(BaseSettings):
+class Secret:
+    """A text that shows itself to nobody who prints, formats or logs it."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret('…')"
+
+
+_Count = Annotated[int, Meta(ge=1)]
+_Retention = Annotated[int, Meta(ge=60, le=31_536_000)]  # a year at most
+
+
+class Settings(Struct, frozen=True, kw_only=True):
     """Every setting with unit and default; `.env.example` says why. Secrets never print."""
 
-    model_config = SettingsConfigDict(
-        frozen=True, extra="ignore", hide_input_in_errors=True, env_ignore_empty=True
-    )
-
-    redis_url: SecretStr | None = None
-    ledger_url: SecretStr | None = None
-    database_url: SecretStr | None = None
-    databases: dict[str, SecretStr] = Field(default_factory=dict, exclude=True)
+    redis_url: Secret | None = None
+    ledger_url: Secret | None = None
+    database_url: Secret | None = None
+    databases: Mapping[str, Secret] = {}
 
     genesys_region: str | None = None
     genesys_base_url: str | None = None
     genesys_login_url: str | None = None
     genesys_allow_http: bool = False
     genesys_client_id: str | None = None
-    genesys_client_secret: SecretStr | None = None
+    genesys_client_secret: Secret | None = None
     genesys_scope: str = "ai:assistant:run:write"
     genesys_submit_path: str = "/api/v2/ai/assistants/runs/{run_id}/tool_calls"
     genesys_list_key: str = "tool_calls"
-    genesys_requests_per_minute: int = Field(default=300, ge=1)
+    genesys_requests_per_minute: _Count = 300
 
-    webhook_secrets: SecretStr | None = None
+    webhook_secrets: Secret | None = None
     webhook_auth: str = "x-hub-signature-256"
 
     tools_dir: Path = _BUILT_IN_TOOLS
 
-    flower_password: SecretStr | None = None
-    metrics_port: int = Field(default=0, ge=0, le=65535)
+    flower_password: Secret | None = None
+    metrics_port: Annotated[int, Meta(ge=0, le=65535)] = 0
 
-    run_answer_by_s: float = Field(default=30, ge=3, le=600)
-    run_expires_s: float = Field(default=600, ge=5)
-    run_max_wait_s: float = Field(default=15, ge=1)
-    run_max_waiting: int = Field(default=10000, ge=1)
-    run_retention_s: int = Field(default=86400, ge=60)
-    dead_letter_retention_s: int = Field(default=604800, ge=60)
+    # a week at most: an upper bound also refuses "inf"
+    run_answer_by_s: Annotated[float, Meta(ge=3, le=600)] = 30
+    run_expires_s: Annotated[float, Meta(ge=5, le=604_800)] = 600
+    run_max_wait_s: Annotated[float, Meta(ge=1, le=604_800)] = 15
+    run_max_waiting: _Count = 10000
+    run_retention_s: _Retention = 86400
+    dead_letter_retention_s: _Retention = 604800
 
     def ledger(self) -> str:
         """The URL of the ledger's Redis: `LEDGER_URL`, else `REDIS_URL`."""
@@ -76,38 +91,10 @@ class Settings(BaseSettings):
 
     def database_urls(self) -> dict[str, str]:
         """Database name in lower case to URL; `default` is `DATABASE_URL`."""
-        urls = {name: url.get_secret_value() for name, url in self.databases.items()}
+        urls = {name: url.reveal() for name, url in self.databases.items()}
         if self.database_url is not None:
-            urls["default"] = self.database_url.get_secret_value()
+            urls["default"] = self.database_url.reveal()
         return urls
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, _FromFiles(settings_cls)
-
-
-class _FromFiles(PydanticBaseSettingsSource):
-    """`NAME_FILE=/path` gives NAME from a file, as container secrets are mounted."""
-
-    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
-        path = os.environ.get(f"{field_name.upper()}_FILE")
-        return (_read(path) if path else None), field_name, False
-
-    def __call__(self) -> dict[str, Any]:
-        values = {
-            name: self.get_field_value(field, name)[0]
-            for name, field in self.settings_cls.model_fields.items()
-            if name != "databases"
-        }
-        values["databases"] = _named_databases()
-        return {name: value for name, value in values.items() if value is not None}
 
 
 def load(*required: str) -> Settings:
@@ -130,17 +117,37 @@ def load(*required: str) -> Settings:
 
 @cache
 def _read_all() -> tuple[Settings | None, list[str]]:
-    try:
-        settings = Settings()
-    except ValidationError as error:
-        return None, [
-            f"{'.'.join(str(part) for part in mistake['loc']).upper()}: {mistake['msg']}"
-            for mistake in error.errors(include_input=False, include_url=False)
-        ]
+    found: dict[str, Any] = {}
     mistakes = []
+    for field in fields(Settings):
+        name = field.name.upper()
+        try:
+            text = os.environ.get(name) or _from_file(name)
+            if field.name == "databases":
+                found[field.name] = _named_databases()
+            elif text is not None:
+                found[field.name] = convert(text, field.type, strict=False, dec_hook=_make)
+        except ValidationError as mistake:
+            # "Expected `int` >= 1"; that it came as text is no news
+            mistakes.append(f"{name}: {str(mistake).removesuffix(', got `str`')}")
+        except SettingsError as mistake:
+            mistakes.append(str(mistake))
+    if mistakes:
+        return None, mistakes
+    settings = Settings(**found)
     if settings.run_answer_by_s >= settings.run_expires_s:
         mistakes.append("RUN_ANSWER_BY_S: must be below RUN_EXPIRES_S")
     return settings, [*mistakes, *_webhook_mistakes(settings)]
+
+
+def _make(kind: Any, text: str) -> Any:
+    return kind(text)  # a Path or a Secret
+
+
+def _from_file(name: str) -> str | None:
+    """`NAME_FILE=/path` gives NAME from a file, as container secrets are mounted."""
+    path = os.environ.get(f"{name}_FILE")
+    return _read(path) if path else None
 
 
 def _webhook_mistakes(settings: Settings) -> list[str]:
@@ -172,13 +179,13 @@ def _has(settings: Settings, name: str) -> bool:
     return bool(getattr(settings, name.lower()))
 
 
-def _named_databases() -> dict[str, str]:
+def _named_databases() -> dict[str, Secret]:
     """`DATABASE_URL_CRM` (or `DATABASE_URL_CRM_FILE`) is the database `crm`."""
     urls = {}
     for variable, value in os.environ.items():
         match = _DATABASE_URL.fullmatch(variable)
         if match and match[1] != "FILE" and value:
-            urls[match[1].lower()] = _read(value) if match[2] else value
+            urls[match[1].lower()] = Secret(_read(value) if match[2] else value)
     return urls
 
 
@@ -189,5 +196,5 @@ def _read(path: str) -> str:
         raise SettingsError(f"{path}: cannot be read ({type(exc).__name__})") from exc
 
 
-def _reveal(secret: SecretStr | None) -> str:
-    return secret.get_secret_value() if secret is not None else ""
+def _reveal(secret: Secret | None) -> str:
+    return secret.reveal() if secret is not None else ""

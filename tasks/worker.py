@@ -41,7 +41,7 @@ class Tools:
 def tools() -> Tools:
     """The tools of this process, made on first use. Nothing is connected yet."""
     values = settings.load("REDIS_URL", "DATABASE_URL")
-    loaded = catalog.load(values.tools_dir)
+    loaded = check()
     databases = pool.Databases(values.database_urls())
     databases.open()
     return Tools(
@@ -81,9 +81,13 @@ def open_ledger(
     )
 
 
+@cache
 def check() -> catalog.Catalog:
     """
     Read settings and the tool catalogue, as a start must before it takes work.
+
+    Once: what is made of a worker's tools before it forks is shared by its processes, those that
+    take the place of others included, whatever has become of the files by then.
 
     Raises:
         SettingsError, CatalogError: All mistakes at once.

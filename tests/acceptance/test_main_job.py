@@ -27,6 +27,15 @@ def test_a_delivery_is_answered_in_one_submission_in_call_order(service):
     assert headers["user-agent"] == "Genesys-ToolWorker/0.1.0"
 
 
+def test_celerys_own_command_starts_the_same_worker(own_service):
+    service = own_service(workers=0, reconcilers=0)
+    worker = service.stack.launch("worker-1", "-m", "celery", "-A", "tasks", "worker", "-c", "1")
+    run_id = service.new_run_id()
+    service.deliver(run_id, ("c", "search_inventory", GOOD))
+    assert service.answer(run_id, within_s=30)["c"]["total"] > 0
+    assert worker.pid in service.stack.worker_pids
+
+
 def test_the_inventory_comes_back_as_items_and_total(service):
     run_id = service.new_run_id()
     service.deliver(run_id, ("c", "search_inventory", GOOD))

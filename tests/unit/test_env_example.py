@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from msgspec.structs import fields
+
 from runtime.settings import Settings
 
 _EXAMPLE = Path(__file__).resolve().parents[2] / ".env.example"
@@ -24,13 +26,13 @@ def _examples() -> dict[str, tuple[str, str]]:
 
 
 def test_every_setting_is_in_the_example():
-    expected = {name.upper() for name in Settings.model_fields if name != "databases"}
+    expected = {field.name.upper() for field in fields(Settings) if field.name != "databases"}
 
     assert expected - set(_examples()) == set()
 
 
 def test_the_example_names_no_setting_that_is_not_there():
-    known = {name.upper() for name in Settings.model_fields}
+    known = {field.name.upper() for field in fields(Settings)}
     named_databases = {name for name in _examples() if name.startswith("DATABASE_URL_")}
 
     assert named_databases == {"DATABASE_URL_CRM"}
@@ -40,9 +42,9 @@ def test_the_example_names_no_setting_that_is_not_there():
 def test_every_default_shown_is_the_real_one():
     shown = {name: value for name, (value, _) in _examples().items()}
     real = {
-        name.upper(): str(setting.default)
-        for name, setting in Settings.model_fields.items()
-        if setting.default is not None and name not in ("databases", "tools_dir")
+        field.name.upper(): str(field.default)
+        for field in fields(Settings)
+        if field.default is not None and field.name not in ("databases", "tools_dir")
     }
 
     assert {name: shown[name] for name in real} == real

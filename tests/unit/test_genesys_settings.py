@@ -6,7 +6,7 @@ import pytest
 
 from genesys.client import from_settings
 from genesys.regions import REGIONS, endpoints
-from runtime.settings import Settings, SettingsError
+from runtime.settings import Secret, Settings, SettingsError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -113,7 +113,7 @@ def test_the_submission_path_is_checked_at_start(path, is_taken):
 
 def test_a_secret_that_cannot_be_sent_is_named_but_not_shown():
     with pytest.raises(SettingsError) as failed:
-        from_settings(_settings(genesys_client_secret="planted\nsecret"))
+        from_settings(_settings(genesys_client_secret=Secret("planted\nsecret")))
     assert str(failed.value).startswith("GENESYS_CLIENT_SECRET: ")
     assert "planted" not in str(failed.value)
 
@@ -122,7 +122,7 @@ def _settings(**changes):
     good = {
         "genesys_region": "mypurecloud.de",
         "genesys_client_id": "id",
-        "genesys_client_secret": "secret",
+        "genesys_client_secret": Secret("secret"),
     }
     return Settings(**{**good, **changes})
 
@@ -138,6 +138,7 @@ def test_the_compose_demo_reaches_its_simulator():
     lines = (ROOT / ".env.demo").read_text(encoding="utf-8").splitlines()
     demo = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
     secret = (ROOT / demo["SECRETS_DIR"] / "genesys_client_secret").read_text().strip()
-    values = {name.lower(): value for name, value in demo.items()}
-    assert from_settings(Settings(**values, genesys_client_secret=secret))
+    values = {name.lower(): value for name, value in demo.items() if name.startswith("GENESYS_")}
+    values["genesys_allow_http"] = values["genesys_allow_http"] == "true"
+    assert from_settings(Settings(**values, genesys_client_secret=Secret(secret)))
     assert "GENESYS_ALLOW_HTTP:" in (ROOT / "docker-compose.yml").read_text(encoding="utf-8")

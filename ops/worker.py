@@ -1,0 +1,32 @@
+"""`toolworker worker`: what `celery -A tasks worker` starts, in 20 MB less."""
+
+import sys
+import warnings
+from collections.abc import Sequence
+
+_ALWAYS = ("--without-gossip", "--without-mingle", "--loglevel", "INFO")
+"""Workers have nothing to tell each other: the ledger knows."""
+
+_UNNEEDED = ("charset_normalizer", "psutil", "pygments", "rich", "yaml")
+"""For terminals, and for formats and character sets that we refuse: who looks for them at import
+does without. Genesys answers in UTF-8."""
+
+
+def serve(options: Sequence[str]) -> None:
+    """
+    Start one worker by Celery's own command, without the other commands that `celery` imports, a
+    shell and Flower among them.
+
+    Args:
+        options: Those of `celery worker`, such as `["-c", "4"]`.
+    """
+    # before anything asks for them; shared by the processes of a worker, but never used by any
+    sys.modules.update(dict.fromkeys(_UNNEEDED))  # type: ignore[arg-type]
+    warnings.filterwarnings("ignore", r"Unable to find acceptable character detection")
+    from celery.bin.base import CLIContext
+    from celery.bin.worker import worker
+
+    from tasks.worker import app
+
+    context = CLIContext(app=app, no_color=False, workdir=None)
+    worker.main([*_ALWAYS, *options], prog_name="toolworker worker", obj=context)

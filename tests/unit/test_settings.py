@@ -1,0 +1,75 @@
+"""The environment is read once, all of its mistakes come together, and no value is shown."""
+
+import pytest
+
+from runtime import settings
+
+
+@pytest.fixture
+def load(monkeypatch):
+    """Load with these variables, as if the process had just begun."""
+
+    def load(*required, **variables):
+        for name, value in variables.items():
+            monkeypatch.setenv(name, str(value))
+        settings._read_all.cache_clear()
+        return settings.load(*required)
+
+    yield load
+    settings._read_all.cache_clear()
+
+
+def test_all_mistakes_come_at_once_and_say_what_is_expected(load, tmp_path):
+    with pytest.raises(settings.SettingsError) as failed:
+        load(
+            METRICS_PORT="planted",
+            RUN_MAX_WAITING="0",
+            RUN_EXPIRES_S="inf",
+            GENESYS_ALLOW_HTTP="planted",
+            WEBHOOK_SECRETS_FILE=tmp_path / "none",
+        )
+    assert str(failed.value).splitlines() == [
+        "GENESYS_ALLOW_HTTP: Expected `bool`",
+        f"{tmp_path / 'none'}: cannot be read (FileNotFoundError)",
+        "METRICS_PORT: Expected `int`",
+        "RUN_EXPIRES_S: Expected `float` <= 604800.0",
+        "RUN_MAX_WAITING: Expected `int` >= 1",
+    ]
+
+
+def test_what_is_missing_is_named_and_an_empty_value_is_none(load):
+    with pytest.raises(settings.SettingsError, match=r"^REDIS_URL: is not set \(or REDIS_URL_FILE"):
+        load("REDIS_URL", REDIS_URL="")
+
+
+def test_a_value_comes_from_the_environment_or_from_a_file(load, tmp_path):
+    (tmp_path / "secret").write_text("from a file\n")
+    values = load(
+        REDIS_URL="redis://here",
+        REDIS_URL_FILE=tmp_path / "not looked at",
+        GENESYS_CLIENT_SECRET_FILE=tmp_path / "secret",
+        DATABASE_URL_CRM_FILE=tmp_path / "secret",
+        TOOLS_DIR=tmp_path,
+        RUN_ANSWER_BY_S="12.5",
+    )
+    assert values.broker() == "redis://here"
+    assert values.genesys_client_secret.reveal() == "from a file"
+    assert values.database_urls() == {"crm": "from a file"}
+    assert values.tools_dir == tmp_path
+    assert values.run_answer_by_s == 12.5
+
+
+def test_the_word_null_is_a_text_like_any_other(load):
+    values = load(GENESYS_REGION="null", WEBHOOK_SECRETS="null")
+    assert values.genesys_region == "null"
+    assert values.secrets() == [b"null"]
+
+
+def test_no_secret_shows_itself(load):
+    values = load(REDIS_URL="planted", WEBHOOK_SECRETS="planted", DATABASE_URL_CRM="planted")
+    assert "planted" not in f"{values} {values!r} {values.databases}"
+
+
+def test_an_answer_is_due_before_its_run_expires(load):
+    with pytest.raises(settings.SettingsError, match=r"^RUN_ANSWER_BY_S: must be below"):
+        load(RUN_ANSWER_BY_S="30", RUN_EXPIRES_S="30")
