@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, MutableMapping
 from contextlib import suppress
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
 
@@ -24,31 +25,26 @@ def configure(*, as_json: bool | None = None) -> None:
     """
     if as_json is None:
         as_json = not sys.stderr.isatty()
-    shared: list[Any] = [
-        _add_ids,
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    final: list[Any] = (
-        [
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(serializer=lambda event, **_: _ENCODER.encode(event)),
+    to_line: list[Any] = [_to_json]
+    if not as_json:
+        to_line = [
+            _add_ids,
+            structlog.stdlib.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
         ]
-        if as_json
-        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
-    )
     # ours go straight to stderr: through the standard library a line costs twice as much
     structlog.configure(
-        processors=[*shared, *final],
+        processors=to_line,
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(_Sink(sys.stderr)),  # type: ignore[arg-type]
+        logger_factory=lambda *_: _Sink(sys.stderr),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *final],
+            foreign_pre_chain=[structlog.stdlib.ExtraAdder()],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *to_line],
         )
     )
     root = logging.getLogger()
@@ -65,13 +61,12 @@ class _Sink:
     def __init__(self, file: Any) -> None:
         self._file = file
 
-    def write(self, text: str) -> None:
+    def msg(self, line: str) -> None:
         with suppress(OSError, ValueError):
-            self._file.write(text)
-
-    def flush(self) -> None:
-        with suppress(OSError, ValueError):
+            self._file.write(f"{line}\n")
             self._file.flush()
+
+    debug = info = warning = error = critical = msg
 
 
 def get(name: str) -> Any:
@@ -86,3 +81,11 @@ def begin(**ids: str) -> None:
 
 def _add_ids(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     return {**_IDS.get(), **event}
+
+
+def _to_json(_: Any, level: str, event: MutableMapping[str, Any]) -> str:
+    """In one step, what structlog's own do in four: a line is a tenth of a delivery's cost."""
+    if "exc_info" in event:
+        event = structlog.processors.format_exc_info(None, level, event)
+    moment = datetime.now(UTC).isoformat()
+    return _ENCODER.encode({**_IDS.get(), **event, "level": level, "timestamp": moment})

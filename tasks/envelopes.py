@@ -11,6 +11,8 @@ from celery import Task
 
 from tasks.worker import app
 
+_PLAIN = re.compile(r"[A-Za-z0-9._-]*")  # the same as JSON, as a repr and in a JSON string
+
 
 def publish(task: Task, messages: Mapping[str, Mapping[str, Any]]) -> None:  # type: ignore[type-arg]
     """
@@ -35,18 +37,25 @@ def publish(task: Task, messages: Mapping[str, Mapping[str, Any]]) -> None:  # t
 
 def envelope(task: Task, task_id: str, ids: Mapping[str, Any]) -> str:  # type: ignore[type-arg]
     """What kombu's Redis transport puts on its list, with no exchange and no priority."""
-    text, embed = _template(task)
-    return text % {
-        "body": json.dumps(f"[[], {json.dumps(ids)}, {embed}]"),
-        "id": f'"{task_id}"',  # of digits, letters and colons
-        "kwargsrepr": json.dumps(repr(ids)),
-        "tag": f'"{secrets.token_hex(16)}"',  # any name that no other message has
-    }
+    slots = {"id": task_id}  # of digits, letters and colons
+    for name, value in ids.items():
+        slots[f"body_{name}"], slots[f"repr_{name}"] = _inside_json(value)
+    slots["tag"] = secrets.token_hex(16)  # any name that no other message has
+    return _template(task, tuple(ids)) % slots
+
+
+def _inside_json(value: str | int) -> tuple[str, str]:
+    """*value* as JSON, and its repr; both as they stand in a JSON string."""
+    if isinstance(value, int):
+        return str(value), str(value)
+    if _PLAIN.fullmatch(value):
+        return f'\\"{value}\\"', f"'{value}'"
+    return json.dumps(json.dumps(value))[1:-1], json.dumps(repr(value))[1:-1]
 
 
 @cache
-def _template(task: Task) -> tuple[str, str]:  # type: ignore[type-arg]
-    """The envelope with `%(name)s` for what differs, and the end of its body."""
+def _template(task: Task, names: tuple[str, ...]) -> str:  # type: ignore[type-arg]
+    """The envelope with `%(slot)s` for what differs."""
     message = app.amqp.as_task_v2(
         "",
         task.name,
@@ -55,21 +64,28 @@ def _template(task: Task) -> tuple[str, str]:  # type: ignore[type-arg]
         argsrepr="()",
         ignore_result=task.ignore_result,
     )
+    in_body = ", ".join(f'"{name}": @body_{name}@' for name in names)
+    in_repr = ", ".join(f"'{name}': @repr_{name}@" for name in names)
     queue = app.conf.task_default_queue
     template = {
-        "body": "@body",
+        "body": f"[[], {{{in_body}}}, {json.dumps(message.body[2])}]",
         "content-encoding": "utf-8",
         "content-type": "application/json",
-        "headers": {**message.headers, "id": "@id", "root_id": "@id", "kwargsrepr": "@kwargsrepr"},
+        "headers": {
+            **message.headers,
+            "id": "@id@",
+            "root_id": "@id@",
+            "kwargsrepr": f"{{{in_repr}}}",
+        },
         "properties": {
-            "correlation_id": "@id",
+            "correlation_id": "@id@",
             "reply_to": "",
             "delivery_mode": 2,
             "delivery_info": {"exchange": "", "routing_key": queue},
             "priority": 0,
             "body_encoding": None,
-            "delivery_tag": "@tag",
+            "delivery_tag": "@tag@",
         },
     }
     text = json.dumps(template).replace("%", "%%")
-    return re.sub(r'"@(\w+)"', r"%(\1)s", text), json.dumps(message.body[2])
+    return re.sub(r"@(\w+)@", r"%(\1)s", text)

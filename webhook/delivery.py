@@ -1,7 +1,9 @@
 """Read a delivery from raw bytes, or say in a sentence what is wrong with it."""
 
 import json
-from typing import Any, NoReturn
+from typing import Annotated, Any, Literal, NoReturn, TypedDict
+
+import msgspec
 
 from genesys.types import Delivery, ToolCall
 from webhook.errors import BadDelivery
@@ -12,6 +14,30 @@ MAX_ID_LENGTH = 256
 """Characters of a run id, call id or tool name; a UUID has 36."""
 MAX_DEPTH = 64
 """Objects and lists inside each other in arguments; no form that a model fills in comes near."""
+
+
+_Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_LENGTH)]
+
+
+class _Function(TypedDict):
+    name: _Identifier
+    arguments: Annotated[str, msgspec.Meta(min_length=1)]
+
+
+class _Call(TypedDict):
+    id: _Identifier
+    type: Literal["function"]
+    function: _Function
+
+
+class _Usual(TypedDict):
+    """A delivery as Genesys writes it; other ways of writing one are read one field at a time."""
+
+    run_id: _Identifier
+    tool_calls: Annotated[list[_Call], msgspec.Meta(max_length=MAX_CALLS)]
+
+
+_USUAL = msgspec.json.Decoder(_Usual)
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -33,9 +59,26 @@ def parse(body: bytes) -> Delivery:
         BadDelivery: Not JSON, not this structure, or beyond a limit.
     """
     try:
-        value = _DECODER.decode(body.decode("utf-8"))
+        text = body.decode("utf-8")
     except UnicodeDecodeError as exc:
         raise BadDelivery("The body is not UTF-8.") from exc
+    return _usual(text) or _any(text)
+
+
+def _usual(text: str) -> Delivery | None:
+    try:
+        delivery: Delivery = _USUAL.decode(text)
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+    calls = delivery["tool_calls"]
+    ids = {call["id"] for call in calls}
+    shown = [delivery["run_id"], *ids, *(call["function"]["name"] for call in calls)]
+    return delivery if len(ids) == len(calls) and "".join(shown).isprintable() else None
+
+
+def _any(text: str) -> Delivery:
+    try:
+        value = _DECODER.decode(text)
     except RecursionError as exc:
         raise BadDelivery("The body is nested too deeply.") from exc
     except ValueError as exc:

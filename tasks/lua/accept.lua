@@ -3,6 +3,7 @@
 -- Returns 'accepted', 'duplicate', 'conflict', or how many seconds to stay away: while the
 -- oldest run that nobody has begun waits too long, or too many wait, no other is taken.
 -- Where the broker is this Redis, the run's message goes into its queue in the same step.
+-- From ARGV[11] on stand the calls' fields, a name and a value by turns, six of a call.
 local run, due, waiting, begun = KEYS[1], KEYS[2], KEYS[4], KEYS[5]
 local key, run_id, digest = ARGV[1], ARGV[2], ARGV[3]
 local answer_by_ms, expires_ms, first_look_ms = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
@@ -66,17 +67,9 @@ local away_s = stay_away_s(now)
 if away_s then
   return away_s
 end
-local entry = {'version', 1, 'run_id', run_id, 'digest', digest, 'state', 'accepted',
-  'generation', 0, 'calls', (#ARGV - first_call + 1) / 3, 'outputs', 0, 'accepted_at', now,
-  'answer_by', now + answer_by_ms, 'expires_at', now + expires_ms}
-for at = first_call, #ARGV, 3 do
-  local index = (at - first_call) / 3
-  for offset, field in ipairs({'id:', 'name:', 'arguments:'}) do
-    entry[#entry + 1] = field .. index
-    entry[#entry + 1] = ARGV[at + offset - 1]
-  end
-end
-redis.call('HSET', run, unpack(entry))
+redis.call('HSET', run, 'version', 1, 'run_id', run_id, 'digest', digest, 'state', 'accepted',
+  'generation', 0, 'calls', (#ARGV - first_call + 1) / 6, 'outputs', 0, 'accepted_at', now,
+  'answer_by', now + answer_by_ms, 'expires_at', now + expires_ms, unpack(ARGV, first_call))
 redis.call('ZADD', due, now + first_look_ms, key)
 redis.call('ZADD', waiting, now, key)
 if queue ~= '' then

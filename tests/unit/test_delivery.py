@@ -4,9 +4,10 @@ import contextlib
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from webhook import delivery
 from webhook.delivery import parse
 from webhook.errors import BadDelivery
 
@@ -140,3 +141,53 @@ def test_every_delivery_is_taken_whole_or_refused(run_id, calls):
     with contextlib.suppress(BadDelivery):
         delivery = parse(json.dumps({"run_id": run_id, "tool_calls": calls}).encode())
         assert [call["id"] for call in delivery["tool_calls"]] == [call["id"] for call in calls]
+
+
+_TEXTS = st.text(st.characters(exclude_categories=()), max_size=4) | st.sampled_from(
+    ["", "c-1", "x" * 256, "x" * 257, "\u00e9" * 256, "\u00e9" * 257, "a\nb", "function"]
+)
+_ANY = st.none() | st.booleans() | st.floats() | st.integers() | _TEXTS | st.lists(_TEXTS)
+_FUNCTIONS = st.fixed_dictionaries({}, optional={"name": _TEXTS, "arguments": _ANY, "x": _ANY})
+_CALLS = st.fixed_dictionaries(
+    {}, optional={"id": _TEXTS, "type": _TEXTS, "function": _FUNCTIONS, "x": _ANY}
+)
+_DELIVERIES = st.fixed_dictionaries(
+    {}, optional={"run_id": _TEXTS, "tool_calls": st.lists(_CALLS | _ANY, max_size=3), "x": _ANY}
+)
+_SOUND = json.dumps(
+    {"x": {"y": [1, 2.5e3, None, "\x01"]}, "run_id": "r", "tool_calls": [CALL, CALL]}
+).replace("c-1", "c-2", 1)
+_PIECES = st.text(max_size=2) | st.sampled_from(
+    ['"', "\\", "null", "NaN", "-", "01", "1e999", "\\ud800", "\\u0000", '"id":"c-1",', '"type":1,',
+     "[", "]", "{", "}", ",", ":", "1" * 30, "\x00", "/*", "1.", "+1", "\ufeff"]
+)  # fmt: skip
+
+
+@st.composite
+def _mutated(draw):
+    text = _SOUND
+    for _ in range(draw(st.integers(0, 3))):
+        at = draw(st.integers(0, len(text)))
+        text = text[:at] + draw(_PIECES) + text[at + draw(st.integers(0, 3)) :]
+    return text
+
+
+@settings(max_examples=1000)
+@given(_mutated() | _DELIVERIES.map(json.dumps))
+def test_the_short_way_through_a_usual_delivery_comes_out_where_the_long_way_does(text):
+    body = text.encode("utf-8", "surrogatepass")
+    with pytest.MonkeyPatch.context() as patch:
+        short = _parsed(body)
+        patch.setattr(delivery, "_usual", lambda text: None)
+        assert _parsed(body) == short
+
+
+def _parsed(body):
+    try:
+        return parse(body)
+    except BadDelivery as refusal:
+        return str(refusal)
+
+
+def test_a_delivery_as_genesys_writes_it_takes_the_short_way():
+    assert delivery._usual(_SOUND) == parse(_SOUND.encode())
