@@ -12,6 +12,7 @@ from db.arguments import Validator
 from db.checks import check_definition
 from db.definition import Definition, read_definition
 from db.errors import CatalogError, Mistake, ToolError
+from runtime.settings import database_setting
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Catalog:
             Mistake(
                 f"{tool.name}/tool.json",
                 1,
-                f"database {tool.database} has no URL; set {_setting(tool.database)}",
+                f"database {tool.database} has no URL; set {database_setting(tool.database)}",
             )
             for tool in self.tools.values()
             if tool.database not in names
@@ -108,10 +109,6 @@ def load(folder: Path) -> Catalog:
     if mistakes:
         raise CatalogError(tuple(mistakes))
     return Catalog(tools, digest.hexdigest())
-
-
-def _setting(database: str) -> str:
-    return "DATABASE_URL" if database == "default" else f"DATABASE_URL_{database.upper()}"
 
 
 def _tool_folders(folder: Path, mistakes: list[Mistake]) -> Iterator[Path]:

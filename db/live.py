@@ -16,6 +16,7 @@ from db.lines import line_of
 from db.pool import CONNECT_TIMEOUT_S, session_options
 from db.samples import samples
 from db.types import fits
+from runtime.settings import database_setting
 
 LARGE_TABLE_ROWS = 10_000
 """A sequential scan of more rows than this is worth a warning."""
@@ -41,23 +42,25 @@ def examine(url: str, name: str, tools: Sequence[Tool]) -> Iterator[Finding]:
         tools: Those that ask this database.
 
     Raises:
+        SettingsError: The URL cannot be read.
+
         Unavailable: The database cannot be reached.
     """
-    with _connected(url) as connection:
+    with _connected(url, name) as connection:
         yield from _role(connection, name)
         for tool in tools:
             yield from _tool(connection, tool)
 
 
 @contextmanager
-def _connected(url: str) -> Iterator[psycopg.Connection[Any]]:
+def _connected(url: str, name: str) -> Iterator[psycopg.Connection[Any]]:
     try:
         with psycopg.connect(
             url,
             autocommit=True,
             prepare_threshold=None,  # DEALLOCATE below would take psycopg's own statements, too
             connect_timeout=CONNECT_TIMEOUT_S,
-            options=session_options(url) + " -c plan_cache_mode=force_generic_plan",
+            options=session_options(url, name) + " -c plan_cache_mode=force_generic_plan",
             client_encoding="utf8",
             application_name="toolworker",
         ) as connection:
@@ -69,7 +72,7 @@ def _connected(url: str) -> Iterator[psycopg.Connection[Any]]:
 def _role(connection: psycopg.Connection[Any], name: str) -> Iterator[Finding]:
     row = connection.execute(_ROLE).fetchone()
     role, is_superuser, writable = row if row else ("", False, 0)
-    setting = "DATABASE_URL" if name == "default" else f"DATABASE_URL_{name.upper()}"
+    setting = database_setting(name)
     message = None
     if is_superuser:
         message = f"the role {role} is a superuser"

@@ -19,6 +19,7 @@ from db.errors import ToolError, Unavailable
 from db.outputs import message_output, rows_output
 from db.values import bound, configure
 from runtime import logs
+from runtime.settings import SettingsError, database_setting
 from runtime.watchdog import watched
 
 CONNECT_TIMEOUT_S = 2
@@ -42,9 +43,20 @@ _log = logs.get("database")
 _PASSING = ("08", "40", "53", "57P", "25P03")
 
 
-def session_options(url: str) -> str:
-    """What each session is given: the URL's own options, such as a search_path, and ours."""
-    return f"{conninfo_to_dict(url).get('options', '')} {_SESSION}".strip()
+def session_options(url: str, name: str) -> str:
+    """
+    What each session is given: the URL's own options, such as a search_path, and ours.
+
+    Raises:
+        SettingsError: The URL of database *name* cannot be read.
+    """
+    try:
+        given = conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        # psycopg's sentence quotes what it could not read, with the password
+        advice = "must be postgresql://ROLE:PASSWORD@HOST:PORT/DATABASE, its parts percent-encoded"
+        raise SettingsError(f"{database_setting(name)}: {advice}") from None
+    return f"{given.get('options', '')} {_SESSION}".strip()
 
 
 class Databases:
@@ -53,6 +65,9 @@ class Databases:
 
     Args:
         urls: Database name to URL; `default` is what a tool without `database` asks.
+
+    Raises:
+        SettingsError: A URL cannot be read.
     """
 
     def __init__(self, urls: Mapping[str, str], *, max_size: int = 2) -> None:
@@ -70,7 +85,7 @@ class Databases:
                 kwargs={
                     "autocommit": True,
                     "connect_timeout": CONNECT_TIMEOUT_S,
-                    "options": session_options(url),
+                    "options": session_options(url, name),
                     # the statements are UTF-8, whatever the database keeps its text in
                     "client_encoding": "utf8",
                     "application_name": "toolworker",

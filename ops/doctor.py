@@ -120,7 +120,7 @@ def _catalog(values: settings.Settings) -> Iterator[Finding]:
     for tool in loaded.tools.values():
         # a missing DATABASE_URL was said before
         if tool.database not in {*known, "default"}:
-            setting = f"DATABASE_URL_{tool.database.upper()}"
+            setting = settings.database_setting(tool.database)
             yield Finding(f"tool {tool.name}", f"asks database {tool.database}; set {setting}")
     yield Finding(f"{len(loaded.tools)} tools in {values.tools_dir}")
 

@@ -34,8 +34,6 @@ def redis_server(setting: str, url: str, *, is_ledger: bool) -> Iterator[Finding
         ) as client:
             client.ping()
             problems = list(_problems(client, is_ledger=is_ledger))
-    except ValueError as error:
-        yield Finding(setting, f"{error}; it begins with redis:// or rediss://")
     except redis.AuthenticationError:
         yield Finding(setting, "Redis wants another password; it goes before the @ in the URL")
     except redis.RedisError as error:
@@ -79,9 +77,12 @@ def _config(client: redis.Redis, name: str) -> str | None:
 
 def database(name: str, url: str, tools: Sequence[catalog.Tool]) -> Iterator[Finding]:
     """Whether Postgres answers, its role may only read, and each of *tools* can be prepared."""
-    setting = "DATABASE_URL" if name == "default" else f"DATABASE_URL_{name.upper()}"
+    setting = settings.database_setting(name)
     try:
         findings = list(live.examine(url, name, tools))
+    except settings.SettingsError as error:
+        yield Finding(setting, str(error).removeprefix(f"{setting}: "))
+        return
     except Unavailable as error:
         advice = f"{error}; is Postgres started, and are role and password right?"
         yield Finding(setting, advice, can_heal=True)

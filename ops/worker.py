@@ -4,6 +4,8 @@ import sys
 import warnings
 from collections.abc import Sequence
 
+import click
+
 _ALWAYS = ("--without-gossip", "--without-mingle", "--loglevel", "INFO")
 """Workers have nothing to tell each other: the ledger knows."""
 
@@ -18,8 +20,11 @@ def serve(options: Sequence[str]) -> None:
     shell and Flower among them.
 
     Args:
-        options: Those of `celery worker`, such as `["-c", "4"]`.
+        options: Those of `celery worker`, such as `["-c", "4"]`, but for `--detach`.
     """
+    if detaching := {"-D", "--detach"}.intersection(options):
+        # Celery would start another command, which knows nothing of our app and drops our messages
+        raise click.UsageError(f"{detaching.pop()}: a worker stays in the foreground")
     # before anything asks for them; shared by the processes of a worker, but never used by any
     sys.modules.update(dict.fromkeys(_UNNEEDED))  # type: ignore[arg-type]
     warnings.filterwarnings("ignore", r"Unable to find acceptable character detection")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct, ValidationError, convert
 from msgspec.structs import fields
@@ -97,6 +98,11 @@ class Settings(Struct, frozen=True, kw_only=True):
         return urls
 
 
+def database_setting(name: str) -> str:
+    """The variable that holds the URL of the database *name*."""
+    return "DATABASE_URL" if name == "default" else f"DATABASE_URL_{name.upper()}"
+
+
 def load(*required: str) -> Settings:
     """
     The settings of this process; read once, so a change needs a restart.
@@ -137,7 +143,7 @@ def _read_all() -> tuple[Settings | None, list[str]]:
     settings = Settings(**found)
     if settings.run_answer_by_s >= settings.run_expires_s:
         mistakes.append("RUN_ANSWER_BY_S: must be below RUN_EXPIRES_S")
-    return settings, [*mistakes, *_webhook_mistakes(settings)]
+    return settings, [*mistakes, *_redis_mistakes(settings), *_webhook_mistakes(settings)]
 
 
 def _make(kind: Any, text: str) -> Any:
@@ -148,6 +154,25 @@ def _from_file(name: str) -> str | None:
     """`NAME_FILE=/path` gives NAME from a file, as container secrets are mounted."""
     path = os.environ.get(f"{name}_FILE")
     return _read(path) if path else None
+
+
+def _redis_mistakes(settings: Settings) -> list[str]:
+    urls = {"LEDGER_URL": settings.ledger_url, "REDIS_URL": settings.redis_url}
+    return [
+        f"{name}: must be redis://:PASSWORD@HOST:PORT/NUMBER, or rediss:// for TLS"
+        for name, url in urls.items()
+        if url is not None and not _is_redis_url(url.reveal())
+    ]
+
+
+def _is_redis_url(text: str) -> bool:
+    try:
+        url = urlsplit(text)
+        port = url.port  # None, or it raises
+    except ValueError:
+        return False
+    is_place = port != 0 and re.fullmatch(r"/?[0-9]*", url.path) is not None
+    return url.scheme in ("redis", "rediss") and is_place
 
 
 def _webhook_mistakes(settings: Settings) -> list[str]:

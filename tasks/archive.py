@@ -34,6 +34,7 @@ _AT_ONCE = 1_000
 _NOT_REPLAYABLE = {
     b"gone": "no such run",
     b"open": "the run is open, or ended well",
+    b"not ended": "the run is open",
     b"no body": "nothing was ready to send; replay it with --mode failed-calls or full",
 }
 

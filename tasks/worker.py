@@ -117,6 +117,8 @@ def _check_before_start(**_: Any) -> None:
         missing = loaded.without_database(values.database_urls())
         if missing:
             raise CatalogError(missing)
+        for name, url in values.database_urls().items():
+            pool.session_options(url, name)
         genesys.from_settings(values)
         metrics.serve_from(values)
     except (settings.SettingsError, CatalogError) as mistakes:

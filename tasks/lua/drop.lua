@@ -2,7 +2,7 @@
 local run, due, ended = KEYS[1], KEYS[2], KEYS[3]
 local state = redis.call('HGET', run, 'state')
 if state and state ~= 'dead' and state ~= 'submitted' then
-  return 'open'
+  return 'not ended'
 end
 redis.call('ZREM', ended, ARGV[1])
 redis.call('ZREM', ARGV[2], ARGV[1])

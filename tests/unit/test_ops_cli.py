@@ -58,6 +58,16 @@ def test_doctor_names_every_missing_setting_with_what_to_do():
     assert len(named) == len(set(named))
 
 
+@pytest.mark.parametrize("command", [["doctor"], ["tools", "check", "--database"]])
+def test_urls_that_cannot_be_read_are_named_and_not_shown(command):
+    done = toolworker(*command, DATABASE_URL="postgres:/u:planted@h/d")
+
+    assert done.returncode in (1, 2)
+    assert "DATABASE_URL: must be postgresql://" in done.stderr
+    assert "planted" not in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_doctor_does_not_wait_for_what_only_a_person_can_mend():
     done = toolworker("doctor", "--wait", "--timeout", "50", REDIS_URL="redis://127.0.0.1:1/0")
 

@@ -66,8 +66,35 @@ def test_the_word_null_is_a_text_like_any_other(load):
 
 
 def test_no_secret_shows_itself(load):
-    values = load(REDIS_URL="planted", WEBHOOK_SECRETS="planted", DATABASE_URL_CRM="planted")
+    values = load(
+        REDIS_URL="redis://:planted@h", WEBHOOK_SECRETS="planted", DATABASE_URL_CRM="planted"
+    )
     assert "planted" not in f"{values} {values!r} {values.databases}"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "planted",
+        "http://planted",
+        "unix:///planted",
+        "redis://planted:abc/0",
+        "redis://planted:99999/0",
+        "redis://[planted/0",
+        "redis://planted/one",
+    ],
+)
+def test_a_redis_url_that_nobody_could_use_is_refused_and_not_shown(load, url):
+    with pytest.raises(settings.SettingsError, match=r"^LEDGER_URL: must be redis://") as failed:
+        load(LEDGER_URL=url)
+    assert "planted" not in str(failed.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://h", "redis://h:6379/", "rediss://user:p%40ss@h:1/2?ssl_cert_reqs=none"]
+)
+def test_a_redis_url_may_leave_out_what_has_a_default(load, url):
+    assert load(LEDGER_URL=url).ledger() == url
 
 
 def test_an_answer_is_due_before_its_run_expires(load):
