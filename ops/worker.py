@@ -3,6 +3,7 @@
 import sys
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -22,9 +23,6 @@ def serve(options: Sequence[str]) -> None:
     Args:
         options: Those of `celery worker`, such as `["-c", "4"]`, but for `--detach`.
     """
-    if detaching := {"-D", "--detach"}.intersection(options):
-        # Celery would start another command, which knows nothing of our app and drops our messages
-        raise click.UsageError(f"{detaching.pop()}: a worker stays in the foreground")
     # before anything asks for them; shared by the processes of a worker, but never used by any
     sys.modules.update(dict.fromkeys(_UNNEEDED))  # type: ignore[arg-type]
     warnings.filterwarnings("ignore", r"Unable to find acceptable character detection")
@@ -34,4 +32,10 @@ def serve(options: Sequence[str]) -> None:
     from tasks.worker import app
 
     context = CLIContext(app=app, no_color=False, workdir=None)
-    worker.main([*_ALWAYS, *options], prog_name="toolworker worker", obj=context)
+    given: dict[str, Any] = {"obj": context, "auto_envvar_prefix": "CELERY_WORKER"}
+    arguments = [*_ALWAYS, *options]
+    with worker.make_context(None, [*arguments], resilient_parsing=True, **given) as parsed:
+        if parsed.params.get("detach"):
+            # Celery would start another command, which knows no tasks of ours and drops messages
+            raise click.UsageError("--detach: a worker stays in the foreground")
+    worker.main(arguments, prog_name="toolworker worker", **given)

@@ -128,10 +128,9 @@ def _read_all() -> tuple[Settings | None, list[str]]:
     for field in fields(Settings):
         name = field.name.upper()
         try:
-            text = os.environ.get(name) or _from_file(name)
             if field.name == "databases":
                 found[field.name] = _named_databases()
-            elif text is not None:
+            elif text := _value(name) or _from_file(name):
                 found[field.name] = convert(text, field.type, strict=False, dec_hook=_make)
         except ValidationError as mistake:
             # "Expected `int` >= 1"; that it came as text is no news
@@ -150,10 +149,20 @@ def _make(kind: Any, text: str) -> Any:
     return kind(text)  # a Path or a Secret
 
 
-def _from_file(name: str) -> str | None:
+def _value(variable: str) -> str:
+    text = os.environ.get(variable, "").strip()
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # Python keeps such bytes as lone surrogates
+        raise SettingsError(f"{variable}: is not UTF-8") from None
+    return text
+
+
+def _from_file(name: str) -> str:
     """`NAME_FILE=/path` gives NAME from a file, as container secrets are mounted."""
-    path = os.environ.get(f"{name}_FILE")
-    return _read(path) if path else None
+    variable = f"{name}_FILE"
+    path = _value(variable)
+    return _read(variable, path) if path else ""
 
 
 def _redis_mistakes(settings: Settings) -> list[str]:
@@ -207,18 +216,20 @@ def _has(settings: Settings, name: str) -> bool:
 def _named_databases() -> dict[str, Secret]:
     """`DATABASE_URL_CRM` (or `DATABASE_URL_CRM_FILE`) is the database `crm`."""
     urls = {}
-    for variable, value in os.environ.items():
+    for variable in os.environ:
         match = _DATABASE_URL.fullmatch(variable)
-        if match and match[1] != "FILE" and value:
-            urls[match[1].lower()] = Secret(_read(value) if match[2] else value)
+        if match and match[1] != "FILE":
+            value = _value(variable)
+            if url := _read(variable, value) if match[2] and value else value:
+                urls[match[1].lower()] = Secret(url)
     return urls
 
 
-def _read(path: str) -> str:
+def _read(variable: str, path: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as exc:
-        raise SettingsError(f"{path}: cannot be read ({type(exc).__name__})") from exc
+        raise SettingsError(f"{variable}: {path} cannot be read ({type(exc).__name__})") from exc
 
 
 def _reveal(secret: Secret | None) -> str:

@@ -76,6 +76,8 @@ class Scripts:
 
         def ask() -> Any:
             try:
+                if not connection.is_connected:  # sending would, with retries inside of ours
+                    connection.connect_check_health(check_health=False, retry_socket_connect=False)
                 connection.send_packed_command(packed)
                 return connection.read_response()
             except redis.ResponseError:

@@ -49,7 +49,7 @@ def on_starting(arbiter: Any) -> None:
 def pre_fork(arbiter: Any, worker: Any) -> None:
     """Find the CPU that the fewest of the living workers keep to."""
     worker.cpu = None
-    if hasattr(os, "sched_getaffinity"):
+    with suppress(OSError, AttributeError):  # a sandbox may forbid it; not every system has it
         taken = [other.cpu for other in arbiter.WORKERS.values()]
         worker.cpu = min(sorted(os.sched_getaffinity(0)), key=taken.count)
 
@@ -61,7 +61,7 @@ def post_fork(arbiter: Any, worker: Any) -> None:
     Its threads take turns at one interpreter, and the kernel leaves some of them to wait in the
     one CPU's queue while the other is idle: 12 % more deliveries a second on 2 CPUs.
     """
-    if worker.cpu is None or len(os.sched_getaffinity(0)) > arbiter.cfg.workers:
+    if worker.cpu is None or len(os.sched_getaffinity(0)) > arbiter.num_workers:
         return
     with suppress(OSError):  # a sandbox may forbid it
         os.sched_setaffinity(0, {worker.cpu})

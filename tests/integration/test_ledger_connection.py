@@ -13,7 +13,7 @@ import redis
 
 from tasks.errors import LedgerUnavailable
 from tasks.ledger import Ledger
-from tasks.scripts import connect
+from tasks.scripts import Scripts, connect
 from tests.receiver import wait_for
 
 
@@ -110,6 +110,20 @@ def test_a_forked_process_has_its_own_connection_and_leaves_its_parent_the_old(l
     assert before.is_connected
     assert _accept(ledger, "r-2").is_duplicate
     assert client.dbsize() > 0
+
+
+def test_a_host_that_is_silent_is_tried_as_often_as_promised_and_no_oftener(monkeypatch):
+    tries = []
+
+    def never(self):
+        tries.append(self)
+        raise TimeoutError
+
+    monkeypatch.setattr(redis.Connection, "_connect", never)
+    silent = Scripts(connect("redis://127.0.0.1:1/0", timeout_s=0.1, retries=2))
+    with pytest.raises(LedgerUnavailable):
+        silent.run_step("outputs", "k", [1])
+    assert len(tries) == 3
 
 
 def test_a_server_that_is_gone_is_an_error_of_the_ledger(own_redis_server):

@@ -3,12 +3,17 @@
 import io
 import json
 import logging
+import subprocess
+import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 import structlog
 
 from runtime import logs
+
+_ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -54,3 +59,29 @@ def test_a_line_of_another_librarys_logger_has_the_same_fields(monkeypatch):
         assert (line["level"], line["run_id"]) == ("error", "r")
         assert line["exception"].endswith("KeyError: 'k'")
         assert datetime.fromisoformat(line["timestamp"]).tzinfo is UTC
+        assert line["timestamp"].endswith("Z")
+
+
+_WRITERS = """
+import logging, threading
+from runtime import logs
+
+def write(log):
+    for _ in range(100):
+        log("a line", text="x" * 20_000)
+
+logs.configure(as_json=True)
+ours = logs.get("ours").info
+theirs = lambda event, text: logging.getLogger("theirs").info(event, extra={"text": text})
+threads = [threading.Thread(target=write, args=[log]) for log in [ours] * 7 + [theirs]]
+for thread in threads:
+    thread.start()
+"""
+
+
+def test_long_lines_of_several_threads_stay_whole_in_a_pipe():
+    written = subprocess.run(
+        [sys.executable, "-c", _WRITERS], cwd=_ROOT, capture_output=True, timeout=60, check=True
+    )
+    lines = map(json.loads, written.stderr.splitlines())
+    assert [len(line["text"]) for line in lines] == [20_000] * 800

@@ -30,7 +30,7 @@ def test_all_mistakes_come_at_once_and_say_what_is_expected(load, tmp_path):
         )
     assert str(failed.value).splitlines() == [
         "GENESYS_ALLOW_HTTP: Expected `bool`",
-        f"{tmp_path / 'none'}: cannot be read (FileNotFoundError)",
+        f"WEBHOOK_SECRETS_FILE: {tmp_path / 'none'} cannot be read (FileNotFoundError)",
         "METRICS_PORT: Expected `int`",
         "RUN_EXPIRES_S: Expected `float` <= 604800.0",
         "RUN_MAX_WAITING: Expected `int` >= 1",
@@ -57,6 +57,28 @@ def test_a_value_comes_from_the_environment_or_from_a_file(load, tmp_path):
     assert values.database_urls() == {"crm": "from a file"}
     assert values.tools_dir == tmp_path
     assert values.run_answer_by_s == 12.5
+
+
+@pytest.mark.parametrize("name", ["FLOWER_PASSWORD", "DATABASE_URL", "GENESYS_CLIENT_SECRET"])
+def test_an_empty_file_is_no_secret(load, tmp_path, name):
+    file = tmp_path / "empty"
+    file.write_text(" \n")
+    with pytest.raises(settings.SettingsError, match=rf"^{name}: is not set"):
+        load(
+            name,
+            **{f"{name}_FILE": file, "DATABASE_URL_CRM_FILE": file},
+        )
+    assert load().databases == {}
+
+
+@pytest.mark.parametrize("name", ["METRICS_PORT", "WEBHOOK_SECRETS", "DATABASE_URL_CRM"])
+def test_a_value_that_is_not_utf_8_is_a_mistake_of_its_setting(load, name):
+    with pytest.raises(settings.SettingsError, match=rf"^{name}: is not UTF-8$"):
+        load(**{name: "9\udcff"})
+
+
+def test_spaces_around_a_value_are_no_part_of_it(load):
+    assert load(RUN_ANSWER_BY_S=" 20\r\n").run_answer_by_s == 20
 
 
 def test_the_word_null_is_a_text_like_any_other(load):

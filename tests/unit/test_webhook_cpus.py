@@ -26,7 +26,7 @@ def _fork(arbiter):
 
 
 def _arbiter(workers):
-    return SimpleNamespace(WORKERS={}, cfg=SimpleNamespace(workers=workers))
+    return SimpleNamespace(WORKERS={}, num_workers=workers)
 
 
 def test_each_worker_keeps_to_the_cpu_that_the_fewest_have(kept):
@@ -47,9 +47,11 @@ def test_a_system_that_knows_no_such_thing_is_left_alone(kept, monkeypatch):
     assert kept == []
 
 
-def test_a_sandbox_that_forbids_it_stops_no_worker(kept, monkeypatch):
+@pytest.mark.parametrize("forbidden", ["sched_getaffinity", "sched_setaffinity"])
+def test_a_sandbox_that_forbids_it_stops_no_worker(kept, monkeypatch, forbidden):
     def forbid(*_):
         raise PermissionError
 
-    monkeypatch.setattr(os, "sched_setaffinity", forbid)
+    monkeypatch.setattr(os, forbidden, forbid)
     _fork(_arbiter(workers=2))
+    assert kept == []
