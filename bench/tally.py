@@ -1,6 +1,7 @@
 """What running costs, as the kernel and Redis count it: CPU and memory of a tree, round trips."""
 
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +52,7 @@ def read(tree: int, client: redis.Redis | None) -> Cost:
         client: Of the Redis that this tree alone uses; None if it uses none. Each time we ask is
             one more round trip.
     """
-    cpu_s = sum(cpu_of((_PROC / str(pid) / "stat").read_text()) for pid in family(tree))
+    cpu_s = sum(cpu_of(pid) for pid in family(tree))
     if client is None:
         return Cost(cpu_s, 0, 0, 0)
     info: Mapping[str, float] = client.info("stats")  # type: ignore[assignment]
@@ -59,11 +60,18 @@ def read(tree: int, client: redis.Redis | None) -> Cost:
     return Cost(cpu_s, info["total_reads_processed"], info["total_commands_processed"], moved)
 
 
-def cpu_of(stat: str) -> float:
-    """CPU seconds in a /proc/PID/stat: own and of children that ended and were waited for."""
+def cpu_of(pid: int) -> float:
+    """CPU seconds of a process, in nanoseconds, and of its ended children, in steps of 10 ms."""
+    # the process' clock by the numbers of clock_getcpuclockid(3), which Python leaves out
+    own_s = time.clock_gettime(~pid << 3 | 2)
+    return own_s + ended_cpu_of((_PROC / str(pid) / "stat").read_text())
+
+
+def ended_cpu_of(stat: str) -> float:
+    """CPU seconds, in a /proc/PID/stat, of children that ended and were waited for."""
     # the name in field 2 may hold spaces and brackets; field 3 follows the last bracket
     fields = stat.rpartition(")")[2].split()
-    return sum(map(int, fields[11:15])) / _TICKS_PER_S
+    return sum(map(int, fields[13:15])) / _TICKS_PER_S
 
 
 def family(root: int) -> list[int]:

@@ -1,15 +1,32 @@
 """The accounting of the benchmark, on what the kernel writes."""
 
 import os
+import subprocess
+import sys
+import threading
+import time
 
-from bench.tally import Cost, cpu_of, descendants, family, pss_kb
+from bench.tally import Cost, cpu_of, descendants, ended_cpu_of, family, pss_kb
 
 
-def test_cpu_is_user_and_system_time_of_a_process_and_its_waited_for_children(monkeypatch):
+def test_cpu_of_waited_for_children_is_their_user_and_system_time(monkeypatch):
     monkeypatch.setattr("bench.tally._TICKS_PER_S", 100)
     stat = "7 (a (worker) x) S 1 7 7 0 -1 4194304 119 0 0 0 150 25 20 5 20 0 1 0 1732778 31 357"
 
-    assert cpu_of(stat) == 2.0
+    assert ended_cpu_of(stat) == 0.25
+
+
+def test_cpu_is_that_of_all_threads_and_of_ended_children():
+    before, own_before = cpu_of(os.getpid()), time.process_time()
+    thread = threading.Thread(target=lambda: sum(range(1_000_000)))
+    thread.start()
+    thread.join()
+    own = time.process_time() - own_before
+    assert 0 < own <= cpu_of(os.getpid()) - before < own + 0.05
+    burn = "import time\nwhile time.process_time() < 0.1: pass"
+    subprocess.run([sys.executable, "-c", burn], check=True)
+
+    assert cpu_of(os.getpid()) - before > own + 0.08
 
 
 def test_a_family_is_everyone_who_descends_from_its_root_and_nobody_else():
