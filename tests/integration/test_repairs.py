@@ -165,3 +165,59 @@ def test_a_channel_sends_its_commands_with_one_client_and_outlives_its_pool(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == [str(made), "11"]
+
+
+NOTES = """
+{repair}
+import json, sys
+import redis
+from kombu import Connection
+url = "{url}"
+client = redis.Redis.from_url(url)
+def unacked():
+    noted = {{json.dumps(json.loads(v)) for v in client.hvals("unacked")}}
+    return sorted(noted), client.zcard("unacked_index"), set(client.hkeys("unacked")) == set(
+        client.zrange("unacked_index", 0, -1))
+with Connection(url) as connection:
+    queue = connection.SimpleQueue("notes")
+    client.lpush("notes", {message!r})
+    message = queue.get(timeout=5)
+    print(unacked())
+    client.config_set("maxmemory", 1)
+    try:
+        queue.channel.qos.append(message, "second")
+    except redis.ResponseError as error:
+        print("refused", "memory" in str(error), unacked()[1:])
+    client.config_set("maxmemory", 0)
+    client.client_kill_filter(_type="normal", skipme=True)
+    queue.channel.qos.append(message, "third")
+    print(unacked()[1:])
+    message.ack()
+    queue.channel.qos.ack("third")
+    print(unacked())
+"""
+MESSAGE = (
+    '{"body": "1", "content-type": "application/json", "content-encoding": "utf-8", "headers": {},'
+    ' "properties": {"delivery_mode": 2, "delivery_tag": "first", "body_encoding": null,'
+    ' "delivery_info": {"exchange": "", "routing_key": "notes"}}}'
+)
+
+
+def test_the_repair_notes_and_acknowledges_messages_as_kombu_does(own_redis, tmp_path):
+    told = []
+    for repair in ("", REPAIR):
+        redis.Redis.from_url(own_redis.url).flushall()
+        program = NOTES.format(repair=repair, url=own_redis.url, message=MESSAGE)
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True,
+        )  # fmt: skip
+        told.append(done.stdout.splitlines())
+    noted = f'[{MESSAGE}, "", "notes"]'
+    assert told[0] == told[1]
+    assert told[1] == [
+        str(([noted], 1, True)),
+        "refused True (1, True)",
+        "(2, True)",
+        "([], 0, True)",
+    ]
