@@ -55,6 +55,8 @@ class Calls(Scripts):
         message: str = "",
         may_take_over: bool = False,
         quick: Sequence[str] = (),
+        queue: str = "",
+        call_message: str = "",
     ) -> Begun | None:
         """
         Take what is missing and not in hand, to fan it out; None when the run is gone.
@@ -67,10 +69,16 @@ class Calls(Scripts):
 
             quick: Tools whose calls take less than a message does; of theirs, only every second
                 is to be fanned out, and the rest follows in place.
+
+            queue: Where the broker is the ledger's Redis, its list, onto which the messages of
+                missing calls go in the same step.
+
+            call_message: Those messages, with `ROUND` and `INDEX` for what differs.
         """
         by, holder = self._asker(message, may_take_over=may_take_over)
         at_once = AT_ONCE - 1 if message else 1_000
-        arguments = [generation, at_once, *by, json.dumps(quick), *REPUBLISH_MS]
+        to_publish = [queue, call_message]
+        arguments = [generation, at_once, *by, json.dumps(quick), *to_publish, *REPUBLISH_MS]
         answer = self.run_step("begin", key, arguments)
         if answer[0] == b"gone":
             return None

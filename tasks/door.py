@@ -12,7 +12,7 @@ from tasks.errors import LedgerUnavailable
 from tasks.outage import Outage
 from tasks.publishing import be_brief, fan_out_envelope, publish_fan_out
 from tasks.records import Accepted
-from tasks.worker import app, check, open_ledger
+from tasks.worker import check, open_ledger, shared_queue
 
 LEDGER_TIMEOUT_S = 0.4
 """Two tries fit into the second in which a 503 must be out."""
@@ -29,9 +29,7 @@ class Door:
         be_brief()
         values = settings.load()
         self._ledger = open_ledger(values, timeout_s=LEDGER_TIMEOUT_S, retries=0)
-        is_one = values.ledger() == values.broker()
-        # both steps in one, if they are for one Redis
-        self._queue = app.conf.task_default_queue if is_one else ""
+        self._queue = shared_queue(values)
         self._ledger_outage = Outage(
             lambda: LedgerUnavailable("the ledger is known to be away"), LedgerUnavailable
         )

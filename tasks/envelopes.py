@@ -11,6 +11,9 @@ from celery import Task
 
 from tasks.worker import app
 
+ROUND, INDEX = "\x01", "\x02"
+"""Where a script writes these into a message; JSON holds no such characters by itself."""
+
 _PLAIN = re.compile(r"[A-Za-z0-9._-]*")  # the same as JSON, as a repr and in a JSON string
 
 
@@ -36,17 +39,24 @@ def publish(task: Task, messages: Mapping[str, Mapping[str, Any]]) -> None:  # t
 
 
 def envelope(task: Task, task_id: str, ids: Mapping[str, Any]) -> str:  # type: ignore[type-arg]
-    """What kombu's Redis transport puts on its list, with no exchange and no priority."""
-    slots = {"id": task_id}  # of digits, letters and colons
+    """
+    What kombu's Redis transport puts on its list, with no exchange and no priority.
+
+    Args:
+        task_id: Of digits, letters and colons, and `ROUND` and `INDEX`, as *ids* may hold `INDEX`.
+    """
+    slots = {"id": task_id}
     for name, value in ids.items():
         slots[f"body_{name}"], slots[f"repr_{name}"] = _inside_json(value)
-    slots["tag"] = secrets.token_hex(16)  # any name that no other message has
+    # any name that no other message has
+    marks = f":{ROUND}.{INDEX}" if INDEX in task_id else ""
+    slots["tag"] = secrets.token_hex(16) + marks
     return _template(task, tuple(ids)) % slots
 
 
 def _inside_json(value: str | int) -> tuple[str, str]:
     """*value* as JSON, and its repr; both as they stand in a JSON string."""
-    if isinstance(value, int):
+    if isinstance(value, int) or value == INDEX:
         return str(value), str(value)
     if _PLAIN.fullmatch(value):
         return f'\\"{value}\\"', f"'{value}'"

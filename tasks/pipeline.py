@@ -14,7 +14,7 @@ from db.catalog import Tool
 from db.errors import ToolError, Unavailable
 from db.outputs import error_output
 from runtime import logs, metrics
-from tasks.envelopes import publish
+from tasks.envelopes import INDEX, ROUND, envelope, publish
 from tasks.links import RunTask
 from tasks.query import UNAVAILABLE, answer
 from tasks.records import Outputs, Recorded, Started
@@ -61,18 +61,22 @@ def _canvas() -> tuple[list[RunTask], RunTask]:
 @app.task(base=RunTask, name="fan_out", bind=True)
 def fan_out(self: RunTask, run_id: str, key: str, generation: int) -> None:
     """Begin the run, or see to what is left of it: one call here, the others elsewhere."""
+    ids = RunIds(run_id=run_id, key=key, generation=generation)
+    queue = tools().queue
     begun = tools().ledger.begin(
         key,
         generation,
         message="fan_out",
         may_take_over=self.is_again,
         quick=tools().pace.quick(),
+        queue=queue,
+        call_message=_call_envelope(ids) if queue else "",
     )
     if begun is None:
         return
-    ids = RunIds(run_id=run_id, key=key, generation=generation)
-    name = f"{key}:{generation}.{begun.round}"
-    _publish(call, {f"{name}:call:{index}": {**ids, "index": index} for index in begun.missing})
+    if not queue:
+        name = f"{key}:{generation}.{begun.round}"
+        _publish(call, {f"{name}:call:{i}": {**ids, "index": i} for i in begun.missing})
     _go_on(self, ids, Recorded(left=0 if begun.is_complete else 1, following=begun.taken))
 
 
@@ -137,6 +141,11 @@ def query(
 def submit(outputs: Outputs | None = None, *, run_id: str, key: str, generation: int) -> None:
     """Send all outputs in one POST, unless another sender has done so or will."""
     submit_run(tools().ledger, tools().genesys, key, generation, outputs)
+
+
+def _call_envelope(ids: RunIds) -> str:
+    name = f"{ids['key']}:{ids['generation']}.{ROUND}"
+    return envelope(call, f"{name}:call:{INDEX}", {**ids, "index": INDEX})
 
 
 # what may have been published twice is harmless

@@ -35,6 +35,8 @@ class Tools:
     list_key: str
     answer_by_s: float
     pace: Pace
+    queue: str
+    """Where ledger and broker are one Redis, its list of messages; else empty."""
 
 
 @cache
@@ -52,7 +54,13 @@ def tools() -> Tools:
         values.genesys_list_key,
         values.run_answer_by_s,
         Pace(),
+        shared_queue(values),
     )
+
+
+def shared_queue(values: settings.Settings) -> str:
+    """The queue's list in the ledger's Redis; empty where the broker is another."""
+    return str(app.conf.task_default_queue) if values.ledger() == values.broker() else ""
 
 
 def open_ledger(

@@ -1,14 +1,16 @@
 -- Begins a run, or learns what is left of it. Atomic, so that of two fan-outs the
 -- second gets only the calls that are missing and that nobody has in hand. With a message to
 -- work on, its worker is given one call at once; of the others, so many are fanned out, of quick
--- ones every second, and the rest is spare: for whoever has done with one.
+-- ones every second, and the rest is spare: for whoever has done with one. Where the broker is
+-- this Redis, their messages go into its queue in the same step.
 -- Returns 'gone', or 'begun', round, calls, outputs, milliseconds from acceptance if it is the
 -- first begin of the run (else -1), the call given (empty if none), and the indexes to fan out.
 local run, due, waiting, begun = KEYS[1], KEYS[2], KEYS[4], KEYS[5]
 local key, generation, at_once, by = ARGV[1], ARGV[2], tonumber(ARGV[3]), asker(4)
 local delays, quick = {}, {}
 for _, name in ipairs(cjson.decode(ARGV[11])) do quick[name] = true end
-for at = 12, #ARGV do delays[#delays + 1] = tonumber(ARGV[at]) end
+local queue, message = ARGV[12], ARGV[13]
+for at = 14, #ARGV do delays[#delays + 1] = tonumber(ARGV[at]) end
 if not is_open(run, generation) or redis.call('HEXISTS', run, 'body') == 1 then
   return {'gone'}
 end
@@ -60,6 +62,13 @@ if #idle > 0 then
   redis.call('HSET', run, 'spare', table.concat(spare, ','),
     'begun_by', by.holder, 'begun_until', until_ms)
   next_look = math.min(next_look or until_ms, until_ms)
+  if queue ~= '' and #fanned_out > 0 then
+    local of_round, messages = string.gsub(message, '\1', round), {}
+    for at, index in ipairs(fanned_out) do
+      messages[at] = string.gsub(of_round, '\2', index)
+    end
+    redis.call('LPUSH', queue, unpack(messages))
+  end
 end
 local waited_ms = -1
 if redis.call('HGET', run, 'state') == 'accepted' then

@@ -85,3 +85,43 @@ def test_where_they_are_two_the_message_goes_to_the_broker(url, own_redis_server
     ledger = redis.Redis.from_url(ledger_url)
     assert ledger.exists(f"tw:run:{key}") == 1
     assert ledger.exists("toolworker") == 0
+
+
+BEGIN = """
+import json
+from tasks import pipeline, worker
+from tasks.pipeline import call
+from runtime import settings
+values = settings.load("REDIS_URL")
+ledger = worker.open_ledger(values, timeout_s=5, retries=0)
+queue = worker.shared_queue(values)
+calls = [{"id": f"c{i}", "type": "function", "function": {"name": "n", "arguments": "{}"}}
+         for i in range(9)]
+key = ledger.accept(RUN_ID, calls).key
+ids = {"run_id": RUN_ID, "key": key, "generation": 0}
+for _ in range(2):
+    message = pipeline._call_envelope(ids)
+    begun = ledger.begin(key, 0, message="fan_out", queue=queue, call_message=message)
+    print(json.dumps([begun.round, begun.missing]))
+for index in (1, 2, 3, 4, 5):
+    call.apply_async(kwargs={**ids, "index": index}, task_id=f"{key}:0.1:call:{index}", retry=False)
+"""
+
+
+@pytest.mark.parametrize("run_id", ["r", 'r"%(id)s% "@id" %1 é'])
+def test_the_calls_of_a_run_that_begins_are_published_by_that_step(url, run_id):
+    env = {"PATH": "/usr/bin:/bin", "REDIS_URL": url, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", f"RUN_ID = {run_id!r}\n{BEGIN}"]
+    done = subprocess.run(command, cwd=ROOT, env=env, check=True, capture_output=True, text=True)
+    # asked again, nothing is missing that is not in hand
+    first, again = map(json.loads, done.stdout.splitlines())
+    assert (first, again[1]) == ([1, [1, 2, 3, 4, 5]], [])
+    messages = [json.loads(text) for text in redis.Redis.from_url(url).lrange("toolworker", 0, -1)]
+    tags = {message["properties"].pop("delivery_tag") for message in messages}
+    assert len(tags) == 10
+    for message in messages:
+        message["body"] = json.loads(message["body"])
+        message["properties"].pop("reply_to")
+        message["headers"].pop("origin")
+    celerys, ours = messages[:5], messages[5:]
+    assert ours == celerys
