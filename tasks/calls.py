@@ -54,7 +54,7 @@ class Calls(Scripts):
         *,
         message: str = "",
         may_take_over: bool = False,
-        quick: Sequence[str] = (),
+        quick: Mapping[str, int] | None = None,
         queue: str = "",
         call_message: str = "",
     ) -> Begun | None:
@@ -67,8 +67,8 @@ class Calls(Scripts):
 
             may_take_over: See `start`.
 
-            quick: Tools whose calls take less than a message does; of theirs, only every second
-                is to be fanned out, and the rest follows in place.
+            quick: Tools whose calls take less than a message does, each with how many of its calls
+                follow, in place, one that is fanned out.
 
             queue: Where the broker is the ledger's Redis, its list, onto which the messages of
                 missing calls go in the same step.
@@ -78,7 +78,7 @@ class Calls(Scripts):
         by, holder = self._asker(message, may_take_over=may_take_over)
         at_once = AT_ONCE - 1 if message else 1_000
         to_publish = [queue, call_message]
-        arguments = [generation, at_once, *by, json.dumps(quick), *to_publish, *REPUBLISH_MS]
+        arguments = [generation, at_once, *by, json.dumps(quick or {}), *to_publish, *REPUBLISH_MS]
         answer = self.run_step("begin", key, arguments)
         if answer[0] == b"gone":
             return None

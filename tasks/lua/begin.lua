@@ -1,14 +1,13 @@
 -- Begins a run, or learns what is left of it. Atomic, so that of two fan-outs the
 -- second gets only the calls that are missing and that nobody has in hand. With a message to
--- work on, its worker is given one call at once; of the others, so many are fanned out, of quick
--- ones every second, and the rest is spare: for whoever has done with one. Where the broker is
+-- work on, its worker is given one call at once; of the others, so many are fanned out; of quick
+-- ones, some after each are spare, as are those that are too many: for whoever has done with one. Where the broker is
 -- this Redis, their messages go into its queue in the same step.
 -- Returns 'gone', or 'begun', round, calls, outputs, milliseconds from acceptance if it is the
 -- first begin of the run (else -1), the call given (empty if none), and the indexes to fan out.
 local run, due, waiting, begun = KEYS[1], KEYS[2], KEYS[4], KEYS[5]
 local key, generation, at_once, by = ARGV[1], ARGV[2], tonumber(ARGV[3]), asker(4)
-local delays, quick = {}, {}
-for _, name in ipairs(cjson.decode(ARGV[11])) do quick[name] = true end
+local delays, quick = {}, cjson.decode(ARGV[11])
 local queue, message = ARGV[12], ARGV[13]
 for at = 14, #ARGV do delays[#delays + 1] = tonumber(ARGV[at]) end
 if not is_open(run, generation) or redis.call('HEXISTS', run, 'body') == 1 then
@@ -40,17 +39,19 @@ end
 local fanned_out, spare, is_idle = {}, {}, {}
 if #idle > 0 then
   local until_ms = now + delays[math.min(round, #delays)]
-  local is_alone = false -- the first is never spare: what waits for one worker waits for all of it
+  -- since the last that was fanned out; the first is never spare: what waits for one worker waits
+  -- for all of it
+  local spared = math.huge
   for _, index in ipairs(idle) do
     is_idle[tostring(index)] = true
     redis.call('HSET', run, 'queued_until:' .. index, until_ms)
-    local is_quick = quick[redis.call('HGET', run, 'name:' .. index)]
-    if #fanned_out < at_once and not (is_quick and is_alone) then
+    local may_follow = quick[redis.call('HGET', run, 'name:' .. index)] or 0
+    if #fanned_out < at_once and spared >= may_follow then
       fanned_out[#fanned_out + 1] = index
-      is_alone = true
+      spared = 0
     else
       spare[#spare + 1] = index
-      is_alone = false
+      spared = spared + 1
     end
   end
   -- what was spare before and is not idle yet: workers of an earlier fan-out go on with it

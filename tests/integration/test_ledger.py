@@ -117,11 +117,22 @@ def test_of_a_large_run_six_calls_are_in_hand_and_whoever_is_done_goes_on(ledger
 
 
 @pytest.mark.parametrize(
-    ("calls", "missing"), [(1, ()), (2, (1,)), (3, (1,)), (4, (1, 3)), (12, (1, 3, 5, 7, 9))]
+    ("may_follow", "calls", "missing"),
+    [
+        (1, 1, ()),
+        (1, 2, (1,)),
+        (1, 3, (1,)),
+        (1, 4, (1, 3)),
+        (1, 12, (1, 3, 5, 7, 9)),
+        (3, 2, (1,)),
+        (3, 5, (1,)),
+        (3, 10, (1, 5, 9)),
+        (3, 40, (1, 5, 9, 13, 17)),
+    ],
 )
-def test_of_quick_calls_every_second_is_fanned_out_and_one_at_least(ledger, calls, missing):
+def test_some_quick_calls_follow_each_that_is_fanned_out(ledger, may_follow, calls, missing):
     key = ledger.accept("r-1", _calls(*map(str, range(calls)))).key
-    begun = _begin(ledger, key, quick=["get_order"])
+    begun = _begin(ledger, key, quick={"get_order": may_follow})
     assert begun.missing == missing
     call, answered = begun.taken, set()
     while call:
