@@ -29,18 +29,21 @@ class Outage:
         """
         Ask inside this block; how it ends says whether the neighbour is there.
 
+        Any error but those of *errors* is an answer of its own: it is there.
+
         Raises:
             What *refuse* makes: it is away, and another thread is finding out for how long.
         """
         is_probe = self._is_away
         if is_probe and not self._asking.acquire(blocking=False):
             raise self._refuse()
+        is_away = False
         try:
             yield
-            self._is_away = False
         except self._errors:
-            self._is_away = True
+            is_away = True
             raise
         finally:
+            self._is_away = is_away
             if is_probe:
                 self._asking.release()

@@ -53,8 +53,14 @@ def test_a_probe_that_fails_leaves_the_next_one_its_turn(outage):
             _fail(outage)
 
 
-def test_another_error_says_nothing_about_the_neighbour(outage):
-    with pytest.raises(KeyError), outage.ask():
-        raise KeyError
+class Refused(Exception):
+    """An answer, such as that too many wait."""
+
+
+def test_an_answer_that_is_an_error_says_that_the_neighbour_is_there(outage):
+    with pytest.raises(Away, match="found out"):
+        _fail(outage)
+    with pytest.raises(Refused), outage.ask():
+        raise Refused
     with outage.ask(), outage.ask():
         pass
