@@ -9,29 +9,39 @@ local key, run_id, digest = ARGV[1], ARGV[2], ARGV[3]
 local answer_by_ms, expires_ms, first_look_ms = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local max_wait_ms, max_waiting = tonumber(ARGV[7]), tonumber(ARGV[8])
 local queue, message, first_call = ARGV[9], ARGV[10], 11
-local unlooked_ms = 5000 -- a reconciler looks at what is due each half second
+local prefix = string.sub(run, 1, #run - #key)
 
--- how long the oldest run waits; those that ended without having begun are forgotten on the way.
--- One whose message was lost waits for a reconciler, and says nothing of the workers: when no
--- reconciler has looked at it, it does not count.
-local function oldest_wait_ms(now)
-  for _ = 1, 10 do
-    local first = redis.call('ZRANGE', waiting, 0, 9, 'WITHSCORES')
-    local forgotten = 0
-    for at = 1, #first, 2 do
-      local other = string.sub(run, 1, #run - #key) .. first[at]
-      if redis.call('HGET', other, 'state') ~= 'accepted' then
-        redis.call('ZREM', waiting, first[at])
-        forgotten = forgotten + 1
-      elseif now - tonumber(redis.call('ZSCORE', due, first[at]) or now) < unlooked_ms then
-        return now - tonumber(first[at + 1])
-      end
-    end
-    if forgotten == 0 then
-      return 0
+-- How many runs the queue has passed, and when the next one was accepted. It gives them out in the
+-- order of their arrival, so a run that is here after a later one began has lost its message, or
+-- its worker hangs: it waits for a reconciler, and tells nothing of how long the others wait.
+-- Those that ended without having begun are forgotten on the way.
+local function next_in_line(reached)
+  local passed = 0
+  for _ = 1, 100 do
+    local first = redis.call('ZRANGE', waiting, passed, passed, 'WITHSCORES')
+    if not first[1] then
+      return passed, nil
+    elseif redis.call('HGET', prefix .. first[1], 'state') ~= 'accepted' then
+      redis.call('ZREM', waiting, first[1])
+    elseif tonumber(first[2]) > reached then
+      return passed, tonumber(first[2])
+    else
+      passed = redis.call('ZCOUNT', waiting, '-inf', reached)
     end
   end
-  return 0
+  return passed, nil
+end
+
+-- Whether the next run waits too long. If even the last was accepted too long ago, one more is let
+-- in to find out: when the last message of a busy hour was lost, only a later run that begins can
+-- tell, and none would ever come through a closed door. With all workers away that is one run in
+-- each max_wait.
+local function is_late(since, now)
+  if not since or now - since <= max_wait_ms then
+    return false
+  end
+  local newest = redis.call('ZRANGE', waiting, -1, -1, 'WITHSCORES')
+  return now - tonumber(newest[2]) <= max_wait_ms
 end
 
 -- how long those that are too many or too old will take to begin, at the pace of the last 10
@@ -42,18 +52,18 @@ local function stay_away_s(now)
   if count == 0 or (count < max_waiting and now - tonumber(oldest[2]) <= max_wait_ms) then
     return nil -- before any other question: nearly always this is all
   end
-  local is_late = oldest_wait_ms(now) > max_wait_ms
+  local period = math.floor(now / 10000)
+  local lately = redis.call('HMGET', begun, 'reached', period, period - 1)
+  local _, since = next_in_line(tonumber(lately[1] or '') or 0)
   local excess = redis.call('ZCARD', waiting) - max_waiting + 1
-  if not is_late and excess <= 0 then
+  if excess <= 0 and not is_late(since, now) then
     return nil
   end
   excess = math.max(excess, redis.call('ZCOUNT', waiting, '-inf', now - max_wait_ms))
-  local period = math.floor(now / 10000)
-  local counts = redis.call('HMGET', begun, period, period - 1)
-  local count = (tonumber(counts[1] or '') or 0) + (tonumber(counts[2] or '') or 0)
+  local begins = (tonumber(lately[2] or '') or 0) + (tonumber(lately[3] or '') or 0)
   local away_ms = answer_by_ms
-  if count > 0 then
-    away_ms = math.min(away_ms, excess * (now - (period - 1) * 10000) / count)
+  if begins > 0 then
+    away_ms = math.min(away_ms, excess * (now - (period - 1) * 10000) / begins)
   end
   return math.max(1, math.ceil(away_ms / 1000))
 end

@@ -74,15 +74,23 @@ end
 local waited_ms = -1
 if redis.call('HGET', run, 'state') == 'accepted' then
   if generation == '0' then
-    waited_ms = now - number(run, 'accepted_at')
+    local accepted_at = number(run, 'accepted_at')
+    waited_ms = now - accepted_at
+    if accepted_at > number(begun, 'reached') then -- the queue has come as far as this run
+      redis.call('HSET', begun, 'reached', accepted_at)
+    end
   end
   redis.call('HSET', run, 'state', 'running', 'begun_at', now)
   redis.call('ZREM', waiting, key)
   -- how many begin in each 10 s, so that a sender who is turned away is told how long
   local period = math.floor(now / 10000)
   if redis.call('HINCRBY', begun, period, 1) == 1 then
-    redis.call('HDEL', begun, period - 2, period - 3)
-    redis.call('EXPIRE', begun, 60)
+    for _, field in ipairs(redis.call('HKEYS', begun)) do
+      if (tonumber(field) or period) < period - 1 then
+        redis.call('HDEL', begun, field)
+      end
+    end
+    redis.call('EXPIRE', begun, 86400) -- 'reached' is for the first delivery after a quiet night
   end
 end
 if next_look then

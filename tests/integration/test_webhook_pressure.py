@@ -84,15 +84,58 @@ def test_a_run_that_has_begun_may_wait_for_genesys_without_end(make_ledger):
     assert len(ledger.due(senders=1)) == 0  # none of them has ended
 
 
-def test_a_run_that_no_reconciler_looks_at_does_not_close_the_door(make_ledger, client):
-    ledger = make_ledger(max_wait_s=15)
-    lost = _accept(ledger, "lost").key  # its message was
-    client.zincrby("tw:waiting", -60_000, lost)
-    _retry_after(ledger, "late")
-    client.zincrby("tw:due", -60_000, lost)
+def _let_pass(client, seconds, *keys):
+    """Make runs as old as they would be after *seconds* in which nobody looked at them."""
+    for key in keys:
+        client.hincrby(f"tw:run:{key}", "accepted_at", -seconds * 1000)
+        client.zincrby("tw:waiting", -seconds * 1000, key)
+        client.zincrby("tw:due", -seconds * 1000, key)
+
+
+def test_a_run_whose_message_was_lost_does_not_close_the_door_once_a_later_one_began(
+    make_ledger, client
+):
+    ledger = make_ledger()
+    lost = [_accept(ledger, f"lost-{number}").key for number in range(20)]
+    begun = _accept(ledger, "begun").key
+    _let_pass(client, 60, begun)
+    _let_pass(client, 120, *lost)
+    waiting = _accept(ledger, "waiting").key
+    _let_pass(client, 14, waiting)
+    _retry_after(ledger, "new")
+    ledger.begin(begun, 0)
     assert _accept(ledger, "new")
-    client.zincrby("tw:due", 60_000, lost)  # looked at, and still not begun
-    _retry_after(ledger, "newer")
+    _let_pass(client, 2, waiting)
+    _retry_after(ledger, "newer")  # workers begin, and are late
+
+
+def test_on_a_quiet_service_a_lost_message_does_not_close_the_door(make_ledger, client):
+    ledger = make_ledger()
+    _let_pass(client, 3600, _accept(ledger, "lost").key)
+    ledger.begin(_accept(ledger, "first").key, 0)
+    for number in range(5):
+        assert _accept(ledger, f"r-{number}")
+    assert client.ttl("tw:begun") > 3600  # a quiet hour later it is known still
+
+
+def test_counts_of_what_was_begun_long_ago_are_not_kept(make_ledger, client):
+    ledger = make_ledger()
+    client.hset("tw:begun", mapping={"1": 5, "2": 5})
+    ledger.begin(_accept(ledger, "r").key, 0)
+    assert not {b"1", b"2"} & set(client.hkeys("tw:begun"))
+
+
+def test_with_workers_and_reconcilers_away_one_run_in_each_max_wait_finds_out(make_ledger, client):
+    ledger = make_ledger(max_wait_s=15)
+    oldest, last = _accept(ledger, "oldest").key, _accept(ledger, "last").key
+    _let_pass(client, 14, oldest, last)
+    _let_pass(client, 600, oldest)
+    assert _retry_after(ledger, "new") == 30
+    _let_pass(client, 2, oldest, last)
+    probe = _accept(ledger, "probe").key
+    assert _retry_after(ledger, "new") == 30
+    ledger.begin(probe, 0)  # there are workers, and they are not late
+    assert _accept(ledger, "new")
 
 
 @pytest.mark.parametrize("how", ["buried", "submitted", "gone"])
