@@ -44,8 +44,34 @@ local function is_late(since, now)
   return now - tonumber(newest[2]) <= max_wait_ms
 end
 
--- how long those that are too many or too old will take to begin, at the pace of the last 10
--- to 20 s; without a pace, until they have been answered all the same
+-- After how many more begins, at least so many, the next run has not waited too long by then; those
+-- behind it age meanwhile. In doubling steps, then in halving ones: where runs came unevenly the
+-- door may have been open before, for a moment, but at the one that is found it is.
+local function begins_until_open(at_least, passed, now, ms_each)
+  local function is_closed_after(begins)
+    local at = passed + begins
+    local next = redis.call('ZRANGE', waiting, at, at, 'WITHSCORES')
+    return next[1] and now + begins * ms_each - tonumber(next[2]) > max_wait_ms
+  end
+  local closed, step = at_least - 1, 1
+  while is_closed_after(closed + step) do
+    closed = closed + step
+    step = step * 2
+  end
+  local open = closed + step
+  while open - closed > 1 do
+    local between = math.floor((closed + open) / 2)
+    if is_closed_after(between) then
+      closed = between
+    else
+      open = between
+    end
+  end
+  return open
+end
+
+-- how long it takes, at the pace of the last 10 to 20 s, until there is room and the next run is
+-- young enough; without a pace, until those that wait have been answered all the same
 local function stay_away_s(now)
   local oldest = redis.call('ZRANGE', waiting, 0, 0, 'WITHSCORES')
   local count = redis.call('ZCARD', waiting)
@@ -54,16 +80,17 @@ local function stay_away_s(now)
   end
   local period = math.floor(now / 10000)
   local lately = redis.call('HMGET', begun, 'reached', period, period - 1)
-  local _, since = next_in_line(tonumber(lately[1] or '') or 0)
+  local passed, since = next_in_line(tonumber(lately[1] or '') or 0)
   local excess = redis.call('ZCARD', waiting) - max_waiting + 1
   if excess <= 0 and not is_late(since, now) then
     return nil
   end
-  excess = math.max(excess, redis.call('ZCOUNT', waiting, '-inf', now - max_wait_ms))
   local begins = (tonumber(lately[2] or '') or 0) + (tonumber(lately[3] or '') or 0)
   local away_ms = answer_by_ms
   if begins > 0 then
-    away_ms = math.min(away_ms, excess * (now - (period - 1) * 10000) / begins)
+    local ms_each = (now - (period - 1) * 10000) / begins
+    away_ms = math.min(away_ms,
+      ms_each * begins_until_open(math.max(1, excess), passed, now, ms_each))
   end
   return math.max(1, math.ceil(away_ms / 1000))
 end

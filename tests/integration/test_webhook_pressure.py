@@ -19,7 +19,7 @@ def client(redis_server):
 def make_ledger(client):
     def make(**limits):
         times = {"answer_by_s": 30, "expires_s": 600, "retention_s": 60}
-        return Ledger(client, **times, dead_letter_retention_s=600, **limits)
+        return Ledger(client, **{**times, "dead_letter_retention_s": 600, **limits})
 
     return make
 
@@ -162,3 +162,38 @@ def test_how_long_to_stay_away_is_told_from_the_pace_at_which_runs_begin(make_le
     # 40 begun within the last 10 to 20 s; 21 of 40 must begin before there is room again
     assert 5 <= _retry_after(make_ledger(max_waiting=20), "r") <= 11
     assert 1 <= _retry_after(make_ledger(max_waiting=40), "r") <= 1
+
+
+def _let_arrive(ledger, client, count, *, over_s):
+    """Let *count* runs wait that came evenly within the last *over_s* seconds."""
+    keys = [_accept(ledger, f"came-{number}").key for number in range(count)]
+    for number, key in enumerate(keys):
+        client.zincrby("tw:waiting", -int(1000 * over_s * (1 - number / count)), key)
+
+
+def _let_ten_a_second_begin(client):
+    seconds, micros = client.time()
+    into_period_s = seconds % 10 + micros / 1_000_000
+    counts = {seconds // 10 - 1: 100, seconds // 10: round(into_period_s * 10)}
+    client.hset("tw:begun", mapping=counts)
+
+
+@pytest.mark.parametrize(
+    ("count", "over_s", "max_waiting", "opens_after_s"),
+    [
+        (300, 15.3, 10_000, 30),  # those behind age as fast as the queue moves: when none is left
+        (100, 20, 10_000, 5),  # the 50th came 10 s ago, and has waited 15 s by then
+        (100, 20, 90, 5),  # there is room after 1 s, and the oldest is too old
+        (100, 20, 20, 8),  # there is room for another after 81 runs
+        (280, 14, 200, 28),  # room after 8 s, but the oldest is too old by then, and so on
+        (100, 100, 10_000, 10),  # the 95th came 5 s ago
+    ],
+)
+def test_who_comes_back_after_retry_after_is_let_in(
+    make_ledger, client, count, over_s, max_waiting, opens_after_s
+):
+    _let_arrive(make_ledger(), client, count, over_s=over_s)
+    _let_ten_a_second_begin(client)
+    ledger = make_ledger(max_waiting=max_waiting, answer_by_s=60)
+    # in whole seconds, at a pace that is known to a hundredth
+    assert opens_after_s <= _retry_after(ledger, "new") <= opens_after_s + 2
