@@ -15,6 +15,7 @@ _GROUPS = {
     f"{_RELIABILITY}::test_a_query_ends_two_seconds_before_answer_by": HOLDING,
     "tests/acceptance/test_genesys_waits.py": SERVICE,
     "tests/acceptance/test_main_job.py": SERVICE,
+    "tests/acceptance/test_messages.py": SERVICE,
     "tests/acceptance/test_ops_flower.py": SERVICE,
     "tests/acceptance/test_ops_logs.py": SERVICE,
     "tests/acceptance/test_ops_metrics.py": SERVICE,

@@ -125,6 +125,23 @@ def test_fifty_equal_deliveries_at_once_are_one_run_and_fifty_times_202(service)
     assert len(service.submissions(run_id)) == 1
 
 
+def test_after_retention_a_key_may_come_again_and_is_answered_anew(service):
+    run_id = service.new_run_id()
+    key = service.deliver(run_id, GOOD).body["key"]
+    service.wait_for(lambda: service.entry(key)["state"] == "submitted")
+    assert service.deliver(run_id, GOOD).body["duplicate"] is True
+    assert service.ledger().ttl(f"tw:run:{key}") > 0
+    service.ledger().pexpire(f"tw:run:{key}", 1)  # what RUN_RETENTION_S does, a minute at least
+    service.wait_for(lambda: not service.entry(key))
+    again = service.deliver(run_id, GOOD)
+    assert (again.status, again.body) == (
+        202,
+        {"status": "accepted", "run_id": run_id, "key": key},
+    )
+    service.wait_for(lambda: service.entry(key)["state"] == "submitted")
+    assert [post["status"] for post in service.submissions(run_id)] == [200, 200]
+
+
 @pytest.mark.parametrize(
     "other",
     [("good", "search_inventory", "{}"), ("good", "get_order", GOOD[2])],

@@ -27,6 +27,22 @@ def test_a_queue_that_stands_still_is_503_and_accepted_runs_are_answered(own_ser
     service.wait_for(lambda: next(new_runs).status == 202)
 
 
+def test_a_run_that_waits_for_the_rate_limit_of_genesys_does_not_close_the_door(own_service):
+    service = own_service(env={"RUN_MAX_WAIT_S": "1", "RUN_MAX_WAITING": "1"})
+    service.inject(submit=[{"status": 429, "retry_after": 4}])
+    key = service.deliver("throttled", GOOD).body["key"]
+    service.wait_for(lambda: [p["status"] for p in service.submissions("throttled")] == [429])
+    service.wait_for(lambda: _age_s(service, key) > 1.5)
+    assert service.deliver("other", GOOD).status == 202
+    assert service.entry(key)["state"] == "submitting"  # it waits still
+    assert set(service.answer("throttled")) == set(service.answer("other")) == {"good"}
+
+
+def _age_s(service, key):
+    seconds, micros = service.ledger().time()
+    return seconds + micros / 1_000_000 - int(service.entry(key)["accepted_at"]) / 1000
+
+
 @pytest.mark.parametrize("limit", ["1", "3"])
 def test_a_new_run_is_refused_when_too_many_wait_and_told_for_how_long(
     own_redis_server, tmp_path, limit
