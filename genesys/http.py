@@ -4,6 +4,7 @@ import json
 import re
 import socket
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import DecodeError, HTTPError, ProtocolError
+from urllib3.exceptions import ConnectTimeoutError, DecodeError, HTTPError, ProtocolError
 
 from genesys.errors import Rejected, Unavailable
 from runtime.watchdog import watched
@@ -75,7 +76,8 @@ def post(
 
     Args:
         timeout_s: For all of it: connecting, sending, and the whole answer. (The timeout of
-            requests itself is per read, so a slow drip would never end.)
+            requests itself is per read, so a slow drip would never end.) Looking up the host may
+            take longer; then nothing is sent.
 
     Raises:
         Unavailable: No answer in time. `is_unknown` unless the connection was never made.
@@ -106,8 +108,9 @@ def post(
 
 @contextmanager
 def _deadline(timeout_s: float) -> Iterator[None]:
-    """Shut the socket that this thread talks through when the time is over."""
+    """When the time is over, shut the socket that this thread talks through; send nothing later."""
     _local.connection = _local.sock = None
+    _local.ends_at = time.monotonic() + timeout_s
     state = _local.__dict__
 
     def shut() -> None:
@@ -122,7 +125,7 @@ def _deadline(timeout_s: float) -> Iterator[None]:
             yield
         finally:
             if block.is_over:
-                raise requests.ReadTimeout
+                raise requests.ReadTimeout if _local.is_connected else requests.ConnectTimeout
 
 
 class _Connection(HTTPConnection):
@@ -130,13 +133,26 @@ class _Connection(HTTPConnection):
 
     def connect(self) -> None:
         super().connect()  # with TLS, this includes the handshake
+        self._show()
         _local.is_connected = True
 
     def request(self, *args: Any, **kwargs: Any) -> None:
-        _local.connection, _local.sock = self, None
+        self._show()
         _local.is_connected = self.sock is not None
         super().request(*args, **kwargs)
         _local.sock = self.sock
+
+    def _show(self) -> None:
+        """
+        Let the socket be shut from now on, unless the time was over before there was one.
+
+        Nothing breaks off the question for an address, nor the try of one after another; what
+        is sent late goes out beside the next sender's. Shown first and asked then, so that the
+        end of the time finds the socket or is found here.
+        """
+        _local.connection, _local.sock = self, None
+        if time.monotonic() >= _local.ends_at:
+            raise ConnectTimeoutError(self, "no time was left to send")
 
 
 class _SecureConnection(_Connection, HTTPSConnection):

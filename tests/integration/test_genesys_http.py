@@ -72,6 +72,25 @@ def test_a_post_ends_at_its_deadline_though_the_server_drips(odd_server, head):
     assert time.monotonic() - began < 2.5
 
 
+def test_what_a_slow_name_server_holds_back_past_the_deadline_is_not_sent(odd_server, monkeypatch):
+    url, received = odd_server([OK])
+    lookup = socket.getaddrinfo
+
+    def slow(*arguments, **options):
+        time.sleep(0.8)
+        return lookup(*arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    with pytest.raises(Unavailable, match="ConnectTimeout") as failed:
+        http.post(url, BODY, {}, 0.3)
+    assert not failed.value.is_unknown
+    deadline = time.monotonic() + 5
+    while not received:  # the connection was made, and closed
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert received == [b""]
+
+
 @pytest.mark.parametrize(
     ("answer", "status"),
     [
