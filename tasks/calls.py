@@ -94,8 +94,8 @@ class Calls(Scripts):
         Take the call of a message in hand and count the try, before any work on it.
 
         Args:
-            may_take_over: The message was delivered again, so its last holder is dead; the call
-                may then be another one, with which that had gone on.
+            may_take_over: The message came again because its last holder has ended; the call may
+                then be another one, with which that had gone on.
 
         Returns:
             A word when there is nothing to do.

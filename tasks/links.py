@@ -39,9 +39,18 @@ class RunTask(Task):  # type: ignore[type-arg]  # generic in the stubs alone
 
     @property
     def is_again(self) -> bool:
-        """Whether this message was given out before, to a process that died or gave it back."""
+        """
+        Whether this message comes again from a process that is known to have ended with it.
+
+        Celery counts that in `retries`: a child that died, or a step that the ledger did not hear.
+        "redelivered" alone says no such thing. kombu puts every message back at once when its
+        connection is lost, and whoever works on it lives on: to take over then would ask the
+        same question again with each blip, and take the third for the mark of a killer. If the
+        holder is gone after all, as with its host, the reconciler sees to the call when the
+        holder's time is over.
+        """
         delivery = self.request.delivery_info or {}
-        return bool(self.request.retries or delivery.get("redelivered"))
+        return bool(self.request.retries) and not delivery.get("redelivered")
 
     def left_s(self) -> float:
         """Of this message's soft time limit."""

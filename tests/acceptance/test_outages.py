@@ -85,6 +85,28 @@ def test_a_call_that_kills_three_workers_is_given_up_and_its_siblings_are_answer
     assert service.entry(key)["tries:0"] == "3"
 
 
+def _cut_all_connections(service):
+    """Cut each connection to Redis; then wait until the worker asks for messages again."""
+    client = service.ledger()
+    newest = max(int(one["id"]) for one in client.client_list())
+    client.client_kill_filter(_type="normal", skipme=True)
+    service.wait_for(
+        lambda: any(
+            one["cmd"] == "brpop" and int(one["id"]) > newest for one in client.client_list()
+        )
+    )
+
+
+def test_a_call_whose_worker_loses_the_broker_four_times_and_lives_is_answered(service, r):
+    key = service.deliver(r, ("slow", "hold", '{"seconds": 4}')).body["key"]
+    service.holder_pid(key, 0)
+    for _ in range(4):
+        _cut_all_connections(service)
+    assert service.answer(r)["slow"] == {"items": [{"state": "slept"}], "total": 1}
+    service.wait_for(lambda: service.entry(key)["state"] == "submitted")
+    assert service.entry(key)["tries:0"] == "1"
+
+
 def test_a_ledger_that_is_away_is_503_within_a_second_and_the_retry_is_a_new_run(service, r):
     with _away(service.stack.redis):
         began = time.monotonic()
