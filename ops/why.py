@@ -45,7 +45,7 @@ def _done(key: str, entry: Mapping[str, str]) -> Diagnosis:
 _DEAD_ADVICE = {
     "rejected": "Genesys refused it for good",
     "expired": "it could not be submitted before it expired",
-    "unconfirmed": "an attempt may have arrived, and the repeat was refused",
+    "unconfirmed": "an attempt may have arrived, and none was answered well after it",
 }
 
 

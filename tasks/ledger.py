@@ -13,7 +13,7 @@ from runtime import metrics
 from tasks.calls import REPUBLISH_MS, Calls, outputs_of
 from tasks.errors import Busy, Conflict
 from tasks.records import Accepted, Claim, DueRun, Outputs
-from tasks.scripts import RUN, to_text
+from tasks.scripts import DEAD, RUN, to_text
 
 LEASE_MS = 12_000
 """One POST may last 10 s in all; its sender is taken for dead 2 s after that."""
@@ -131,8 +131,13 @@ class Ledger(Calls):
         return Claim(answer[1], answer[2], answer[3], is_repeat=bool(answer[4]))
 
     def finish(self, key: str, generation: int, outcome: Mapping[str, Any]) -> None:
-        """End a run that was answered 2xx; *outcome* is kept with its last attempt."""
-        answer = self.run_step("finish", key, [generation, self._retention_s], *_flat(outcome))
+        """
+        End a run that was answered 2xx; *outcome* is kept with its last attempt.
+
+        A dead letter of this generation is one no more. Safe to call twice.
+        """
+        arguments = [generation, self._retention_s, DEAD]
+        answer = self.run_step("finish", key, arguments, *_flat(outcome))
         if answer != b"gone":
             metrics.count("runs", state="submitted")
             if answer[1] >= 0:
@@ -164,7 +169,7 @@ class Ledger(Calls):
         *,
         claim: Claim | None = None,
         outcome: Mapping[str, Any] | None = None,
-    ) -> bool:
+    ) -> str | None:
         """
         End a run as a dead letter, everything kept; *reason* is one word.
 
@@ -173,7 +178,8 @@ class Ledger(Calls):
                 nobody sends is ended.
 
         Returns:
-            Whether it was.
+            The reason that was written: "unconfirmed" in place of "expired" when an attempt may
+            have arrived. None when the run was not ended.
         """
         fence = "" if claim is None else claim.fence
         answer = self.run_step(
@@ -182,9 +188,10 @@ class Ledger(Calls):
             [generation, fence, reason, self._dead_letter_retention_s],
             *_flat(outcome or {}),
         )
-        if answer == b"buried":
-            metrics.count("runs", state="dead")
-        return bool(answer == b"buried")
+        if answer[0] != b"buried":
+            return None
+        metrics.count("runs", state="dead")
+        return to_text(answer[1])
 
     def due(self, *, senders: int, may_go: int | None = None) -> list[DueRun]:
         """

@@ -73,9 +73,10 @@ def submit_run(
             client.give_back(permit)
             word = claim
         if word == "expired":
-            if not ledger.bury(key, generation, "expired"):
+            reason = ledger.bury(key, generation, "expired")
+            if reason is None:
                 return "gone"
-            _log.error("run.dead", run_id=found.run_id, key=key, reason="expired")
+            _log.error("run.dead", run_id=found.run_id, key=key, reason=reason)
             return "dead"
         if word != "changed":
             return word
@@ -205,7 +206,7 @@ class _Sender:
             is_unknown=error.is_unknown,
         ):
             self._client.give_back(self._permit)
-            raise Unavailable("the lease was taken over") from error
+            raise Unavailable("the lease is over", is_unknown=error.is_unknown) from error
         _log.warning("run.retried", **self._ids(), **_told(outcome))
         self._failed = None
         self._attempt += 1
@@ -240,8 +241,10 @@ class _Sender:
         return self._end("unconfirmed" if lost_track else "rejected", self._outcome(error))
 
     def _end(self, reason: str, outcome: dict[str, Any]) -> str:
-        self._ledger.bury(self._key, self._generation, reason, claim=self._claim, outcome=outcome)
-        _log.error("run.dead", **self._ids(), **_told(outcome), reason=reason)
+        written = self._ledger.bury(
+            self._key, self._generation, reason, claim=self._claim, outcome=outcome
+        )
+        _log.error("run.dead", **self._ids(), **_told(outcome), reason=written or reason)
         return "dead"
 
     def _advice(self, error: Unavailable) -> str:

@@ -1,20 +1,28 @@
 -- Ends a run as a dead letter that keeps everything for a replay. Fenced when a fence is
 -- given; without one only if it has expired and nobody sends it, since it may have been replayed
 -- or taken by a sender meanwhile. Atomic, so that a dead letter is never due.
--- Returns 'gone' or 'buried'.
+-- Who expired may have been answered all the same: then the reason is 'unconfirmed'.
+-- Returns 'gone' or 'buried', and the reason.
 local run, due, dead = KEYS[1], KEYS[2], KEYS[3]
 local key, generation, fence, reason = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local retention_s = tonumber(ARGV[5])
 if not is_open(run, generation) then
-  return 'gone'
+  return {'gone'}
 end
 local now = now_ms()
 if fence == '' then
   if number(run, 'expires_at') > now or number(run, 'lease_until') > now then
-    return 'gone'
+    return {'gone'}
+  end
+  -- a claim without an outcome: its sender died or cannot reach us; a replay must know of it, too
+  if redis.call('HGET', run, 'is_posting') == '1' then
+    redis.call('HSET', run, 'is_unknown', 1)
   end
 elseif redis.call('HGET', run, 'fence') ~= fence then
-  return 'gone'
+  return {'gone'}
+end
+if reason == 'expired' and redis.call('HGET', run, 'is_unknown') == '1' then
+  reason = 'unconfirmed'
 end
 redis.call('HSET', run, 'state', 'dead', 'reason', reason, 'ended_at', now)
 write_outcome(run, 6)
@@ -25,4 +33,4 @@ redis.call('ZREM', KEYS[6], key)
 redis.call('EXPIRE', run, retention_s)
 redis.call('ZADD', dead, now, key)
 redis.call('ZREMRANGEBYSCORE', dead, '-inf', now - retention_s * 1000)
-return 'buried'
+return {'buried', reason}

@@ -1,21 +1,23 @@
 -- Ends a run whose POST was answered 2xx, and keeps only its timeline. Atomic, so that a run
--- is never both ended and due. Not fenced: a 2xx is the truth, whoever heard it.
+-- is never both ended and due. Not fenced: a 2xx is the truth, whoever heard it, and it takes a run
+-- back that was given up as a dead letter before the answer could be told. Twice is once.
 local run, due, ended = KEYS[1], KEYS[2], KEYS[3]
-local key, generation, retention_s = ARGV[1], ARGV[2], tonumber(ARGV[3])
-if not is_open(run, generation) then
+local key, generation, retention_s, dead = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
+local at = redis.call('HMGET', run, 'state', 'generation')
+if not at[1] or at[1] == 'submitted' or at[2] ~= generation then
   return 'gone'
 end
 local now = now_ms()
 -- a replay has clocks of its own, and would tell of the operator's time
 local is_first = redis.call('HEXISTS', run, 'replayed_at:0') == 0
 local elapsed_ms = is_first and now - number(run, 'accepted_at') or -1
-write_outcome(run, 4)
+write_outcome(run, 5)
 redis.call('HSET', run, 'state', 'submitted', 'ended_at', now)
 local dropped = {
   arguments = 1, output = 1, holder = 1, queued_until = 1, busy_until = 1, body = 1,
   message = 1, recorded_by = 1, spare = 1, begun_by = 1, begun_until = 1, lease_holder = 1, lease_until = 1,
   is_posting = 1, next_attempt_at = 1, attempt_error = 1, answer_by = 1, expires_at = 1,
-  frozen_at = 1
+  frozen_at = 1, reason = 1
 }
 local fields, kept = redis.call('HGETALL', run), {}
 for at = 1, #fields, 2 do
@@ -31,6 +33,7 @@ for at = 1, #kept, 100 do
 end
 redis.call('ZREM', due, key)
 redis.call('ZREM', KEYS[4], key) -- in case it never began
+redis.call('ZREM', dead, key)
 redis.call('EXPIRE', run, retention_s)
 redis.call('ZADD', ended, now, key)
 redis.call('ZREMRANGEBYSCORE', ended, '-inf', now - retention_s * 1000)

@@ -1,6 +1,8 @@
 -- Opens a dead letter again with fresh clocks: 'submission' sends the frozen bytes once more
 -- under the same key, 'failed-calls' asks again what may succeed now, 'full' asks everything
--- again; the last two are a new generation, so that steps of the old one find it gone.
+-- again; the last two are a new generation, so that steps of the old one find it gone. The fence is
+-- one higher, so that the first finds no sender of before. That an attempt may have arrived stays
+-- known: other bytes do not undo it.
 -- Returns 'gone', 'open', 'no body', or 'replayed' and the generation.
 local run, due, dead = KEYS[1], KEYS[2], KEYS[3]
 local key, mode = ARGV[1], ARGV[2]
@@ -25,11 +27,12 @@ for _, field in ipairs(redis.call('HKEYS', run)) do
   end
 end
 redis.call('HSET', run, 'attempts', 0, 'answer_by', now + answer_by_ms, 'expires_at', now + expires_ms)
+redis.call('HINCRBY', run, 'fence', 1)
 if mode == 'submission' then
   redis.call('HSET', run, 'state', 'submitting')
 else
-  redis.call('HDEL', run, 'body', 'frozen_at', 'begun_at', 'round', 'publishes', 'is_unknown',
-    'spare', 'begun_by', 'begun_until')
+  redis.call('HDEL', run, 'body', 'frozen_at', 'begun_at', 'round', 'publishes', 'spare',
+    'begun_by', 'begun_until')
   for index = 0, number(run, 'calls') - 1 do
     local code = redis.call('HGET', run, 'code:' .. index)
     redis.call('HDEL', run, 'queued_until:' .. index, 'busy_until:' .. index, 'holder:' .. index,

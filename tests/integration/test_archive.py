@@ -83,6 +83,48 @@ def test_a_replay_has_fresh_clocks_and_is_due_at_once(ledger, archive, dead):
     assert ledger.client.ttl(f"tw:run:{dead}") == -1
 
 
+@pytest.fixture
+def unconfirmed(ledger):
+    """A dead letter whose sender was never heard of again, and that sender's claim."""
+    key = _accept(ledger, ids="a")
+    ledger.record(key, 0, 0, "{}", code="timeout", took_ms=1)
+    claim = ledger.claim(key, 0, b"body", seen=1, holder="h")
+    ledger.client.hset(f"tw:run:{key}", mapping={"lease_until": 0, "expires_at": 0})
+    assert ledger.bury(key, 0, "expired") == "unconfirmed"
+    return key, claim
+
+
+def test_a_replay_of_what_may_have_arrived_is_a_repeat(ledger, archive, unconfirmed):
+    key, _ = unconfirmed
+    archive.replay(key, "submission")
+    assert ledger.claim(key, 0, b"body", seen=0, holder="h2").is_repeat
+
+
+def test_other_bytes_do_not_make_it_known_whether_the_first_arrived(ledger, archive, unconfirmed):
+    key, _ = unconfirmed
+    archive.replay(key, "full")
+    ledger.record(key, 1, 0, '{"n": 2}', code="ok", took_ms=1)
+    assert ledger.claim(key, 1, b"other", seen=1, holder="h2").is_repeat
+
+
+def test_a_sender_of_before_a_replay_cannot_end_or_move_it(ledger, archive, unconfirmed):
+    key, claim = unconfirmed
+    archive.replay(key, "submission")
+    assert ledger.bury(key, 0, "rejected", claim=claim) is None
+    ledger.postpone(key, 0, claim, {}, delay_ms=60_000, is_unknown=False)
+    assert not ledger.renew(key, 0, claim, {}, attempt=1, is_unknown=False)
+    (run,) = ledger.due(senders=1)
+    assert (run.key, run.step) == (key, "submit")
+
+
+def test_a_sender_of_before_a_replay_still_tells_that_it_arrived(ledger, archive, unconfirmed):
+    key, _ = unconfirmed
+    archive.replay(key, "submission")
+    ledger.finish(key, 0, {"status": 200})
+    assert ledger.client.hget(f"tw:run:{key}", "state") == b"submitted"
+    assert ledger.due(senders=1) == []
+
+
 def test_steps_of_the_old_generation_find_the_run_gone(ledger, archive, dead):
     archive.replay(dead, "full")
     assert ledger.begin(dead, 0) is None

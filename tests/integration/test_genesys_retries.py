@@ -278,6 +278,31 @@ def test_a_refusal_after_an_attempt_that_may_have_arrived_is_unconfirmed(runs, s
     assert runs.entry(key)["reason"] == reason
 
 
+def test_a_wait_that_outlasts_a_run_that_may_have_arrived_is_unconfirmed(runs):
+    key = runs.accept()
+    runs.faults("drop", {"status": 429, "retry_after": 7200})
+    with capture_logs() as lines:
+        assert runs.submit(key) == "dead"
+    assert runs.entry(key)["reason"] == "unconfirmed"
+    assert [line["reason"] for line in lines if line["event"] == "run.dead"] == ["unconfirmed"]
+
+
+def test_a_run_that_expires_between_attempts_in_place_keeps_that_one_may_have_arrived(
+    runs, monkeypatch
+):
+    key, renew = runs.accept(), runs.ledger.renew
+
+    def too_late(*arguments, **options):
+        runs.redis.hset(f"tw:run:{key}", "expires_at", 0)
+        return renew(*arguments, **options)
+
+    monkeypatch.setattr(runs.ledger, "renew", too_late)
+    runs.faults("drop")
+    assert runs.submit(key) == "postponed"
+    assert runs.submit_again(key) == "dead"
+    assert runs.entry(key)["reason"] == "unconfirmed"
+
+
 def test_an_outage_of_the_token_endpoint_burns_no_attempt(runs):
     keys = [runs.accept(f"r{number}") for number in range(5)]
     runs.faults(token=[503])

@@ -378,6 +378,66 @@ def test_a_run_that_somebody_sends_across_its_expiry_is_not_ended_by_another(led
     assert client.hget(f"tw:run:{key}", "state") == b"submitted"
 
 
+@pytest.fixture
+def expired_while_posting(ledger, client):
+    """A run past its expiry whose sender has claimed, and was never heard of again."""
+    key = ledger.accept("r-1", _calls("a")).key
+    _record(ledger, key, 0)
+    claim = _claim(ledger, key)
+    client.hset(f"tw:run:{key}", mapping={"lease_until": 0, "expires_at": 0})
+    return key, claim
+
+
+def test_a_run_that_expires_after_a_post_without_an_outcome_is_unconfirmed(
+    ledger, client, expired_while_posting
+):
+    key, _ = expired_while_posting
+    assert ledger.bury(key, 0, "expired") == "unconfirmed"
+    assert client.hmget(f"tw:run:{key}", "reason", "is_unknown") == [b"unconfirmed", b"1"]
+
+
+def test_a_run_that_expires_after_a_time_out_is_unconfirmed(ledger, client):
+    key = ledger.accept("r-1", _calls("a")).key
+    _record(ledger, key, 0)
+    ledger.postpone(key, 0, _claim(ledger, key), {}, delay_ms=0, is_unknown=True)
+    client.hset(f"tw:run:{key}", "expires_at", 0)
+    assert ledger.bury(key, 0, "expired") == "unconfirmed"
+
+
+def test_a_run_that_expires_after_attempts_that_were_refused_is_expired(ledger, client):
+    key = ledger.accept("r-1", _calls("a")).key
+    _record(ledger, key, 0)
+    ledger.postpone(key, 0, _claim(ledger, key), {"status": 503}, delay_ms=0, is_unknown=False)
+    client.hset(f"tw:run:{key}", "expires_at", 0)
+    assert ledger.bury(key, 0, "expired") == "expired"
+
+
+def test_a_2xx_that_is_heard_after_the_run_was_ended_makes_it_submitted(
+    ledger, client, expired_while_posting
+):
+    key, _ = expired_while_posting
+    ledger.bury(key, 0, "expired")
+    ledger.finish(key, 0, OK)
+    entry = client.hgetall(f"tw:run:{key}")
+    assert (entry[b"state"], entry[b"attempt_status:1"]) == (b"submitted", b"200")
+    assert b"reason" not in entry
+    assert (client.zcard("tw:dead"), client.zcard("tw:ended")) == (0, 1)
+    assert 0 < client.ttl(f"tw:run:{key}") <= 60
+
+
+def test_a_run_that_ended_well_is_ended_and_counted_once(
+    ledger, client, expired_while_posting, monkeypatch
+):
+    counted = []
+    monkeypatch.setattr("runtime.metrics.count", lambda _, **labels: counted.append(labels))
+    key, claim = expired_while_posting
+    for _ in range(2):
+        ledger.finish(key, 0, OK)
+    assert ledger.bury(key, 0, "rejected", claim=claim) is None
+    assert counted == [{"state": "submitted"}]
+    assert client.zcard("tw:dead") == 0
+
+
 def test_a_bury_that_comes_late_does_not_end_a_run_that_was_given_new_time(ledger, client):
     key = ledger.accept("r-1", _calls("a")).key
     assert not ledger.bury(key, 0, "expired")
