@@ -17,6 +17,9 @@ PROBE_S = 12.0
 """A probe that was never heard of again is replaced after this: a POST has 10 s in all."""
 NO_RETRY_AFTER_S = 3.0
 """A 429 that names no time; what Genesys' own Java SDK waits."""
+SHORTEST_CLOSED_S = 1.0
+"""A 429 closes the gate for at least this: a Retry-After of 0, or a date that is past by our clock,
+would let the whole fleet go on."""
 LONGEST_CLOSED_S = 600.0
 """No Retry-After closes the gate for longer: by then every run that waited has expired, and one
 POST finds out what it is like now."""
@@ -93,7 +96,7 @@ class Gate:
     def is_throttled(self, retry_after_s: float | None) -> None:
         """Close the gate for everyone after a 429; for a minute after that POSTs go one by one."""
         wait_s = NO_RETRY_AFTER_S if retry_after_s is None else retry_after_s
-        wait_s = min(wait_s, LONGEST_CLOSED_S)
+        wait_s = min(max(wait_s, SHORTEST_CLOSED_S), LONGEST_CLOSED_S)
         _log.warning("genesys.throttled", closed_s=round(wait_s, 1))
         self._tell(["throttled", _ms(_KEEP_S), _ms(wait_s), self._slow_ms])
 

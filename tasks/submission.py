@@ -28,6 +28,7 @@ FINISH_S = 20.0
 has 20 s in all, a `submit` of its own 40 s."""
 _FIRST_WAIT_S = 0.25
 _FIRST_DELAY_S, _LONGEST_DELAY_S = 1.0, 10.0
+_MOST_DOUBLINGS = 10  # far beyond the longest delay; a float ends at 1024 of them
 
 _log = logs.get("submission")
 
@@ -175,10 +176,9 @@ class _Sender:
         return receipt
 
     def _wait_s(self, error: Unavailable) -> float:
-        if error.retry_after_s is not None:
-            return error.retry_after_s
         tries = self._attempt - self._claim.attempt
-        return random.uniform(0, _FIRST_WAIT_S * 2.0**tries)  # noqa: S311  (not for secrets)
+        own_s = random.uniform(0, _FIRST_WAIT_S * 2.0**tries)  # noqa: S311  (not for secrets)
+        return max(error.retry_after_s or 0.0, own_s)
 
     def _is_for_later(self, error: Exception) -> bool:
         """Whether the wait is no short one, or no further attempt may go in place, or at all."""
@@ -214,16 +214,15 @@ class _Sender:
     def _postpone(self, error: Unavailable) -> str:
         """Give the run back for an attempt later on, unless there can be none."""
         outcome = self._failed[1] if self._failed else self._outcome(error)
-        delay_s = error.retry_after_s
+        asked_s = error.retry_after_s
         left_s = self._claim.expires_in_ms / 1000 - (time.monotonic() - self._claimed)
         if self._is_last(error):
             return self._end("rejected", {**outcome, "error": self._advice(error)})
-        if delay_s is not None and delay_s >= left_s:
-            said = f"{error} The wait it asks for ({delay_s:.0f} s) outlasts the run."
+        if asked_s is not None and asked_s >= left_s:
+            said = f"{error} The wait it asks for ({asked_s:.0f} s) outlasts the run."
             return self._end("expired", {**outcome, "error": said})
-        if delay_s is None:
-            # by claims, not attempts: those in place come within two seconds
-            delay_s = min(_FIRST_DELAY_S * 2.0 ** (self._claim.fence - 1), _LONGEST_DELAY_S)
+        # "Retry-After: 0", or a date that is past, asks for less than what spares Genesys
+        delay_s = max(asked_s or 0.0, self._delay_s())
         self._ledger.postpone(
             self._key,
             self._generation,
@@ -234,6 +233,11 @@ class _Sender:
         )
         _log.warning("run.postponed", **self._ids(), **_told(outcome), delay_s=round(delay_s, 1))
         return "postponed"
+
+    def _delay_s(self) -> float:
+        """Our own wait, by claims and not attempts: those in place come within two seconds."""
+        doublings = min(self._claim.fence - 1, _MOST_DOUBLINGS)
+        return min(_FIRST_DELAY_S * 2.0**doublings, _LONGEST_DELAY_S)
 
     def _bury(self, error: Rejected) -> str:
         is_explained = error.status and rule_for(error.status).is_explained_by_arrival

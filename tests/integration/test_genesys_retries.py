@@ -116,6 +116,25 @@ def test_what_does_not_pass_soon_is_given_back_to_the_ledger(runs, brief):
     assert "lease_until" not in runs.entry(key)
 
 
+@pytest.mark.parametrize("status", [408, 425, 503])
+def test_a_retry_after_of_0_shortens_none_of_our_own_waits(runs, brief, status):
+    key = runs.accept()
+    runs.faults(*[{"status": status, "retry_after": 0}] * 100)
+    assert runs.submit(key) == "postponed"
+    assert len(runs.posts()) <= 6
+    assert 0 < runs.next_attempt_in_s(key) <= 1
+    assert runs.submit_again(key) == "postponed"
+    assert 1 < runs.next_attempt_in_s(key) <= 2
+
+
+def test_a_run_that_was_claimed_two_thousand_times_waits_ten_seconds(runs, brief):
+    key = runs.accept()
+    runs.redis.hset(f"tw:run:{key}", "fence", 2000)
+    runs.faults(*[503] * 50)
+    assert runs.submit(key) == "postponed"
+    assert 9 < runs.next_attempt_in_s(key) <= 10
+
+
 def test_a_429_closes_the_gate_and_other_runs_wait_without_an_attempt(runs):
     throttled, other = runs.accept("a"), runs.accept("b")
     runs.faults({"status": 429, "retry_after": 42})
@@ -184,7 +203,7 @@ def test_five_failures_open_the_circuit_and_the_next_run_burns_no_attempt(runs, 
 
 def test_a_reconciler_sends_at_the_full_rate_when_posts_go_one_by_one(runs):
     keys = [runs.accept(f"r{number}") for number in range(15)]
-    runs.client._gate.is_throttled(0)  # from now on one every 0.2 s, at 300 a minute
+    runs.client._gate.is_throttled(0)  # in a second from now one every 0.2 s, at 300 a minute
     for key in keys:
         await_turn(runs.ledger, key, 0, "the gate is closed")
     reconciler = Reconciler(runs.ledger, runs.client)
