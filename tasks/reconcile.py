@@ -41,7 +41,7 @@ class Reconciler:
     def __init__(self, ledger: Ledger, client: genesys.Client) -> None:
         self._ledger = ledger
         self._client = client
-        self._stopping = threading.Event()
+        self._is_stopping = False
         self._wake = threading.Event()
         self._is_behind = False
         self._held_until = 0.0
@@ -53,9 +53,7 @@ class Reconciler:
     def run(self) -> None:
         """Look and act until `stop`; an outage is logged once and waited for."""
         was_away = False
-        while not self._stopping.is_set():
-            self._wake.wait(self._pause_s)
-            self._wake.clear()
+        while not self._is_stopping:
             try:
                 while self.look():
                     pass
@@ -66,12 +64,18 @@ class Reconciler:
                 if not was_away:
                     _log.warning("ledger.away")
                 was_away = True
+            self._wake.wait(self._pause_s)
+            self._wake.clear()
         self._senders.shutdown(wait=True)
 
     def stop(self) -> None:
-        """Let `run` return after the POSTs that are under way. Safe in a signal handler."""
-        self._stopping.set()
-        self._wake.set()
+        """
+        Let `run` return after the POSTs that are under way. Safe in a signal handler.
+
+        It is noticed within `LOOK_EVERY_S`.
+        """
+        # no Event: a handler runs in the main thread, which may hold the lock inside of it
+        self._is_stopping = True
 
     def look(self) -> bool:
         """
@@ -102,7 +106,7 @@ class Reconciler:
         # more may be due than senders or Genesys can take: the first to end looks again at once
         self._is_behind = taken >= may_go
         has_more = len(due) > taken or not self._is_behind
-        return bool(due) and has_more and not self._stopping.is_set()
+        return bool(due) and has_more and not self._is_stopping
 
     def _may_go(self, free: int) -> int:
         """How many submissions to take; if none may go, this also says when to look again."""

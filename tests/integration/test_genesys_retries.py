@@ -221,6 +221,22 @@ def test_a_reconciler_sends_at_the_full_rate_when_posts_go_one_by_one(runs):
     assert [post["status"] for post in runs.posts()] == [200] * 15
 
 
+def test_a_signal_ends_a_reconciler_wherever_it_finds_it(runs):
+    reconciler = Reconciler(runs.ledger, runs.client)
+
+    class Interrupted(threading.Event):
+        def wait(self, timeout=None):
+            with self._cond:  # whose lock a signal handler that asks for it never gets
+                reconciler.stop()
+            return super().wait(timeout)
+
+    reconciler._wake = Interrupted()
+    thread = threading.Thread(target=reconciler.run, daemon=True)
+    thread.start()
+    thread.join(2)
+    assert not thread.is_alive()
+
+
 def test_a_retry_in_place_that_is_not_let_through_is_no_attempt(runs):
     key = runs.accept()
     for _ in range(4):
