@@ -21,6 +21,14 @@ RUN, DUE, DEAD, ENDED = "tw:run:", "tw:due", "tw:dead", "tw:ended"
 WAITING, BEGUN, TURNS = "tw:waiting", "tw:begun", "tw:turns"
 _LUA = Path(__file__).parent / "lua"
 
+_FREE_WRITE = "redis.call('ZREM', KEYS[2], '')\n"
+"""
+Changes nothing and asks for no memory. A Redis whose memory is used up refuses a script's first
+write if it may need some, and no later one. (`flags=allow-oom` is not known to Redis 6.2.)
+"""
+_WITHOUT_FREE_WRITE = ("accept", "replay", "outputs")
+"""Steps that bring a run in, for which there is no room, and the one that only reads."""
+
 
 def connect(url: str, *, timeout_s: float, retries: int) -> redis.Redis:
     """
@@ -142,5 +150,6 @@ def to_text(value: bytes) -> str:
 
 @cache
 def _script(step: str) -> tuple[str, str]:
-    source = (_LUA / "_common.lua").read_text() + (_LUA / f"{step}.lua").read_text()
+    first = "" if step in _WITHOUT_FREE_WRITE else _FREE_WRITE
+    source = (_LUA / "_common.lua").read_text() + first + (_LUA / f"{step}.lua").read_text()
     return hashlib.sha1(source.encode()).hexdigest(), source  # noqa: S324  (Redis' name for it)
