@@ -66,6 +66,9 @@ class Store:
         try:
             return script(keys=[self._prefix + key for key in keys], args=arguments)
         except redis.RedisError as error:
+            if isinstance(error, redis.ResponseError):
+                # a replica refuses, and its host's name may lead to the primary by now
+                self._client.connection_pool.disconnect(inuse_connections=False)
             self._away_until = self._now() + AWAY_S
             _log.warning("genesys.store_away", step=step, reason=type(error).__name__)
             return None

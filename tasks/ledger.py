@@ -58,10 +58,6 @@ class Ledger(Calls):
         self._retention_s = retention_s
         self._dead_letter_retention_s = dead_letter_retention_s
 
-    def ping(self) -> None:
-        """Ask whether the ledger answers."""
-        self.ask(self.client.ping)
-
     def accept(
         self,
         run_id: str,

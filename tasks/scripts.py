@@ -88,8 +88,11 @@ class Scripts:
                     connection.connect_check_health(check_health=False, retry_socket_connect=False)
                 connection.send_packed_command(packed)
                 return connection.read_response()
-            except redis.ResponseError:
-                raise  # an answer like any other
+            except redis.ResponseError as refusal:
+                if not _is_for_the_primary(refusal):
+                    raise  # an answer like any other
+                connection.disconnect()  # its host's name may lead to the primary by now
+                raise NotThePrimary from refusal
             except BaseException as exc:  # whose answer nobody may read as the next one
                 connection.disconnect()
                 if isinstance(exc.__context__, BlockingIOError):
@@ -119,11 +122,26 @@ class Scripts:
             connection = self._local.connection = kind(**pool.connection_kwargs)
         return connection
 
+    def ping(self) -> None:
+        """Ask whether the ledger takes writes, with one that changes nothing."""
+        # XX: only if it is there already; refused like any other by a replica or a full server
+        self.ask(lambda: self._exchange("ZADD", DUE, "XX", 0, ""))
+
     def ask(self, question: Callable[[], Any]) -> Any:
         try:
             return question()
         except redis.RedisError as exc:
             raise LedgerUnavailable(f"the ledger did not answer: {type(exc).__name__}") from exc
+
+
+class NotThePrimary(redis.ConnectionError):
+    """A server answered that is a replica, or a primary without the replicas that it must have."""
+
+
+def _is_for_the_primary(refusal: redis.ResponseError) -> bool:
+    # Redis 6.2 has the word in the middle of its sentence about a script
+    said = f"{refusal.status_code} {refusal}"
+    return any(word in said for word in ("READONLY", "MASTERDOWN", "NOREPLICAS"))
 
 
 class _KernelTimed(redis.Connection):

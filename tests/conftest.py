@@ -13,6 +13,7 @@ from ops import demo_data, embedded
 from ops.server import free_port as find_free_port
 from simulator.app import create_app
 from tests import together
+from tests.failover import Failover
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -52,6 +53,12 @@ def own_redis_server(tmp_path):
     yield start
     for started in servers:
         started.stop()
+
+
+@pytest.fixture
+def failover(own_redis_server, monkeypatch):
+    """Two Redis, and a name that leads to the first until it is told to lead to the second."""
+    return Failover(own_redis_server(), own_redis_server(), monkeypatch)
 
 
 @pytest.fixture(scope="session")

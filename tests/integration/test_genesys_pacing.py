@@ -9,7 +9,7 @@ import redis
 
 from genesys import pacing
 from genesys.pacing import Gate
-from genesys.store import Store
+from genesys.store import AWAY_S, Store
 
 
 @pytest.fixture
@@ -179,6 +179,19 @@ def test_while_redis_is_away_everything_may_go(free_port):
     gate.is_throttled(60)
     gate.give_back()
     assert gate.ask().wait_s == 0
+
+
+def test_the_gate_finds_the_new_primary_though_the_old_one_answers(failover):
+    now = [0.0]
+    gate = Gate(Store(failover.url, ["f"], now=lambda: now[0]), requests_per_minute=1)
+    gate.ask()
+    failover.demote()
+    assert gate.ask().wait_s == 0  # as while Redis is away
+    failover.lead_to_the_new()
+    now[0] += AWAY_S
+    gate.ask()
+    assert gate.ask().wait_s > 0
+    assert failover.new.keys("tw:genesys:*window")
 
 
 def test_nothing_of_the_gate_stays_in_redis_for_ever(make_gate, redis_server):

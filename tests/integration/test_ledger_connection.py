@@ -163,3 +163,53 @@ def test_a_time_limit_that_is_no_whole_number_reaches_the_kernel(redis_server):
         seconds, microseconds = struct.unpack("ll", kept)
         assert seconds == 1
         assert 250_000 <= microseconds < 260_000  # it counts in ticks
+
+
+def _follow(failover):
+    failover.demote()
+
+
+def _lose_the_link(failover):
+    failover.demote()
+    failover.old.config_set("replica-serve-stale-data", "no")
+    failover.new.config_set("requirepass", "another")  # the old one is not let in again
+    failover.new.client_kill_filter(_type="replica")
+    wait_for(lambda: failover.old.info("replication")["master_link_status"] == "down")
+
+
+def _lose_the_replicas(failover):
+    failover.old.config_set("min-replicas-to-write", 1)
+
+
+@pytest.fixture
+def moving_ledger(failover):
+    own = connect(failover.url, timeout_s=1, retries=0)
+    ledger = Ledger(own, answer_by_s=30, expires_s=600, retention_s=60, dead_letter_retention_s=60)
+    _accept(ledger, "before")
+    return ledger
+
+
+@pytest.mark.parametrize("demote", [_follow, _lose_the_link, _lose_the_replicas])
+def test_a_step_finds_the_new_primary_though_the_old_one_answers(moving_ledger, failover, demote):
+    demote(failover)
+    for _ in range(2):
+        with pytest.raises(LedgerUnavailable, match="NotThePrimary"):
+            _accept(moving_ledger, "early")
+    failover.new.config_set("requirepass", "")
+    failover.lead_to_the_new()
+    assert not _accept(moving_ledger, "late").is_duplicate
+    assert failover.new.zcard("tw:due") == 1
+
+
+def test_a_ledger_that_takes_no_writes_is_not_ready(moving_ledger, failover):
+    moving_ledger.ping()
+    failover.old.config_set("maxmemory", 1)
+    with pytest.raises(LedgerUnavailable, match="OutOfMemoryError"):
+        moving_ledger.ping()
+    failover.old.config_set("maxmemory", 0)
+    failover.demote()
+    with pytest.raises(LedgerUnavailable, match="NotThePrimary"):
+        moving_ledger.ping()
+    failover.lead_to_the_new()
+    moving_ledger.ping()
+    assert failover.new.keys() == []
