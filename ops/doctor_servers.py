@@ -63,6 +63,11 @@ def _problems(client: redis.Redis, *, is_ledger: bool) -> Iterator[str]:
     if policy not in ("noeviction", None):
         what = "accepted runs" if is_ledger else "messages"
         yield f"maxmemory-policy is {policy}, which throws {what} away; set it to noeviction"
+    if is_ledger and _config(client, "maxmemory") == "0":
+        yield (
+            "maxmemory is 0: Redis grows until the kernel kills it, and again at each start; "
+            "set it to about 70 % of the memory that Redis may use"
+        )
     if is_ledger and _config(client, "appendonly") == "no":
         yield "appendonly is no: a restart forgets accepted runs; set appendonly yes"
 

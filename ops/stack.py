@@ -22,6 +22,8 @@ SECRET = "demo-webhook-secret"  # noqa: S105  (of servers that live on loopback,
 READER = "toolworker_reader:reader"
 _HERE = Path(__file__).resolve().parent.parent
 _START_S = 30.0
+_BOUNDS = ("--maxmemory", "1gb")
+"""What the doctor asks of a ledger: to refuse new runs before the machine's memory is used up."""
 
 Part = TypeVar("Part", Child, Server)
 
@@ -190,7 +192,7 @@ class Stack:
             shutil.rmtree(self.folder / name, ignore_errors=True)
         self.logs.mkdir(parents=True, exist_ok=True)
         began = time.monotonic()
-        self.redis = self._keep("redis", start_redis(self.folder / "redis"))
+        self.redis = self._keep("redis", start_redis(self.folder / "redis", extra=_BOUNDS))
         self._say("redis", self.redis.url, time.monotonic() - began)
         if self._given_postgres is not None:
             self.postgres = self._given_postgres

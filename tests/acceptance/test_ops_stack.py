@@ -111,6 +111,7 @@ def test_the_doctor_refuses_a_ledger_that_forgets(service, own_redis_server):
         client.config_set("maxmemory-policy", "allkeys-lru")
     code, out, err = said(doctor({**service.stack.env, "LEDGER_URL": forgetful.url}))
     assert (code, out) == (1, "")
-    policy, persistence = err.splitlines()
+    policy, memory, persistence = err.splitlines()
     assert policy.startswith("LEDGER_URL: maxmemory-policy is allkeys-lru")
+    assert memory.startswith("LEDGER_URL: maxmemory is 0")
     assert persistence.startswith("LEDGER_URL: appendonly is no: a restart forgets accepted runs")

@@ -79,6 +79,22 @@ def test_the_ledger_is_safe_before_a_202_and_the_broker_quick():
         assert "noeviction" in _SERVICES[name]["command"]
 
 
+_MB = {"mb": 1, "m": 1, "g": 1024}
+
+
+def _megabytes(text):
+    number, unit = re.fullmatch(r"\$\{[A-Z]+_[A-Z]+:-(\d+)([a-z]+)\}", text).groups()
+    return int(number) * _MB[unit]  # Redis' mb and Docker's m are both 1024 kB of 1024 bytes
+
+
+@pytest.mark.parametrize("name", ["redis", "ledger"])
+def test_redis_refuses_writes_before_the_kernel_ends_it(name):
+    command = _SERVICES[name]["command"]
+    most = _megabytes(command[command.index("--maxmemory") + 1])
+    # the rest is for rewriting the append-only file, for clients, and for what open runs add
+    assert 0.6 < most / _megabytes(_SERVICES[name]["mem_limit"]) < 0.75
+
+
 def test_a_stopping_part_has_more_time_than_it_takes():
     # celeryconfig.worker_soft_shutdown_timeout, gunicorn's graceful_timeout, one POST
     assert _seconds(_SERVICES["worker"]["stop_grace_period"]) > 45
