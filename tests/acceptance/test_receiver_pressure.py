@@ -5,6 +5,7 @@ import json
 import time
 
 import pytest
+import redis
 
 from ops import deliveries
 from tests.receiver import delivery, running_receiver, signed
@@ -59,3 +60,17 @@ def test_a_new_run_is_refused_when_too_many_wait_and_told_for_how_long(
         assert time.monotonic() - began < 1
         line = next(x for x in receiver.log().splitlines() if "delivery.refused" in x)
         assert (json.loads(line)["reason"], json.loads(line)["retry_after_s"]) == ("busy", 20)
+
+
+def test_a_ledger_that_is_full_is_503_and_not_ready_until_there_is_room(own_redis_server, tmp_path):
+    server = own_redis_server()
+    client = redis.Redis.from_url(server.url)
+    with running_receiver(tmp_path, server.url) as receiver:
+        assert receiver.post(delivery("first"))[0] == 202
+        client.config_set("maxmemory", 1)
+        assert receiver.post(delivery("second"))[0] == 503
+        assert receiver.post(delivery("first"))[1]["duplicate"] is True
+        assert receiver.ask("GET", "/readyz")[0] == 503
+        client.config_set("maxmemory", 0)
+        assert receiver.post(delivery("second"))[0] == 202
+        assert receiver.ask("GET", "/readyz")[0] == 200
