@@ -9,12 +9,11 @@ MAX_BODY_BYTES = 1_000_000
 MAX_HEAD_BYTES = 32_768
 """Request line and headers; those of a delivery through two proxies take about 2,000."""
 
-_FRAMING_BYTES = 65_536  # what the chunks' own lines may take beside the body
+_FRAMING_BYTES = 65_536  # what the chunks' own lines may take; chunks of 100 bytes need 60,000
 _CHUNK_LINE_BYTES = 256
-_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,18})[ \t]*\r\n", re.IGNORECASE)
-_ENCODED = re.compile(rb"\r\ntransfer-encoding:", re.IGNORECASE)
+_FRAMING = re.compile(rb"\r\n(content-length|transfer-encoding):([^\r\n]*)", re.IGNORECASE)
 _EXPECTS = re.compile(rb"\r\nexpect:[ \t]*100-continue[ \t]*\r\n", re.IGNORECASE)
-_SIZE = re.compile(rb"[0-9a-fA-F]{1,8}")
+_CHUNK_SIZE = re.compile(rb"([0-9a-fA-F]+)(?:[ \t]*;.*)?")
 
 
 class Arrival:
@@ -22,15 +21,16 @@ class Arrival:
     The bytes of one request, added as they come.
 
     It only tells where the request ends, so that no thread waits for a sender; whether it is a
-    good one is gunicorn's to say. What makes no sense therefore counts as whole.
+    good one is gunicorn's to say. What makes no sense therefore counts as whole, up to the place
+    where it stops making sense, and what comes behind it is never taken for another request.
     """
 
     def __init__(self) -> None:
         self._bytes = bytearray()
         self._body_at = 0
         self._end: int | None = None
-        self._chunk_at: int | None = None
-        self._chunked_bytes = 0
+        self._is_clear = True
+        self._chunks: _Chunks | None = None
 
     def __len__(self) -> int:
         return len(self._bytes)
@@ -42,8 +42,8 @@ class Arrival:
 
     @property
     def is_exact(self) -> bool:
-        """Whether nothing came behind the request."""
-        return self._end == len(self._bytes)
+        """Whether its end is certain and nothing came behind it."""
+        return self._is_clear and self._end == len(self._bytes)
 
     @property
     def waits_for_continue(self) -> bool:
@@ -60,60 +60,101 @@ class Arrival:
         Take what came next.
 
         Raises:
-            TooMuch: The head or the body is larger than allowed, or says that it will be.
+            TooMuch: The head, the body or what is around its chunks is larger than allowed, or
+                says that it will be.
         """
         searched = max(0, len(self._bytes) - 3)
         self._bytes += data
         if not self._body_at:
             self._find_body(searched)
-        if self._body_at and self._end is None:
-            self._find_end_of_chunks()
+        if self._chunks and self._end is None:
+            self._end = self._chunks.find_end(self._bytes, searched)
+            self._is_clear = self._chunks.make_sense
 
     def _find_body(self, searched: int) -> None:
         head_end = self._bytes.find(b"\r\n\r\n", searched)
-        head_bytes = head_end if head_end >= 0 else len(self._bytes)
-        if head_bytes > MAX_HEAD_BYTES:
+        if _length_before(head_end, self._bytes) > MAX_HEAD_BYTES:
             raise TooMuch(431, f"The headers are larger than {MAX_HEAD_BYTES} bytes.")
         if head_end < 0:
             return
         self._body_at = head_end + 4
-        head = bytes(self._bytes[: self._body_at])
-        if _ENCODED.search(head):
-            self._chunk_at = self._body_at
+        framing = _FRAMING.findall(self._bytes, 0, self._body_at)
+        if not framing:
+            self._end = self._body_at
             return
-        match = _LENGTH.search(head)
-        length = int(match[1]) if match else 0
-        if length > MAX_BODY_BYTES:
-            raise _too_large()
-        self._end = self._body_at + length
+        name, value = framing[0][0].lower(), framing[0][1].strip(b" \t")
+        if len(framing) == 1 and name == b"content-length" and value.isdigit():
+            self._end = self._body_at + _body_bytes(value)
+        elif len(framing) == 1 and name == b"transfer-encoding" and value.lower() == b"chunked":
+            self._chunks = _Chunks(self._body_at)
+        else:
+            self._end = self._body_at
+            self._is_clear = False
 
-    def _find_end_of_chunks(self) -> None:
-        while self._chunk_at is not None and self._chunk_at < len(self._bytes):
-            line_end = self._bytes.find(b"\r\n", self._chunk_at, self._chunk_at + _CHUNK_LINE_BYTES)
-            size = _SIZE.match(self._bytes, self._chunk_at)
-            if line_end < 0 and size and len(self._bytes) - self._chunk_at < _CHUNK_LINE_BYTES:
-                break
-            if line_end < 0 or not size:  # no chunk begins like this
-                self._end = len(self._bytes)
-                return
-            if int(size[0], 16) == 0:
-                self._find_end_of_trailers(line_end)
-                break
-            # its own line end counts, too; a chunk that has not come whole is looked at again
-            next_at = line_end + 2 + int(size[0], 16) + 2
-            if self._chunked_bytes + int(size[0], 16) > MAX_BODY_BYTES:
-                raise _too_large()
-            if next_at > len(self._bytes):
-                break
-            self._chunked_bytes += int(size[0], 16)
-            self._chunk_at = next_at
-        if len(self._bytes) - self._body_at > MAX_BODY_BYTES + _FRAMING_BYTES:
-            raise _too_large()
 
-    def _find_end_of_trailers(self, last_line_end: int) -> None:
-        found = self._bytes.find(b"\r\n\r\n", last_line_end)
-        if found >= 0:
-            self._end = found + 4
+class _Chunks:
+    """Looks for the end of a body in chunks, and at no byte again but those of a line not whole."""
+
+    def __init__(self, at: int) -> None:
+        self.make_sense = True
+        self._at = at  # the next chunk, or the trailers
+        self._are_over = False
+        self._body_bytes = 0
+        self._framing_bytes = 0
+
+    def find_end(self, text: bytearray, searched: int) -> int | None:
+        """
+        Where the body ends, or stops making sense; None while that has not come.
+
+        Args:
+            searched: No end of trailers begins before.
+
+        Raises:
+            TooMuch: The body is larger than allowed, or what is around its chunks.
+        """
+        while not self._are_over and self._at < len(text):
+            line_end = text.find(b"\r\n", self._at, self._at + _CHUNK_LINE_BYTES)
+            if line_end < 0 and len(text) - self._at < _CHUNK_LINE_BYTES:
+                return None
+            size = _CHUNK_SIZE.fullmatch(text, self._at, line_end) if line_end >= 0 else None
+            if not size:
+                self.make_sense = False
+                return self._at
+            self._pass(int(size[1], 16), line_end + 2)
+        return self._end_of_trailers(text, searched) if self._are_over else None
+
+    def _pass(self, size: int, data_at: int) -> None:
+        if size == 0:
+            self._are_over = True
+            self._at = data_at
+            return
+        self._body_bytes += size
+        if self._body_bytes > MAX_BODY_BYTES:
+            raise _too_large()
+        self._framing_bytes += data_at - self._at + 2  # each chunk ends with a line end of its own
+        if self._framing_bytes > _FRAMING_BYTES:
+            raise TooMuch(413, "The body comes in too many chunks.")
+        self._at = data_at + size + 2
+
+    def _end_of_trailers(self, text: bytearray, searched: int) -> int | None:
+        # without trailers their end begins with the line end of the last chunk's size
+        end = text.find(b"\r\n\r\n", max(searched, self._at - 2))
+        if _length_before(end, text) - self._at > MAX_HEAD_BYTES:
+            raise TooMuch(431, f"The trailers are larger than {MAX_HEAD_BYTES} bytes.")
+        return end + 4 if end >= 0 else None
+
+
+def _length_before(end: int, text: bytearray) -> int:
+    """At least so many bytes come before *end*; three of the last may be its beginning."""
+    return end if end >= 0 else len(text) - 3
+
+
+def _body_bytes(digits: bytes) -> int:
+    """What gunicorn reads from *digits*; leading zeros do not count against the limit."""
+    digits = digits.lstrip(b"0") or b"0"
+    if len(digits) > len(str(MAX_BODY_BYTES)) or int(digits) > MAX_BODY_BYTES:
+        raise _too_large()
+    return int(digits)
 
 
 def _too_large() -> TooMuch:

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 import time
 
 import pytest
@@ -107,6 +108,37 @@ def test_what_comes_behind_a_request_is_not_taken_for_its_part(receiver):
         assert connection.recv(1) == b""  # closed: the sender sends the second one anew
 
 
+def test_a_length_with_many_zeros_ends_the_request_where_gunicorn_ends_it(receiver):
+    request = _request("zeros").replace(b"Content-Length: ", b"Content-Length: " + b"0" * 20)
+    head, body = request.split(b"\r\n\r\n", 1)
+    with receiver.connect() as connection:
+        connection.sendall(head + b"\r\n\r\n")
+        connection.sendall(body)
+        assert _answer(connection)[0] == 202
+        connection.sendall(_request("behind-zeros"))
+        status, answer, _ = _answer(connection)
+        assert (status, answer["run_id"]) == (202, "behind-zeros")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"Content-Length: 2\r\nContent-Length: 2\r\n\r\n", b"Content-Length: +2\r\n\r\n",
+     b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n",
+     b"Content-Length: 2\nX: y\r\n\r\n", b"Transfer-Encoding: identity\r\n\r\n",
+     b"Transfer-Encoding: chunked\r\n\r\n5;a=" + b"b" * 300 + b"\r\n",
+     b"Transfer-Encoding: chunked\r\n\r\n0x5\r\n"],
+)  # fmt: skip
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_what_comes_behind_an_unclear_end_is_not_answered(receiver, sent, is_cut):
+    behind = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+    with receiver.connect() as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for piece in (POST + sent, behind) if is_cut else (POST + sent + behind,):
+            connection.sendall(piece)
+        assert _answer(connection)[:2] == (400, {"error": "The request is not valid HTTP."})
+        assert connection.recv(1) == b""
+
+
 def test_a_sender_that_waits_for_100_continue_gets_it(receiver):
     request = _request("waits", "Expect: 100-continue")
     head, body = request.split(b"\r\n\r\n", 1)
@@ -146,7 +178,9 @@ def test_a_sender_that_waits_for_100_continue_gets_it(receiver):
         (POST + b"Content-Length: 3000000\r\n\r\n" + b" " * 3_000_000, 413,
          "The body is larger than 1000000 bytes."),
         (POST + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\n \r\n" * 200_000, 413,
-         "The body is larger than 1000000 bytes."),
+         "The body comes in too many chunks."),
+        (POST + b"Transfer-Encoding: chunked\r\n\r\n0\r\n" + b"x: y\r\n" * 6_000, 431,
+         "The trailers are larger than 32768 bytes."),
     ],
 )  # fmt: skip
 def test_what_is_not_http_or_too_much_is_refused_as_json(receiver, sent, status, sentence):
