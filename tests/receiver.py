@@ -75,7 +75,7 @@ def delivery(run_id, *calls, **fields):
 
 
 @contextmanager
-def running_receiver(folder, redis_url, **env):
+def running_receiver(folder, redis_url, *, config="python:webhook.gunicorn", **env):
     """A receiver that answers; settings by name are added to the least it needs."""
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
@@ -90,8 +90,8 @@ def running_receiver(folder, redis_url, **env):
         "RUN_MAX_WAITING": "1000000",
         **env,
     }
-    config = ["-c", "python:webhook.gunicorn", "--bind", f"127.0.0.1:{port}"]
-    arguments = ["-m", "gunicorn", *config, "webhook:create_app()"]
+    options = ["-c", config, "--bind", f"127.0.0.1:{port}"]
+    arguments = ["-m", "gunicorn", *options, "webhook:create_app()"]
     child = Child("receiver", arguments, env=settings, logs=folder, cwd=ROOT)
     receiver = Receiver(port, child)
     try:

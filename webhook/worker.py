@@ -1,10 +1,12 @@
 """gunicorn's threads, given whole requests only: a slow sender holds a socket, not a thread."""
 
 import contextlib
+import errno
 import http
 import json
 import selectors
 import socket
+import struct
 import time
 from functools import partial
 from typing import Any
@@ -21,6 +23,9 @@ ARRIVAL_S = 10.0
 LINGER_S = 2.0
 """After an answer that ends a connection, for its sender to read it: closing at once would throw
 away what is still on its way, and the answer with it."""
+SEND_S = 0.25
+"""For the kernel to take an answer. It takes one at once from whoever has read those before: only
+behind some 100 kB of unread answers is there no room."""
 MAX_HELD_BYTES = 64_000_000
 """Of requests that have not come whole, all connections of a worker together."""
 
@@ -56,6 +61,9 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships 
         """Take a connection and listen to it."""
         with contextlib.suppress(BlockingIOError, ConnectionAbortedError):
             connection, client = listener.accept()
+            # for the threads, where the socket blocks; gunicorn 27.0.1 sets no limit for them
+            limit = struct.pack("ll", 0, int(SEND_S * 1_000_000))
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
             self.nr_conns += 1
             conn = TConn(self.cfg, connection, client, listener.getsockname())
             self._await_request(conn)
@@ -66,6 +74,14 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships 
         self.keepalived_conns.remove(conn)
         self._await_request(conn)
         self._receive(conn, client)
+
+    def handle_request(self, req: Any, conn: TConn) -> Any:
+        """Answer a request; whoever has not read what it was answered before counts as gone."""
+        try:
+            return super().handle_request(req, conn)
+        except BlockingIOError as exc:
+            # gunicorn logs any other error of a socket with its traceback
+            raise BrokenPipeError(errno.EPIPE, "the answer was not read") from exc
 
     def finish_request(self, conn: TConn, fs: Any) -> None:
         """Keep the connection, unless its answer or what came behind the request ends it."""
