@@ -77,6 +77,8 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships 
 
     def handle_request(self, req: Any, conn: TConn) -> Any:
         """Answer a request; whoever has not read what it was answered before counts as gone."""
+        # said before the body, where it was waited for; gunicorn 27.0.1 would say it again
+        req._expected_100_continue = False
         try:
             return super().handle_request(req, conn)
         except BlockingIOError as exc:
