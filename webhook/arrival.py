@@ -1,6 +1,7 @@
 """What has come of one HTTP request so far: is it whole, is it too much? No socket, no clock."""
 
 import re
+from collections.abc import Iterator
 
 from webhook.errors import TooMuch
 
@@ -9,6 +10,7 @@ MAX_BODY_BYTES = 1_000_000
 MAX_HEAD_BYTES = 32_768
 """Request line and headers; those of a delivery through two proxies take about 2,000."""
 
+_PIECE_BYTES = 8_192  # gunicorn copies the rest of a piece for each chunk it reads from it
 _FRAMING_BYTES = 65_536  # what the chunks' own lines may take; chunks of 100 bytes need 60,000
 _CHUNK_LINE_BYTES = 256
 _FRAMING = re.compile(rb"\r\n(content-length|transfer-encoding):([^\r\n]*)", re.IGNORECASE)
@@ -51,9 +53,14 @@ class Arrival:
         has_no_body_yet = 0 < self._body_at == len(self._bytes)
         return has_no_body_yet and not self.is_whole and bool(_EXPECTS.search(self._bytes))
 
-    def text(self) -> bytes:
-        """The request, and nothing that came behind it."""
-        return bytes(self._bytes[: self._end])
+    def pieces(self) -> Iterator[bytes]:
+        """The request, and nothing that came behind it; bit by bit, so it is not held twice."""
+        for at in range(0, self._end or 0, _PIECE_BYTES):
+            yield bytes(self._bytes[at : min(at + _PIECE_BYTES, self._end or 0)])
+
+    def clear(self) -> None:
+        """Let go of all bytes; gunicorn's reader of chunks refers to itself, and so to `pieces`."""
+        self._bytes.clear()
 
     def add(self, data: bytes) -> None:
         """

@@ -27,10 +27,10 @@ SEND_S = 0.25
 """For the kernel to take an answer. It takes one at once from whoever has read those before: only
 behind some 100 kB of unread answers is there no room."""
 MAX_HELD_BYTES = 64_000_000
-"""Of requests that have not come whole, all connections of a worker together."""
+"""Of requests that are not answered, all connections of a worker together. Above it the largest of
+those that have not come whole is ended: whoever sends little does not pay for who sends much."""
 
 _RECEIVE_BYTES = 65_536
-_PIECE_BYTES = 8_192  # gunicorn copies the rest of a piece for each chunk it reads from it
 _SENTENCES = {
     400: "The request is not valid HTTP.",
     408: f"The request did not come whole within {ARRIVAL_S:g} s.",
@@ -56,6 +56,7 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships 
         self._arriving: dict[TConn, float] = {}
         self._lingering: dict[TConn, float] = {}
         self._arrivals: dict[TConn, Arrival] = {}
+        self._held_bytes = 0  # of all arrivals
 
     def accept(self, listener: socket.socket) -> None:
         """Take a connection and listen to it."""
@@ -87,9 +88,10 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships 
 
     def finish_request(self, conn: TConn, fs: Any) -> None:
         """Keep the connection, unless its answer or what came behind the request ends it."""
-        arrival = self._arrivals.pop(conn)
+        is_exact = self._arrivals[conn].is_exact
+        self._forget(conn)
         is_kept = not fs.cancelled() and fs.exception() is None and fs.result()
-        if not is_kept or not self.alive or not arrival.is_exact:
+        if not is_kept or not self.alive or not is_exact:
             self._linger(conn)
             return
         conn.sock.setblocking(False)
@@ -142,34 +144,40 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships 
             return
         except OSError:
             data = b""
-        if not data or self._held_bytes(len(data)) > MAX_HELD_BYTES:
+        if not data:
             self._stop_listening(conn, self._arriving)
-            del self._arrivals[conn]
             self._close(conn)
             return
+        self._held_bytes += len(data)
         try:
             arrival.add(data)
         except TooMuch as refusal:
             self._refuse(conn, refusal.status, str(refusal))
             return
+        if self._held_bytes > MAX_HELD_BYTES:
+            self._end_largest()
+            if conn not in self._arriving:
+                return
         if arrival.waits_for_continue:
             _send(client, b"HTTP/1.1 100 Continue\r\n\r\n")
         if arrival.is_whole:
             self._stop_listening(conn, self._arriving)
-            self._hand_over(conn, arrival.text())
+            self._hand_over(conn, arrival)
 
-    def _held_bytes(self, more: int) -> int:
-        return more + sum(len(self._arrivals[conn]) for conn in self._arriving)
+    def _end_largest(self) -> None:
+        """Make room for what has just come; that is at most as much."""
+        conn = max(self._arriving, key=lambda conn: len(self._arrivals[conn]))
+        _log.warning("request.ended", reason="held bytes", bytes=len(self._arrivals[conn]))
+        self._refuse(conn, 503, "The receiver holds too much; send it again later.")
 
-    def _hand_over(self, conn: TConn, text: bytes) -> None:
-        pieces = [text[at : at + _PIECE_BYTES] for at in range(0, len(text), _PIECE_BYTES)]
-        conn.parser = get_parser(self.cfg, pieces, conn.client)
+    def _hand_over(self, conn: TConn, arrival: Arrival) -> None:
+        conn.parser = get_parser(self.cfg, arrival.pieces(), conn.client)
         conn.initialized = conn.data_ready = True
         self.enqueue_req(conn)
 
     def _refuse(self, conn: TConn, status: int, sentence: str | None = None) -> None:
         self._stop_listening(conn, self._arriving)
-        del self._arrivals[conn]
+        self._forget(conn)
         _answer(conn.sock, status, sentence or _SENTENCES[status])
         self._linger(conn)
 
@@ -200,9 +208,15 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships 
         self.poller.unregister(conn.sock)
 
     def _close(self, conn: TConn) -> None:
-        self._arrivals.pop(conn, None)
+        if conn in self._arrivals:
+            self._forget(conn)
         self.nr_conns -= 1
         conn.close()
+
+    def _forget(self, conn: TConn) -> None:
+        arrival = self._arrivals.pop(conn)
+        self._held_bytes -= len(arrival)
+        arrival.clear()
 
 
 def _answer(client: socket.socket, status: int, sentence: str) -> None:

@@ -1,10 +1,14 @@
 """Senders that take more than their part cost nobody else an answer."""
 
 import contextlib
+import http.client
+import json
+import select
 import socket
 import time
+import urllib.request
 
-from tests.receiver import running_receiver, wait_for
+from tests.receiver import delivery, running_receiver, wait_for
 
 SMALL_BUFFERS = """
 import socket
@@ -53,3 +57,41 @@ def test_senders_that_read_no_answer_do_not_hold_up_another(redis_server, tmp_pa
         assert receiver.ask("GET", "/livez")[0] == 200
         assert time.monotonic() - began < 4
         assert "Traceback" not in receiver.log()
+
+
+def test_too_many_unfinished_bytes_are_taken_from_who_sends_the_most(
+    redis_server, tmp_path, free_port
+):
+    head = b"POST /webhook/tool-calls HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"
+    port = str(free_port())
+    with (
+        running_receiver(tmp_path, redis_server.url, METRICS_PORT=port) as receiver,
+        contextlib.ExitStack() as connections,
+    ):
+        small, *large = (connections.enter_context(receiver.connect()) for _ in range(141))
+        small.sendall(head)
+        for connection in large:  # each of two workers holds 64
+            connection.sendall(head + b" " * 999_000)
+        wait_for(lambda: "request.ended" in receiver.log())
+        for number in range(10):
+            assert receiver.post(delivery(f"beside-large-{number}"))[0] == 202
+        refused, _, _ = select.select(large, [], [])
+        answer = http.client.HTTPResponse(refused[0])
+        answer.begin()
+        assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+        sentence = "The receiver holds too much; send it again later."
+        assert json.loads(answer.read()) == {"error": sentence}
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as metrics:
+            assert b'toolworker_deliveries_total{answer="503"}' in metrics.read()
+        assert small not in select.select([small], [], [], 0)[0]
+
+
+def test_a_megabyte_in_chunks_does_not_stay_in_memory(redis_server, tmp_path):
+    path = "/webhook/tool-calls"
+    body = b" " * 900_000
+    with running_receiver(tmp_path, redis_server.url) as receiver:
+        for number in range(150):
+            assert receiver.ask("POST", path, iter([body]), chunked=True)[0] == 401
+            if number == 49:
+                warm_kb = receiver.memory_kb()
+        assert receiver.memory_kb() - warm_kb < 20_000  # 43,000 when each waited for the collector
