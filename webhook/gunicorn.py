@@ -14,7 +14,9 @@ bind = "127.0.0.1:8000"
 worker_class = "webhook.worker.WholeRequestWorker"
 workers = 2  # one is left while the other is replaced; a delivery costs about 1 ms of one CPU
 threads = 8  # each waits about 1 ms for the ledger, and 0.4 s at most
-worker_connections = 1000  # each slow one costs a socket and what it has sent, 64 MB in all
+# Each slow one costs a socket and what it has sent, 64 MB in all. Many systems let a process open
+# 1,024 files; the worker's own (Redis for each thread, logs, pipes) are some 50.
+worker_connections = 900
 backlog = 512  # connections that wait to be taken; the kernel's somaxconn may be lower
 timeout = 30  # s; a worker that stops answering its parent is replaced
 graceful_timeout = 15  # s; above the 10 s in which a request must have come whole

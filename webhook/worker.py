@@ -26,11 +26,14 @@ away what is still on its way, and the answer with it."""
 SEND_S = 0.25
 """For the kernel to take an answer. It takes one at once from whoever has read those before: only
 behind some 100 kB of unread answers is there no room."""
+PAUSE_S = 1.0
+"""Without new connections, when the process may open no more files."""
 MAX_HELD_BYTES = 64_000_000
 """Of requests that are not answered, all connections of a worker together. Above it the largest of
 those that have not come whole is ended: whoever sends little does not pay for who sends much."""
 
 _RECEIVE_BYTES = 65_536
+_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _SENTENCES = {
     400: "The request is not valid HTTP.",
     408: f"The request did not come whole within {ARRIVAL_S:g} s.",
@@ -57,17 +60,28 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships 
         self._lingering: dict[TConn, float] = {}
         self._arrivals: dict[TConn, Arrival] = {}
         self._held_bytes = 0  # of all arrivals
+        self._accepts_from = 0.0
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """Take connections or not; asked by gunicorn's loop, at least once a second."""
+        super().set_accept_enabled(enabled and time.monotonic() >= self._accepts_from)
 
     def accept(self, listener: socket.socket) -> None:
         """Take a connection and listen to it."""
-        with contextlib.suppress(BlockingIOError, ConnectionAbortedError):
+        try:
             connection, client = listener.accept()
-            # for the threads, where the socket blocks; gunicorn 27.0.1 sets no limit for them
-            limit = struct.pack("ll", 0, int(SEND_S * 1_000_000))
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
-            self.nr_conns += 1
-            conn = TConn(self.cfg, connection, client, listener.getsockname())
-            self._await_request(conn)
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        except OSError as exc:
+            if exc.errno not in _EXHAUSTED:
+                raise
+            self._pause(exc)
+            return
+        # for the threads, where the socket blocks; gunicorn 27.0.1 sets no limit for them
+        limit = struct.pack("ll", 0, int(SEND_S * 1_000_000))
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        self.nr_conns += 1
+        self._await_request(TConn(self.cfg, connection, client, listener.getsockname()))
 
     def on_client_socket_readable(self, conn: TConn, client: socket.socket) -> None:
         """Begin the next request of a connection that was kept."""
@@ -129,6 +143,12 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships 
         else:
             _log.error("request.failed", reason=type(exc).__name__)
         _answer(client, status, _SENTENCES[status])
+
+    def _pause(self, exc: OSError) -> None:
+        """Leave connections in the backlog, or the loop would be told of them without end."""
+        _log.warning("connections.paused", reason=exc.strerror, held=self.nr_conns)
+        self._accepts_from = time.monotonic() + PAUSE_S
+        self.set_accept_enabled(False)
 
     def _await_request(self, conn: TConn) -> None:
         self._arrivals[conn] = Arrival()

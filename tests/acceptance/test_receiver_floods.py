@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import json
+import resource
 import select
 import socket
 import time
@@ -95,3 +96,20 @@ def test_a_megabyte_in_chunks_does_not_stay_in_memory(redis_server, tmp_path):
             if number == 49:
                 warm_kb = receiver.memory_kb()
         assert receiver.memory_kb() - warm_kb < 20_000  # 43,000 when each waited for the collector
+
+
+def test_more_connections_than_files_end_no_worker(redis_server, tmp_path):
+    with (
+        running_receiver(tmp_path, redis_server.url) as receiver,
+        contextlib.ExitStack() as connections,
+    ):
+        workers = receiver.worker_pids()
+        for pid in workers:
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (64, 64))
+        for _ in range(150):
+            connections.enter_context(receiver.connect())
+        wait_for(lambda: "connections.paused" in receiver.log())
+        connections.close()
+        wait_for(lambda: receiver.post(delivery("after-the-flood"))[0] == 202)
+        assert receiver.worker_pids() == workers
+        assert receiver.log().count("connections.paused") < 20  # and the loop did not spin
