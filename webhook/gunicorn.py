@@ -24,6 +24,7 @@ keepalive = 5  # s; Genesys and proxies keep connections open between deliveries
 limit_request_line = 2048  # bytes; the longest address has 19
 limit_request_fields = 50  # a delivery through two proxies has about 20
 limit_request_field_size = 8190  # bytes; the head as a whole has 32,768 (webhook/arrival.py)
+forwarder_headers = ""  # by default a proxy on this machine may move addresses: SCRIPT_NAME
 # Not preloaded: sockets to Redis must be made after the fork.
 preload_app = False
 control_socket_disable = True  # it would want a writable home folder

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Request, Response
 from flask.sessions import NullSession, SessionInterface
+from werkzeug.exceptions import NotFound
 from werkzeug.routing import MapAdapter, Rule
 
 if TYPE_CHECKING:
@@ -26,10 +27,13 @@ class LeanFlask(Flask):
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
         if request is None:
             return None
-        path, method = request.path, request.method
-        return self._known.get((path, method)) or MapAdapter(
-            self.url_map, "", "/", "", "http", path, method
-        )
+        # not request.path, which Werkzeug 3.1.9 gives one slash where several were
+        path, method = request.environ["PATH_INFO"], request.method
+        known = self._known.get((path, method))
+        if known:
+            return known
+        kind = _Nowhere if path.startswith("//") else MapAdapter
+        return kind(self.url_map, "", "/", "", "http", request.path, method)
 
     @cached_property
     def _known(self) -> Mapping[tuple[str, str], MapAdapter]:
@@ -90,3 +94,10 @@ class _Known(MapAdapter):
 
     def match(self, *_: Any, **__: Any) -> Any:
         return self._found
+
+
+class _Nowhere(MapAdapter):
+    """What an address leads to that would be another one without its first slash."""
+
+    def match(self, *_: Any, **__: Any) -> Any:
+        raise NotFound

@@ -101,6 +101,8 @@ def test_a_delivery_in_chunks_is_taken(service):
         ("GET", "/", 404, "There is nothing at this address.", None),
         ("GET", "/metrics", 404, "There is nothing at this address.", None),
         ("POST", "/webhook//tool-calls", 404, "There is nothing at this address.", None),
+        ("GET", "//livez", 404, "There is nothing at this address.", None),
+        ("POST", "///webhook/tool-calls", 404, "There is nothing at this address.", None),
         ("GET", "/static/x", 404, "There is nothing at this address.", None),
         ("GET", "/webhook/tool-calls", 405, "This address takes no GET.", {"OPTIONS", "POST"}),
         ("PUT", "/webhook/tool-calls", 405, "This address takes no PUT.", {"OPTIONS", "POST"}),

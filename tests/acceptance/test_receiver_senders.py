@@ -198,6 +198,12 @@ def test_what_is_not_http_or_too_much_is_refused_as_json(receiver, sent, status,
     assert receiver.post(delivery("still-there"))[0] == 202
 
 
+def test_no_header_moves_an_address(receiver):
+    answer = receiver.ask("GET", "/moved/livez", headers={"SCRIPT_NAME": "/moved"})
+    assert answer[:2] == (404, {"error": "There is nothing at this address."})
+    assert receiver.ask("GET", "/livez", headers={"SCRIPT_NAME": "/moved"})[0] == 200
+
+
 def test_no_answer_names_a_version(receiver):
     for path in ("/livez", "/nowhere"):
         headers = receiver.ask("GET", path)[2]

@@ -5,7 +5,7 @@ import io
 import pytest
 from flask import Flask, jsonify, request
 from werkzeug.exceptions import RequestEntityTooLarge
-from werkzeug.test import EnvironBuilder
+from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from webhook.app import body_of
 from webhook.arrival import MAX_BODY_BYTES
@@ -47,7 +47,7 @@ def whole():
 ASKED = [
     (method, path)
     for method in ("GET", "HEAD", "POST", "PUT", "OPTIONS", "BREW")
-    for path in ("/taken", "/seen", "//seen", "/seen/", "/wrong/a", "/nowhere", "/", "*")
+    for path in ("/taken", "/seen", "/seen/", "/wrong/a", "/nowhere", "/", "*")
 ]
 
 
@@ -56,6 +56,13 @@ def test_it_answers_as_flask_does(method, path, lean, whole):
     answers = [app.test_client().open(path, method=method, data=b"{}") for app in (lean, whole)]
     mine, theirs = ((a.status_code, a.data, a.headers.get("Allow")) for a in answers)
     assert mine == theirs
+
+
+@pytest.mark.parametrize("path", ["//seen", "///taken", "//wrong/a", "//"])
+@pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
+def test_slashes_that_flask_would_leave_out_lead_nowhere(lean, method, path):
+    environ = {**EnvironBuilder(method=method).get_environ(), "PATH_INFO": path}
+    assert run_wsgi_app(lean, environ)[1] == "404 NOT FOUND"
 
 
 def test_one_request_leaves_nothing_for_the_next(lean):
