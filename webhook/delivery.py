@@ -44,7 +44,14 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+def _integer(digits: str) -> float:
+    try:
+        return int(digits)
+    except ValueError:  # Python 3.11 reads 4,300 digits; msgspec passes over any number of them
+        return float(digits)
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=_integer)
 _STRUCTURE = "Invalid payload structure. Expected run_id and tool_calls array."
 
 
@@ -124,7 +131,10 @@ def _arguments(value: Any, where: str) -> str:
         return value
     if _is_deeper(value, MAX_DEPTH):
         raise BadDelivery(f"{where} is nested deeper than {MAX_DEPTH} levels.")
-    return json.dumps(value)
+    try:
+        return json.dumps(value, allow_nan=False)
+    except ValueError as exc:  # infinity: what was written is above 1e308
+        raise BadDelivery(f"{where} holds a number that is too large.") from exc
 
 
 def _is_deeper(value: Any, levels: int) -> bool:

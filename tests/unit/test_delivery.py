@@ -81,10 +81,10 @@ def test_a_wrong_structure_is_refused_in_the_known_words(body):
         (b"", "The body is not valid JSON."),
         (b"{", "The body is not valid JSON."),
         (b'{"run_id": NaN}', "The body is not valid JSON."),
-        (b'{"run_id": ' + b"9" * 5000 + b"}", "The body is not valid JSON."),
         (b"\xff", "The body is not UTF-8."),
         (b"[" * 100_000, "The body is nested too deeply."),
         (_body(run_id=7), "run_id is missing or not a string."),
+        (_body(run_id="r-1").replace(b'"r-1"', b"9" * 5000), "run_id is missing or not a string."),
         (_body(run_id="a\nb"), "run_id holds a character that cannot be printed."),
         (_body(run_id="\ud800"), "run_id holds a character that cannot be printed."),
         (_body(run_id="r" * 257), "run_id is longer than 256 characters."),
@@ -103,6 +103,14 @@ def test_a_wrong_structure_is_refused_in_the_known_words(body):
 )  # fmt: skip
 def test_each_mistake_has_its_sentence(body, sentence):
     assert _sentence(body) == sentence
+
+
+@pytest.mark.parametrize("number", [b"1e400", b"-1e400", b"9" * 5000, b"-" + b"9" * 5000])
+def test_a_number_that_is_too_large_is_refused_in_arguments_alone(number):
+    sentence = "tool_calls[0].function.arguments holds a number that is too large."
+    for arguments in ({"n": "here"}, [{"n": ["here"]}], "here"):
+        assert _sentence(_with_arguments(arguments).replace(b'"here"', number)) == sentence
+    assert parse(_body(unknown="here").replace(b'"here"', number)) == parse(_body())
 
 
 def _nested(levels):
@@ -159,7 +167,7 @@ _SOUND = json.dumps(
 ).replace("c-1", "c-2", 1)
 _PIECES = st.text(max_size=2) | st.sampled_from(
     ['"', "\\", "null", "NaN", "-", "01", "1e999", "\\ud800", "\\u0000", '"id":"c-1",', '"type":1,',
-     "[", "]", "{", "}", ",", ":", "1" * 30, "\x00", "/*", "1.", "+1", "\ufeff"]
+     "[", "]", "{", "}", ",", ":", "1" * 30, "1" * 5000, "\x00", "/*", "1.", "+1", "\ufeff"]
 )  # fmt: skip
 
 
