@@ -15,7 +15,7 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
-from tests.receiver import ROOT, delivery, running_receiver, signed
+from tests.receiver import ROOT, SECRET, delivery, running_receiver, signed
 
 DESCRIPTION = ROOT / "docs" / "openapi.yaml"
 CHECKS = [
@@ -55,6 +55,24 @@ def test_the_addresses_described_are_those_there_are(receiver):
             assert (status == 405) is (method not in methods)
 
 
+def test_every_status_that_is_sent_is_described():
+    responses = schema.raw_schema["paths"]["/webhook/tool-calls"]["post"]["responses"]
+    answered = {202, 400, 401, 408, 409, 413, 414, 415, 431, 503}
+    assert set(responses) == {str(status) for status in answered}
+
+
+def test_every_way_to_prove_a_delivery_is_described(redis_server, tmp_path):
+    ways = schema.raw_schema["paths"]["/webhook/tool-calls"]["post"]["security"]
+    assert [list(way) for way in ways] == [
+        ["hubSignature"], ["standardWebhooks"], ["bearer"], ["headerOfYourChoice"]
+    ]  # fmt: skip
+    headers = schema.raw_schema["components"]["securitySchemes"]
+    name = headers["headerOfYourChoice"]["name"]
+    with running_receiver(tmp_path, redis_server.url, WEBHOOK_AUTH=f"header:{name}") as receiver:
+        assert receiver.post(delivery("in-a-header"), {name: SECRET})[0] == 202
+        assert receiver.post(delivery("in-a-header"), {name: "other"})[0] == 401
+
+
 def test_the_example_is_accepted(receiver):
     operation = schema.raw_schema["paths"]["/webhook/tool-calls"]["post"]
     example = operation["requestBody"]["content"]["application/json"]["example"]
@@ -67,3 +85,16 @@ def test_the_limits_described_are_the_receivers(receiver):
     assert receiver.post(delivery("limits", *calls))[0] == 400
     assert receiver.post(delivery("r" * 256))[0] == 202
     assert receiver.post(delivery("r" * 257))[0] == 400
+    for levels, status in ((64, 202), (65, 400)):
+        arguments = json.loads("[" * levels + "]" * levels)
+        assert receiver.post(delivery("deep", ("c", "n", arguments)))[0] == status
+    head = b"GET /" + b"x" * 2_048 + b" HTTP/1.1\r\nHost: x\r\n\r\n"
+    with receiver.connect() as connection:
+        connection.sendall(head)
+        assert connection.recv(100).startswith(b"HTTP/1.1 414 ")
+
+
+def test_the_limits_are_written_down():
+    text = DESCRIPTION.read_text()
+    for limit in ("1,000,000", "64 levels", "32,768", "maxItems: 128", "maxLength: 256", "2,048"):
+        assert limit in text
