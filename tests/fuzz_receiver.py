@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 
 from ops.embedded import start_redis
@@ -44,7 +45,7 @@ def fuzz(receiver, *, deliveries, seed):
 
         def send(numbers):
             makers = (_Maker(random.Random(f"{seed}:{number}"), bodies) for number in numbers)
-            statuses.update(senders.map(lambda maker: _send(receiver, maker.request()), makers))
+            statuses.update(senders.map(lambda maker: _send(receiver, maker.segments()), makers))
 
         send(range(deliveries // 5))
         warm_kb = receiver.memory_kb()
@@ -59,7 +60,13 @@ class _Maker:
         self._chance = chance
         self._body = chance.choice(bodies)
 
-    def request(self):
+    def segments(self):
+        """The request, cut at random places: its parts may come together or one after the other."""
+        request = self._request()
+        cuts = self._chance.choices(range(len(request) + 1), k=self._chance.choice([0, 0, 1, 2, 5]))
+        return [request[a:b] for a, b in pairwise([0, *sorted(cuts), len(request)])]
+
+    def _request(self):
         body = self._body
         if self._chance.random() < 0.5:
             body = self._other_value(body)
@@ -118,11 +125,13 @@ def _places(value):
             yield from _places(child)
 
 
-def _send(receiver, request):
+def _send(receiver, segments):
     """The status of the answer, or None when there was none."""
     with receiver.connect() as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
-            connection.sendall(request)
+            for segment in segments:
+                connection.sendall(segment)
             connection.shutdown(socket.SHUT_WR)
             answer = connection.recv(100)
         except ConnectionError:
