@@ -12,6 +12,7 @@ from pathlib import Path
 from ops import deliveries
 from ops.children import Child
 from ops.embedded import free_port
+from webhook import gunicorn as serving
 
 ROOT = Path(__file__).resolve().parents[1]
 SECRET = "receiver-secret"
@@ -95,7 +96,7 @@ def running_receiver(folder, redis_url, *, config="python:webhook.gunicorn", **e
     child = Child("receiver", arguments, env=settings, logs=folder, cwd=ROOT)
     receiver = Receiver(port, child)
     try:
-        child.wait_until(lambda: _is_live(receiver), timeout_s=20)
+        child.wait_until(lambda: _is_complete(receiver), timeout_s=20)
         yield receiver
     finally:
         child.stop()
@@ -110,9 +111,11 @@ def wait_for(condition, *, within_s=10.0):
     return value
 
 
-def _is_live(receiver):
+def _is_complete(receiver):
+    # gunicorn starts its workers up to 0.1 s apart; tests look whether they stay the same ones
     try:
-        return receiver.ask("GET", "/livez")[0] == 200
+        is_live = receiver.ask("GET", "/livez")[0] == 200
+        return is_live and len(receiver.worker_pids()) == serving.workers
     except OSError:
         return False
 
