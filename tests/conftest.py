@@ -3,6 +3,7 @@
 import json
 import shutil
 import threading
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def pytest_collection_modifyitems(items):
+    twice = [name for name, count in Counter(item.nodeid for item in items).items() if count > 1]
+    if twice:  # pytest-xdist would run one of them and say nothing
+        raise pytest.UsageError(f"several tests of one name: {', '.join(twice)}")
     items.sort(key=lambda item: together.rank(item.nodeid))
 
 

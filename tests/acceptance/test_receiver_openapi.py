@@ -36,9 +36,30 @@ def receiver(redis_server, tmp_path_factory):
         yield receiver
 
 
-@schema.parametrize()
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
-def test_every_answer_is_one_that_is_described(receiver, case):
+OFTEN = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+# One function an address: with pytest 9.2 all operations that one function is given have its name,
+# and of tests of one name pytest-xdist 3.8.0 runs one.
+@schema.include(path="/webhook/tool-calls").parametrize()
+@OFTEN
+def test_every_answer_to_a_delivery_is_one_that_is_described(receiver, case):
+    _must_be_described(receiver, case)
+
+
+@schema.include(path="/livez").parametrize()
+@OFTEN
+def test_every_answer_of_livez_is_one_that_is_described(receiver, case):
+    _must_be_described(receiver, case)
+
+
+@schema.include(path="/readyz").parametrize()
+@OFTEN
+def test_every_answer_of_readyz_is_one_that_is_described(receiver, case):
+    _must_be_described(receiver, case)
+
+
+def _must_be_described(receiver, case):
     # signed as it goes out: without a signature nothing but 401 would ever be seen
     prepared = case.as_transport_kwargs(base_url=receiver.url)
     body = json.dumps(prepared["json"]).encode() if "json" in prepared else b""
