@@ -22,6 +22,9 @@ AGAIN_S = 1.0
 """Between tries of the fleet while there is no token and Genesys names no Retry-After."""
 LOCK_S = TIMEOUT_S + 2.0
 """One worker's right to ask; longer than the request can take."""
+KEEP_S = 1.0
+"""A process goes on with the fleet's token this long without asking for it; a worker that is busy
+asks once a second, and one that another worker found refused is forgotten within it."""
 LOOK_EVERY_S = 0.05
 """Between two looks of a worker that waits for another's token."""
 
@@ -58,6 +61,7 @@ class FleetTokens:
     def __init__(self, store: Store, grant: Grant) -> None:
         self._store = store
         self._grant = grant
+        self._kept: tuple[str, float] | None = None  # with the moment until which it is
         self._own = TokenSource(grant)
 
     def token(self, timeout_s: float = TIMEOUT_S) -> str:
@@ -69,14 +73,18 @@ class FleetTokens:
             Unavailable: Genesys could not answer, or no token came in time; try again.
             Rejected: The credentials are wrong; asked once a minute by the whole fleet.
         """
-        deadline = time.monotonic() + timeout_s
+        asked = time.monotonic()
+        if (kept := self._kept) and asked < kept[1]:
+            return kept[0]
+        deadline = asked + timeout_s
         owner = f"{socket.gethostname()}:{os.getpid()}:{next(_askers)}"
         while True:
             found = self._store.run("token_take", _KEYS, [owner, _ms(LOCK_S)])
             if found is None:
                 return self._own.token(deadline - time.monotonic())
             match found:
-                case ["good", str(token)]:
+                case ["good", str(token), int(renew_in_ms)]:
+                    self._kept = token, asked + min(renew_in_ms / 1000, KEEP_S)
                     return token
                 case ["paused", str(why), int(left_ms)]:
                     raise _read(why, left_ms / 1000)
@@ -89,6 +97,8 @@ class FleetTokens:
 
     def invalidate(self, token: str) -> None:
         """Forget exactly *token*, which was refused; a newer one is kept."""
+        if (kept := self._kept) and kept[0] == token:
+            self._kept = None
         self._own.invalidate(token)
         self._store.run("token_forget", ["token", "token:pause"], [token])
 

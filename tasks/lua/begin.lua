@@ -1,7 +1,7 @@
 -- Begins a run, or learns what is left of it. Atomic, so that of two fan-outs the
 -- second gets only the calls that are missing and that nobody has in hand. With a message to
--- work on, its worker is given one call at once; of the others, so many are fanned out; of quick
--- ones, some after each are spare, as are those that are too many: for whoever has done with one. Where the broker is
+-- work on, its worker is given one call at once; of the others, so many are fanned out; quick
+-- ones behind a quick one are spare, as are those that are too many: for whoever has done with one. Where the broker is
 -- this Redis, their messages go into its queue in the same step.
 -- Returns 'gone', or 'begun', round, calls, outputs, milliseconds from acceptance if it is the
 -- first begin of the run (else -1), the call given (empty if none), and the indexes to fan out.
@@ -39,16 +39,15 @@ end
 local fanned_out, spare, is_idle = {}, {}, {}
 if #idle > 0 then
   local until_ms = now + delays[math.min(round, #delays)]
-  -- since the last that was fanned out; the first is never spare: what waits for one worker waits
-  -- for all of it
-  local spared = math.huge
+  -- behind the last that was fanned out or taken; behind one that is not quick none is spare
+  local spared = taken and quick[taken[5]] and 0 or math.huge
   for _, index in ipairs(idle) do
     is_idle[tostring(index)] = true
     redis.call('HSET', run, 'queued_until:' .. index, until_ms)
-    local may_follow = quick[redis.call('HGET', run, 'name:' .. index)] or 0
-    if #fanned_out < at_once and spared >= may_follow then
+    local may_follow = quick[redis.call('HGET', run, 'name:' .. index)]
+    if #fanned_out < at_once and spared >= (may_follow or 0) then
       fanned_out[#fanned_out + 1] = index
-      spared = 0
+      spared = may_follow and 0 or math.huge
     else
       spare[#spare + 1] = index
       spared = spared + 1

@@ -109,6 +109,33 @@ def test_only_the_token_that_was_refused_is_forgotten_and_by_the_whole_fleet(sim
     assert _token_requests(simulator) == 2
 
 
+def test_a_busy_worker_asks_redis_once_a_second(simulator, worker, monkeypatch):
+    tokens, asked = worker(), []
+    run = tokens._store.run
+    monkeypatch.setattr(
+        tokens._store, "run", lambda step, *rest: asked.append(step) or run(step, *rest)
+    )
+    text = tokens.token()  # the first, which it gets from Genesys
+    assert {tokens.token() for _ in range(20)} == {text}
+    assert asked == ["token_take", "token_put", "token_take"]
+    monkeypatch.setattr("genesys.auth.KEEP_S", 0.0)
+    tokens.invalidate(text)
+    assert tokens.token() != text
+    assert len({tokens.token() for _ in range(3)}) == 1
+    assert asked.count("token_take") == 6
+
+
+def test_no_token_is_kept_beyond_the_moment_when_it_is_to_be_renewed(
+    simulator, worker, monkeypatch
+):
+    tokens = worker()
+    answers = [["good", "a", 0], ["good", "b", 60_000], ["good", "c", 60_000]]
+    monkeypatch.setattr(tokens._store, "run", lambda *_: answers.pop(0))
+    assert [tokens.token() for _ in range(4)] == ["a", "b", "b", "b"]
+    tokens.invalidate("another")
+    assert tokens.token() == "b"
+
+
 def test_fifty_refused_posts_cost_one_fresh_token(simulator, worker):
     clients = [Client(simulator + PATH, worker(), list_key="tool_calls") for _ in range(50)]
     clients[0].post("r", BODY, idempotency_key="k")

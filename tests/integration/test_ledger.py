@@ -120,14 +120,14 @@ def test_of_a_large_run_six_calls_are_in_hand_and_whoever_is_done_goes_on(ledger
     ("may_follow", "calls", "missing"),
     [
         (1, 1, ()),
-        (1, 2, (1,)),
-        (1, 3, (1,)),
-        (1, 4, (1, 3)),
-        (1, 12, (1, 3, 5, 7, 9)),
-        (3, 2, (1,)),
-        (3, 5, (1,)),
-        (3, 10, (1, 5, 9)),
-        (3, 40, (1, 5, 9, 13, 17)),
+        (1, 2, ()),
+        (1, 3, (2,)),
+        (1, 4, (2,)),
+        (1, 12, (2, 4, 6, 8, 10)),
+        (3, 4, ()),
+        (3, 5, (4,)),
+        (3, 10, (4, 8)),
+        (3, 40, (4, 8, 12, 16, 20)),
     ],
 )
 def test_some_quick_calls_follow_each_that_is_fanned_out(ledger, may_follow, calls, missing):
@@ -139,6 +139,41 @@ def test_some_quick_calls_follow_each_that_is_fanned_out(ledger, may_follow, cal
         answered.add(call.index)
         call = _record_and_go_on(ledger, key, call).following
     assert answered == set(range(calls)) - set(missing)
+
+
+@pytest.mark.parametrize(
+    ("names", "missing"),
+    [
+        ("q", ()),
+        ("qqq", ()),
+        ("sqq", (1,)),
+        ("qsq", (1, 2)),
+        ("ssqqq", (1, 2)),
+        ("qqsqqqqq", (2, 3, 7)),
+    ],
+)
+def test_only_quick_calls_wait_and_only_for_a_quick_one(ledger, names, missing):
+    calls = _calls(*map(str, range(len(names))))
+    for call, name in zip(calls, names, strict=True):
+        call["function"]["name"] = name
+    begun = _begin(ledger, ledger.accept("r-1", calls).key, quick={"q": 3})
+    assert begun.missing == missing
+
+
+def test_calls_behind_one_that_hangs_are_fanned_out_when_a_message_would_be_late(
+    ledger, monkeypatch
+):
+    monkeypatch.setattr("tasks.calls.REPUBLISH_MS", (0, 5_000))
+    key = ledger.accept("r-1", _calls("a", "b", "c")).key
+    hanging = _begin(ledger, key, quick={"get_order": 3})
+    assert (hanging.taken.call_id, hanging.missing) == ("a", ())
+    call = ledger.begin(key, 0, message="later", quick={"get_order": 3}).taken
+    answered = []
+    while call:
+        answered.append(call.call_id)
+        call = _record_and_go_on(ledger, key, call).following
+    assert answered == ["b", "c"]
+    assert _record_and_go_on(ledger, key, hanging.taken).outputs == ledger.outputs(key, 0)
 
 
 def test_a_later_fan_out_leaves_spare_calls_to_those_who_go_on_with_them(ledger, monkeypatch):
