@@ -12,6 +12,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from runtime import logs
+from runtime.exchange import Exchange, Script, script
 
 TIMEOUT_S = 1.0
 """For connecting and for each answer; a POST has 10 s in all."""
@@ -36,7 +37,7 @@ class Store:
     def __init__(
         self, url: str, names: Sequence[str], *, now: Callable[[], float] = time.monotonic
     ) -> None:
-        self._client = redis.Redis.from_url(
+        client = redis.Redis.from_url(
             url,
             socket_timeout=TIMEOUT_S,
             socket_connect_timeout=TIMEOUT_S,
@@ -44,12 +45,12 @@ class Store:
             retry=Retry(NoBackoff(), 1),
             decode_responses=True,
         )
+        self._exchange = Exchange(client)
         digest = hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
         # in braces, so that a cluster keeps them on one node
         self._prefix = f"tw:genesys:{{{digest}}}:"
         self._now = now
         self._away_until = float("-inf")
-        self._scripts: dict[str, Callable[..., Any]] = {}
 
     def run(self, step: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
         """
@@ -60,20 +61,15 @@ class Store:
         """
         if self._now() < self._away_until:
             return None
-        script = self._scripts.get(step)
-        if script is None:
-            script = self._scripts[step] = self._client.register_script(_source(step))
+        names = [self._prefix + key for key in keys]
         try:
-            return script(keys=[self._prefix + key for key in keys], args=arguments)
+            return self._exchange.run_script(_script(step), names, arguments)
         except redis.RedisError as error:
-            if isinstance(error, redis.ResponseError):
-                # a replica refuses, and its host's name may lead to the primary by now
-                self._client.connection_pool.disconnect(inuse_connections=False)
             self._away_until = self._now() + AWAY_S
             _log.warning("genesys.store_away", step=step, reason=type(error).__name__)
             return None
 
 
 @cache
-def _source(step: str) -> str:
-    return (_LUA / "_common.lua").read_text() + (_LUA / f"{step}.lua").read_text()
+def _script(step: str) -> Script:
+    return script((_LUA / "_common.lua").read_text() + (_LUA / f"{step}.lua").read_text())

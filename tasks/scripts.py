@@ -1,20 +1,15 @@
 """The ledger's door to Redis: its keys, its connection, and one Lua script a step."""
 
-import hashlib
-import os
-import socket
-import struct
-import threading
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import redis
-from hiredis import pack_command
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
+from runtime.exchange import Exchange, Script, script
 from tasks.errors import LedgerUnavailable
 
 RUN, DUE, DEAD, ENDED = "tw:run:", "tw:due", "tw:dead", "tw:ended"
@@ -50,7 +45,7 @@ def connect(url: str, *, timeout_s: float, retries: int) -> redis.Redis:
     )
 
 
-class Scripts:
+class Scripts(Exchange):
     """
     Runs one step after another; use it from any thread.
 
@@ -58,69 +53,11 @@ class Scripts:
         LedgerUnavailable: From every step, when Redis does not answer in time.
     """
 
-    def __init__(self, client: redis.Redis) -> None:
-        self.client = client
-        self._local = threading.local()
-
     def run_step(self, step: str, key: str, arguments: Sequence[Any], *more: Any) -> Any:
         """Call `lua/<step>.lua` with the run and the sets and counts that it may stand in."""
-        sha, source = _script(step)
         end = DEAD if step in ("bury", "replay") else ENDED
         keys = [f"{RUN}{key}", DUE, end, WAITING, BEGUN, TURNS]
-        words = [len(keys), *keys, key, *arguments, *more]
-
-        def run() -> Any:
-            try:
-                return self._exchange("EVALSHA", sha, *words)
-            except redis.exceptions.NoScriptError:  # the server is new, or was started again
-                return self._exchange("EVAL", source, *words)
-
-        return self.ask(run)
-
-    def _exchange(self, *command: Any) -> Any:
-        """What the client's `execute_command` does, without measuring it, at half the CPU."""
-        connection = self._connection()
-        packed = [pack_command(command)]
-
-        def ask() -> Any:
-            try:
-                if not connection.is_connected:  # sending would, with retries inside of ours
-                    connection.connect_check_health(check_health=False, retry_socket_connect=False)
-                connection.send_packed_command(packed)
-                return connection.read_response()
-            except redis.ResponseError as refusal:
-                if not _is_for_the_primary(refusal):
-                    raise  # an answer like any other
-                connection.disconnect()  # its host's name may lead to the primary by now
-                raise NotThePrimary from refusal
-            except BaseException as exc:  # whose answer nobody may read as the next one
-                connection.disconnect()
-                if isinstance(exc.__context__, BlockingIOError):
-                    raise redis.TimeoutError("the ledger took too long") from exc
-                raise
-
-        def exchange() -> Any:
-            was_connected = connection.is_connected
-            try:
-                return ask()
-            except redis.TimeoutError:
-                raise
-            except redis.ConnectionError:
-                if not was_connected:
-                    raise
-                return ask()  # the server had closed it; to look first costs a poll each time
-
-        return connection.retry.call_with_retry(exchange, lambda _: None)
-
-    def _connection(self) -> Any:
-        """This thread's own: taking one from the pool costs as much as the exchange."""
-        connection = getattr(self._local, "connection", None)
-        if connection is None or connection.pid != os.getpid():
-            pool = self.client.connection_pool  # of whose 100 connections this shall be none
-            kind = pool.connection_class
-            kind = _KernelTimed if kind is redis.Connection else kind
-            connection = self._local.connection = kind(**pool.connection_kwargs)
-        return connection
+        return self.ask(lambda: self.run_script(_script(step), keys, [key, *arguments, *more]))
 
     def ping(self) -> None:
         """Ask whether the ledger takes writes, with one that changes nothing."""
@@ -134,40 +71,12 @@ class Scripts:
             raise LedgerUnavailable(f"the ledger did not answer: {type(exc).__name__}") from exc
 
 
-class NotThePrimary(redis.ConnectionError):
-    """A server answered that is a replica, or a primary without the replicas that it must have."""
-
-
-def _is_for_the_primary(refusal: redis.ResponseError) -> bool:
-    # Redis 6.2 has the word in the middle of its sentence about a script
-    said = f"{refusal.status_code} {refusal}"
-    return any(word in said for word in ("READONLY", "MASTERDOWN", "NOREPLICAS"))
-
-
-class _KernelTimed(redis.Connection):
-    """
-    Time limits that the kernel keeps: those of Python's sockets cost a poll before each call.
-
-    Not for TLS, where OpenSSL would take the kernel's word for "try again".
-    """
-
-    def _connect(self) -> socket.socket:
-        connected: socket.socket = super()._connect()  # type: ignore[no-untyped-call]
-        limit_s = connected.gettimeout() or 0.0  # 0 is none for both
-        limit = struct.pack("ll", int(limit_s), int(limit_s % 1 * 1_000_000))
-        connected.settimeout(None)
-        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-            connected.setsockopt(socket.SOL_SOCKET, option, limit)
-        return connected
-
-
 def to_text(value: bytes) -> str:
     """The text that was stored, lone surrogates included."""
     return value.decode("utf-8", "surrogatepass")
 
 
 @cache
-def _script(step: str) -> tuple[str, str]:
+def _script(step: str) -> Script:
     first = "" if step in _WITHOUT_FREE_WRITE else _FREE_WRITE
-    source = (_LUA / "_common.lua").read_text() + first + (_LUA / f"{step}.lua").read_text()
-    return hashlib.sha1(source.encode()).hexdigest(), source  # noqa: S324  (Redis' name for it)
+    return script((_LUA / "_common.lua").read_text() + first + (_LUA / f"{step}.lua").read_text())
