@@ -133,8 +133,8 @@ class Reconciler:
         ids = {"run_id": run.run_id, "key": run.key}
         try:
             if run.step == "expire":
-                if self._ledger.bury(run.key, run.generation, "expired"):
-                    _log.error("run.dead", **ids, reason="expired")
+                if reason := self._ledger.bury(run.key, run.generation, "expired"):
+                    _log.error("run.dead", **ids, reason=reason)
                 return
             how = submit_run(self._ledger, self._client, run.key, run.generation)
             if how == "without a token":

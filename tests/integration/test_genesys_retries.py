@@ -338,6 +338,19 @@ def test_a_run_that_expires_between_attempts_in_place_keeps_that_one_may_have_ar
     assert runs.entry(key)["reason"] == "unconfirmed"
 
 
+def test_a_reconciler_logs_the_reason_that_it_wrote(runs):
+    key = runs.accept()
+    runs.ledger.claim(key, 0, b"body", seen=1, holder="never heard of again")
+    runs.redis.hset(f"tw:run:{key}", mapping={"lease_until": 0, "expires_at": 0})
+    runs.redis.zadd("tw:due", {key: 0})
+    reconciler = Reconciler(runs.ledger, runs.client)
+    with capture_logs() as lines:
+        reconciler.look()
+        reconciler.stop()
+        reconciler.run()
+    assert [(line["event"], line["reason"]) for line in lines] == [("run.dead", "unconfirmed")]
+
+
 def test_an_outage_of_the_token_endpoint_burns_no_attempt(runs):
     keys = [runs.accept(f"r{number}") for number in range(5)]
     runs.faults(token=[503])
