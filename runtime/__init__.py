@@ -1,1 +1,1 @@
-"""What every part needs: settings and logs. Imports nothing of ours."""
+"""What every part needs: settings, logs, metrics and a watchdog. Imports nothing of ours."""
