@@ -72,7 +72,7 @@ class Door:
             _log.warning("delivery.unpublished", **ids, reason=type(error).__name__)
 
     def missing(self) -> list[str]:
-        """Names of what cannot be reached."""
+        """Names of what keeps runs from being accepted: away, full, or a replica."""
         try:
             self._ledger.ping()
         except LedgerUnavailable:

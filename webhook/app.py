@@ -59,7 +59,7 @@ def build() -> Flask:
     def readyz() -> tuple[dict[str, object], int]:
         missing = door.missing()
         if missing:
-            return {"error": f"Not ready: {', '.join(missing)} cannot be reached."}, 503
+            return {"error": f"Not ready: {', '.join(missing)} takes no new runs."}, 503
         return {"status": "ready"}, 200
 
     answer_errors(app)

@@ -187,7 +187,7 @@ def test_while_redis_is_away_it_is_503_within_a_second_and_never_hangs(own_servi
             assert headers["Retry-After"] == "5"
         assert _ask(service, "GET", "/livez")[0] == 200
         found = _ask(service, "GET", "/readyz")
-        assert found[:2] == (503, {"error": "Not ready: the ledger cannot be reached."})
+        assert found[:2] == (503, {"error": "Not ready: the ledger takes no new runs."})
     finally:
         if how == signal.SIGSTOP:
             service.kill(redis.pid, signal.SIGCONT)
