@@ -34,17 +34,30 @@ def claim_folder(base: Path) -> IO[str]:
 
     Returns:
         The open lock file in it, which holds the folder until it is closed or we end.
+
+    Raises:
+        StartError: It cannot be made or written to, or all are in use.
     """
     for folder in (base, *(base / str(number) for number in range(2, 100))):
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / "lock").open("w", encoding="utf-8")
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
-        else:
+            lock = _lock(folder)
+        except OSError as exc:
+            raise StartError(f"{folder} cannot be used: {exc.strerror}; see --folder") from exc
+        if lock is not None:
             return lock
     raise StartError(f"{base} is in use by 99 other stacks; stop one or give another --folder")
+
+
+def _lock(folder: Path) -> IO[str] | None:
+    """The lock file of *folder*, held; None when another stack holds it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = (folder / "lock").open("w", encoding="utf-8")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        return None
+    return lock
 
 
 class Stack:

@@ -91,6 +91,20 @@ def test_send_to_nobody_says_the_address_and_exits_1(free_port):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("command", ["demo", "up"])
+@pytest.mark.parametrize(
+    ("folder", "why"), [("file/below", "Not a directory"), ("loose", "File exists")]
+)
+def test_a_folder_that_cannot_be_used_is_named(tmp_path, command, folder, why):
+    (tmp_path / "file").touch()
+    (tmp_path / "loose").symlink_to("nowhere")
+    done = toolworker(command, "--folder", str(tmp_path / folder))
+
+    assert done.returncode == 1
+    assert f"Error: {tmp_path / folder} cannot be used: {why}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("secrets", [",", " , "])
 def test_secrets_of_commas_alone_are_a_mistake_and_no_traceback(secrets):
     done = toolworker("send", "-", stdin="{}", WEBHOOK_SECRETS=secrets)
