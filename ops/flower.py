@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import click
+
 
 def serve(*, address: str, port: int, database: Path) -> None:
     """
@@ -12,11 +14,26 @@ def serve(*, address: str, port: int, database: Path) -> None:
 
     Raises:
         SettingsError: FLOWER_PASSWORD is not set.
+
+        ClickException: The port cannot be listened on.
     """
     from runtime import settings
     from tasks import app
 
     settings.load("REDIS_URL", "FLOWER_PASSWORD")
+    _try_port(address, port)
     config = Path(__file__).with_name("flower_config.py")
     options = [f"--conf={config}", f"--address={address}", f"--port={port}", f"--db={database}"]
     app.start(["flower", *options])
+
+
+def _try_port(address: str, port: int) -> None:
+    from tornado.netutil import bind_sockets
+
+    try:
+        # as Flower 2.2.0 does it, which fails with a traceback and leaves a database behind
+        for listening in bind_sockets(port, address):
+            listening.close()
+    except OSError as exc:
+        what = f"cannot listen on port {port} of {address}: {exc.strerror}"
+        raise click.ClickException(f"{what}; see --port and --address") from exc

@@ -1,5 +1,6 @@
 """What a user's mistake looks like, and how quick help is."""
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -89,6 +90,18 @@ def test_send_to_nobody_says_the_address_and_exits_1(free_port):
     assert done.returncode == 1
     assert f"no answer from {url}" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_flower_on_a_port_that_is_taken_names_the_port(tmp_path):
+    settings = {"REDIS_URL": "redis://127.0.0.1:1/0", "FLOWER_PASSWORD": "planted"}
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = toolworker("flower", "--port", port, "--db", str(tmp_path / "db"), **settings)
+
+    assert done.returncode == 1
+    assert f"cannot listen on port {port} of 127.0.0.1: Address already in use" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("command", ["demo", "up"])
