@@ -2,6 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SEED ?= 1
+# an empty PYTHON would leave "-c", whose dash make takes for its own
+CHECK_PYTHON = $(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	|| { echo "toolworker needs Python 3.11 or newer; set PYTHON=python3.x" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo up test tools-check bench-tools chaos compose-check conformance bench bench-long bench-genesys lint clean lock
@@ -12,7 +15,7 @@ help: ## list the targets
 install: .venv/installed ## install everything into .venv (the other targets do it by themselves)
 
 .venv/installed: requirements-dev.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "toolworker needs Python 3.11 or newer; set PYTHON=python3.x")'
+	@$(CHECK_PYTHON)
 	@echo "installing into .venv (about a minute the first time) ..."
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
@@ -44,6 +47,7 @@ conformance: .venv-conformance/installed ## Genesys' own SDK (170 MB, a venv of 
 	.venv-conformance/bin/pytest tests/conformance -m conformance -q
 
 .venv-conformance/installed: requirements-conformance.lock
+	@$(CHECK_PYTHON)
 	@$(PYTHON) -m venv .venv-conformance
 	@.venv-conformance/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-conformance.lock
 	@.venv-conformance/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .

@@ -1,0 +1,46 @@
+"""What `make` says of a Python that it cannot use."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+_MAKEFILE = Path(__file__).resolve().parents[2] / "Makefile"
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A folder in which `make` finds all that it installs from, and nothing installed."""
+    folder = tmp_path / "checkout"
+    folder.mkdir()
+    shutil.copy(_MAKEFILE, folder)
+    for name in ("requirements-dev.lock", "requirements-conformance.lock", "pyproject.toml"):
+        (folder / name).touch()
+    return folder
+
+
+def make(folder, *arguments):
+    env = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
+    return subprocess.run(
+        [shutil.which("make"), *arguments],
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("target", ["install", "conformance"])
+@pytest.mark.parametrize(
+    "python", ["", "/nowhere/python3", "false"], ids=["empty", "absent", "old"]
+)
+def test_a_python_that_cannot_be_used_is_answered_with_what_is_needed(checkout, target, python):
+    done = make(checkout, target, f"PYTHON={python}")
+
+    assert done.returncode == 2
+    assert "toolworker needs Python 3.11 or newer; set PYTHON=python3.x\n" in done.stderr
+    assert not list(checkout.glob(".venv*"))
