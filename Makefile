@@ -5,17 +5,20 @@ SEED ?= 1
 # an empty PYTHON would leave "-c", whose dash make takes for its own
 CHECK_PYTHON = $(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	|| { echo "toolworker needs Python 3.11 or newer; set PYTHON=python3.x" >&2; exit 1; }
+# programs in a venv begin with its path: of a checkout that was moved or copied none starts
+MOVED := $(if $(wildcard .venv),$(shell grep -qsF " $(CURDIR)/.venv" .venv/pyvenv.cfg || echo moved))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test tools-check bench-tools chaos compose-check conformance bench bench-long bench-genesys lint clean lock
+.PHONY: moved help install demo up test tools-check bench-tools chaos compose-check conformance bench bench-long bench-genesys lint clean lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: .venv/installed ## install everything into .venv (the other targets do it by themselves)
 
-.venv/installed: requirements-dev.lock pyproject.toml
+.venv/installed: requirements-dev.lock pyproject.toml $(MOVED)
 	@$(CHECK_PYTHON)
+	@$(if $(MOVED),rm -rf .venv)
 	@echo "installing into .venv (about a minute the first time) ..."
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock

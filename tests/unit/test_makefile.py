@@ -1,8 +1,9 @@
-"""What `make` says of a Python that it cannot use."""
+"""What `make` says of a Python that it cannot use, and when it installs anew."""
 
 import os
 import shutil
 import subprocess
+import venv
 from pathlib import Path
 
 import pytest
@@ -44,3 +45,13 @@ def test_a_python_that_cannot_be_used_is_answered_with_what_is_needed(checkout, 
     assert done.returncode == 2
     assert "toolworker needs Python 3.11 or newer; set PYTHON=python3.x\n" in done.stderr
     assert not list(checkout.glob(".venv*"))
+
+
+def test_a_checkout_that_was_moved_is_installed_anew(checkout):
+    venv.create(checkout / ".venv")
+    (checkout / ".venv/installed").touch()
+    assert make(checkout, "--question", "install").returncode == 0
+
+    moved = checkout.rename(checkout.with_name("elsewhere"))
+    make(moved, "install", "PYTHON=true")  # which creates no venv and complains of nothing
+    assert not (moved / ".venv").exists()
