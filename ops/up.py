@@ -3,6 +3,8 @@
 import json
 import shlex
 import signal
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
@@ -13,6 +15,16 @@ from ops.server import free_port
 from ops.stack import Stack, is_up
 
 _FLOWER_S = 30.0
+# without TOOLS_DIR: the stack's is a copy that the next start replaces, with what was made in it
+_SETTINGS = (
+    "REDIS_URL",
+    "DATABASE_URL",
+    "GENESYS_BASE_URL",
+    "GENESYS_LOGIN_URL",
+    "GENESYS_CLIENT_ID",
+    "GENESYS_CLIENT_SECRET",
+    "WEBHOOK_SECRETS",
+)
 
 
 def serve(folder: Path, console: Console) -> bool:
@@ -34,7 +46,7 @@ def serve(folder: Path, console: Console) -> bool:
     ) as stack:
         # soft_wrap: a line that is to be copied must not be broken
         console.print(
-            Text(instructions(stack.webhook_url, stack.simulator_url, stack.secret)), soft_wrap=True
+            Text(instructions(stack.webhook_url, stack.simulator_url, stack.env)), soft_wrap=True
         )
         _show_flower(stack, console)
         while True:
@@ -58,10 +70,16 @@ def _show_flower(stack: Stack, console: Console) -> None:
     console.print(Text(f"metrics: {pages}"), soft_wrap=True)
 
 
-def instructions(webhook_url: str, simulator_url: str, secret: str) -> str:
-    """What to type to send a signed delivery, and to see its answer."""
-    body = json.dumps(demo.load_runs()[0].delivery)
-    signed = deliveries.signature(body.encode(), secret.encode())
+def instructions(webhook_url: str, simulator_url: str, env: Mapping[str, str]) -> str:
+    """
+    What to type to send a signed delivery, to see its answer, and to look at the stack.
+
+    Args:
+        env: Of the stack's programs.
+    """
+    delivery = demo.load_runs()[0].delivery
+    body = json.dumps(delivery)
+    signed = deliveries.signature(body.encode(), env["WEBHOOK_SECRETS"].encode())
     curl = [
         "curl",
         "-i",
@@ -82,9 +100,22 @@ def instructions(webhook_url: str, simulator_url: str, secret: str) -> str:
             "see what Genesys was sent:",
             f"  curl -s {simulator_url}/_sim/submissions",
             "",
-            "send your own:",
-            f"  toolworker send FILE --url {webhook_url}/webhook/tool-calls --secret {secret}",
+            "let toolworker find all this, once in each terminal:",
+            f"  {_export(env)}",
+            "",
+            "and then, for instance:",
+            "  toolworker runs list",
+            f"  toolworker runs why {delivery['run_id']}",
+            "  toolworker tools test",
+            f"  toolworker send FILE --url {webhook_url}/webhook/tool-calls",
             "",
             "Ctrl-C stops everything",
         ]
     )
+
+
+def _export(env: Mapping[str, str]) -> str:
+    """One line for a shell: the folder of `toolworker`, and what its commands need."""
+    programs = shlex.quote(str(Path(sys.executable).parent))
+    values = [f"{name}={shlex.quote(env[name])}" for name in _SETTINGS]
+    return " ".join(["export", f'PATH={programs}:"$PATH"', *values])

@@ -74,6 +74,8 @@ def test_up_stops_every_part_when_it_is_interrupted(start, tmp_path, ending):
     assert set(pids) == {*_PARTS, "flower"}
     assert all(_is_alive(pid) for pid in pids.values())
     assert _answers_the_printed_curl(lines)
+    assert "9 of 9 examples as expected" in _after_the_printed_export(lines, "tools test")
+    assert "run-three-calls" in _after_the_printed_export(lines, "runs list")
 
     toolworker.send_signal(ending)
     toolworker.communicate(timeout=40)
@@ -133,6 +135,11 @@ def _answers_the_printed_curl(lines):
             return True
         time.sleep(0.05)
     return False
+
+
+def _after_the_printed_export(lines, command):
+    (export,) = [line for line in lines if line.startswith("  export ")]
+    return _sh(f"{export}\ntoolworker {command}")
 
 
 def _sh(line):

@@ -83,6 +83,25 @@ def test_send_without_a_secret_says_so_and_exits_2():
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("command", ["runs list", "runs why r", "tools test", "send -"])
+def test_a_command_that_misses_a_setting_says_where_to_get_one_to_try_it(command):
+    done = toolworker(*command.split(), stdin="{}")
+
+    assert done.returncode == 2
+    assert ": is not set" in done.stderr
+    assert done.stderr.endswith(
+        "\nto try it here: make up prints a line that sets what is needed\n"
+    )
+
+
+def test_a_setting_that_make_up_does_not_print_is_not_sought_there():
+    done = toolworker("flower", REDIS_URL="redis://127.0.0.1:1/0")
+
+    assert done.stderr == (
+        "the settings are wrong:\nFLOWER_PASSWORD: is not set (or FLOWER_PASSWORD_FILE)\n"
+    )
+
+
 def test_send_to_nobody_says_the_address_and_exits_1(free_port):
     url = f"http://127.0.0.1:{free_port()}/webhook/tool-calls"
     done = toolworker("send", "-", "--url", url, "--secret", "s", stdin="{}")

@@ -2,6 +2,9 @@
 
 import json
 import shlex
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +15,19 @@ from webhook.signature import verify
 
 ACCEPTED = {"status": "accepted", "run_id": "r", "key": "k"}
 RUN = demo.Run("a run", {"run_id": "r"}, {"a": {"items": [], "total": 1}, "b": {"message": "x"}})
+
+
+ENV = {
+    "PATH": "/nowhere",
+    "REDIS_URL": "redis://127.0.0.1:3/0",
+    "DATABASE_URL": "postgresql://reader@127.0.0.1:4/demo",
+    "GENESYS_BASE_URL": "http://127.0.0.1:2",
+    "GENESYS_LOGIN_URL": "http://127.0.0.1:2",
+    "GENESYS_CLIENT_ID": "client",
+    "GENESYS_CLIENT_SECRET": "secret",
+    "WEBHOOK_SECRETS": "it's secret",
+    "TOOLS_DIR": "/a/copy",
+}
 
 
 def seen(*, status=202, body=ACCEPTED, outputs=RUN.outputs, run=RUN):
@@ -69,7 +85,7 @@ def test_the_five_runs_are_those_that_the_readme_promises():
 
 
 def test_the_curl_line_of_up_can_be_pasted_as_it_is():
-    text = up.instructions("http://127.0.0.1:1", "http://127.0.0.1:2", "it's secret")
+    text = up.instructions("http://127.0.0.1:1", "http://127.0.0.1:2", ENV)
 
     (line,) = [line for line in text.splitlines() if line.startswith("  curl -i")]
     _, _, url, *rest = shlex.split(line)
@@ -79,3 +95,19 @@ def test_the_curl_line_of_up_can_be_pasted_as_it_is():
     body = rest[rest.index("--data-binary") + 1].encode()
     verify(headers, body, schemes=["x-hub-signature-256"], secrets=[b"it's secret"], now=0)
     assert parse(body)["run_id"] == json.loads(body)["run_id"]
+
+
+def test_the_export_line_of_up_sets_what_the_other_commands_need_and_where_they_are():
+    text = up.instructions("http://127.0.0.1:1", "http://127.0.0.1:2", ENV)
+
+    (line,) = [line for line in text.splitlines() if line.startswith("  export ")]
+    asked = f"{line}; command -v toolworker; /usr/bin/env"
+    done = subprocess.run(
+        ["/bin/sh", "-c", asked], env={}, capture_output=True, text=True, check=True
+    )
+    program, *variables = done.stdout.splitlines()
+    assert program == str(Path(sys.executable).with_name("toolworker"))
+    found = dict(variable.split("=", 1) for variable in variables)
+    settings = ENV.keys() - {"PATH", "TOOLS_DIR"}
+    assert {name: found[name] for name in settings} == {name: ENV[name] for name in settings}
+    assert "TOOLS_DIR" not in found
