@@ -222,7 +222,7 @@ class _Sender:
             said = f"{error} The wait it asks for ({asked_s:.0f} s) outlasts the run."
             return self._end("expired", {**outcome, "error": said})
         # "Retry-After: 0", or a date that is past, asks for less than what spares Genesys
-        delay_s = max(asked_s or 0.0, self._delay_s())
+        delay_s = asked_s if asked_s and asked_s >= _FIRST_DELAY_S else self._delay_s()
         self._ledger.postpone(
             self._key,
             self._generation,

@@ -127,6 +127,14 @@ def test_a_retry_after_of_0_shortens_none_of_our_own_waits(runs, brief, status):
     assert 1 < runs.next_attempt_in_s(key) <= 2
 
 
+def test_a_retry_after_of_a_second_or_more_is_kept_to_however_often_it_was_tried(runs, brief):
+    key = runs.accept()
+    runs.redis.hset(f"tw:run:{key}", "fence", 5)
+    runs.faults(*[{"status": 503, "retry_after": 3}] * 50)
+    assert runs.submit(key) == "postponed"
+    assert 2 < runs.next_attempt_in_s(key) <= 3
+
+
 def test_a_run_that_was_claimed_two_thousand_times_waits_ten_seconds(runs, brief):
     key = runs.accept()
     runs.redis.hset(f"tw:run:{key}", "fence", 2000)

@@ -10,12 +10,15 @@ from bench.tally import Cost
 
 
 def spread(median):
-    return {"median": median, "least": median, "most": median}
+    return {"median": median, "least": median, "most": median, "turns": [median]}
+
+
+COSTS = ("redis_cpu_ms", "sender_cpu_ms", "runs_per_s", "commands", "bytes")
 
 
 def side(cpu_ms, *, p50=10.0, p99=20.0, round_trips=20.0):
     costs = {"cpu_ms": spread(cpu_ms), "round_trips": spread(round_trips)}
-    costs |= {name: spread(1) for name in ("sender_cpu_ms", "runs_per_s", "commands", "bytes")}
+    costs |= {name: spread(1) for name in COSTS}
     latency = {"p50": spread(p50), "p95": spread(p99), "p99": spread(p99)}
     idle = {"cpu_ms": 3.0, "round_trips": 2.0}
     return {
@@ -53,9 +56,30 @@ def test_a_quantile_is_a_value_that_was_measured():
 
 
 def test_a_measure_is_the_median_of_the_turns_with_the_least_and_the_most():
-    outcomes = [Outcome(Cost(cpu, 20, 100, 1000), 0.001, 50, []) for cpu in (0.004, 0.009, 0.005)]
+    outcomes = [
+        Outcome(Cost(cpu, 0, 20, 100, 1000), 0.001, 50, []) for cpu in (0.004, 0.009, 0.005)
+    ]
 
-    assert figures.costs(outcomes)["cpu_ms"] == {"median": 5.0, "least": 4.0, "most": 9.0}
+    turns = [4.0, 9.0, 5.0]
+    found = figures.costs(outcomes)["cpu_ms"]
+    assert found == {"median": 5.0, "least": 4.0, "most": 9.0, "turns": turns}
+
+
+def test_a_quantile_is_that_of_all_turns_together_with_those_of_each():
+    found = figures.quantiles([[1.0, 2.0, 3.0], [5.0, 6.0, 7.0], [1.0, 1.0, 1.0]])
+
+    assert found["p50"] == {"median": 2.0, "least": 1.0, "most": 6.0, "turns": [2.0, 6.0, 1.0]}
+
+
+def test_a_ratio_has_the_range_of_its_turns():
+    found = {"scale": {"1": spread(5), "4": {**spread(19), "turns": [18.0, 20.0]}}}
+    found["scale"]["1"]["turns"] = [5.0, 4.0]
+
+    assert figures.ratio_ranges(found) == {"scale_1_to_4": [3.6, 5.0]}
+    table = report.table(
+        {"ratios": {"scale_1_to_4": 3.8}, "ratio_ranges": {"scale_1_to_4": [3.6, 5]}}
+    )
+    assert "| 3.8 (3.6 – 5) |" in table
 
 
 def test_each_ratio_is_ours_by_theirs():

@@ -10,7 +10,7 @@ from bench.sink import Sink
 
 def test_a_sender_that_cannot_start_is_named():
     with Sink() as sink:
-        side = Side("nobody", os.getpid(), None, sink, {"PATH": os.defpath})
+        side = Side("nobody", os.getpid(), [], sink, {"PATH": os.defpath})
 
         with pytest.raises(
             RuntimeError, match="sender of nobody ended with 1: ModuleNotFoundError"
