@@ -4,6 +4,7 @@ import itertools
 import os
 import secrets
 import socket
+from functools import cache
 
 # a container that is started again has its host name and, often, its process ids from before
 _START = secrets.token_hex(4)
@@ -12,4 +13,9 @@ _numbers = itertools.count()
 
 def new_holder() -> str:
     """`<host>:<pid>:<start>-<number>`; `ops/calls.py` finds the worker by the first two."""
-    return f"{socket.gethostname()}:{os.getpid()}:{_START}-{next(_numbers)}"
+    return f"{_process(os.getpid())}-{next(_numbers)}"
+
+
+@cache
+def _process(pid: int) -> str:
+    return f"{socket.gethostname()}:{pid}:{_START}"
