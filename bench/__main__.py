@@ -10,19 +10,20 @@ from typing import Any
 import click
 
 from bench import machine, report
-from bench.figures import ratios
+from bench.figures import ratio_ranges, ratios
 from bench.measures import Bench
-from bench.sides import ROOT, TITLES
+from bench.sides import ROOT
 from ops import demo_data
 from ops.embedded import start_postgres
 
 RESULTS = ROOT / "bench" / "results" / "latest.json"
 PARTS = ("sides", "slow", "scale", "accept")
-PEERS = [name for name in TITLES if name not in ("toolworker", "seed")]
+PEERS = ("plain_chord", "bare_dramatiq", "ledger_dramatiq")
+TURNS = 3
 
 
 @click.command()
-@click.option("--turns", default=3, show_default=True, help="How often each side has its turn.")
+@click.option("--turns", default=TURNS, show_default=True, help="How often each side has its turn.")
 @click.option("--only", type=click.Choice([*PARTS, "cpu"]), multiple=True, help="Just these parts.")
 @click.option("--peers", default=",".join(PEERS), show_default=True, help="Whom to compare with.")
 @click.option("--long", is_flag=True, help="Instead of all else: memory over many runs.")
@@ -59,11 +60,12 @@ def main(*, turns: int, only: tuple[str, ...], peers: str, long: bool, runs: int
                 return
             found = measure(bench, only or PARTS)
     found = {
-        "command": "make bench",
+        "command": "make bench" if turns == TURNS else f"python -m bench --turns {turns}",
         "turns": turns,
         "took_s": round(time.monotonic() - began),
         "machine": machine.describe(),
         "ratios": ratios(found),
+        "ratio_ranges": ratio_ranges(found),
         **found,
     }
     click.echo(report.table(found))

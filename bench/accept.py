@@ -5,7 +5,8 @@ Accepting deliveries beside a bare Flask route under the same gunicorn settings,
 
 How many a second 8 senders get answered that each wait for their answer, without workers and
 reconcilers, which would share the CPU; then how long an answer takes at RATE a second with a worker
-running. Medians over the rounds, and the receiver's as a multiple of the bare route's.
+running. Medians over the rounds, and the receiver's as a multiple of the bare route's: with ledger
+and broker in one Redis, and with a ledger of its own that is on disk before each answer.
 """
 
 import itertools
@@ -26,6 +27,7 @@ from flask import Flask, Response, jsonify, request
 
 from ops import deliveries
 from ops.children import Child
+from ops.embedded import start_redis
 from ops.server import free_port
 from ops.stack import SECRET, Stack
 
@@ -58,17 +60,28 @@ def main() -> None:
     rounds, seconds, rate = (*given, *(5, 5, 50)[len(given) :])
     with (
         tempfile.TemporaryDirectory() as folder,
-        Stack(Path(folder), workers=0, reconcilers=0, env=PATIENT) as stack,
+        Stack(Path(folder) / "one", workers=0, reconcilers=0, env=PATIENT) as stack,
+        start_redis(Path(folder) / "ledger", extra=["--appendfsync", "always"]) as ledger,
+        Stack(
+            Path(folder) / "own",
+            workers=0,
+            reconcilers=0,
+            env={**PATIENT, "LEDGER_URL": ledger.url},
+            postgres=stack.postgres,
+        ) as own,
     ):
         ports = {"bare Flask route": free_port()}
         peer = start_bare(stack, ports["bare Flask route"])
         try:
             ports["receiver"] = urlsplit(stack.webhook_url).port or 0
+            ports["its own ledger"] = urlsplit(own.webhook_url).port or 0
             for port in ports.values():
                 throughput(port, 1)  # warm
             per_s = in_turns(ports, rounds, lambda port: throughput(port, seconds))
-            redis.Redis.from_url(stack.redis.url).flushall()
-            stack.start_worker()
+            for server in (stack.redis, own.redis, ledger):
+                redis.Redis.from_url(server.url).flushall()
+            for each in (stack, own):
+                each.start_worker()
             p50, p99 = ({name: [] for name in ports} for _ in range(2))
             for name, port in list(ports.items()) * rounds:
                 times = sorted(ms for status, ms in at_rate(port, rate, seconds) if status == 202)

@@ -8,7 +8,9 @@ from bench.sides import TITLES
 
 _COLOURS = {
     "toolworker": "#1b6ca8",
+    "own_ledger": "#7fb2d9",
     "ledger_dramatiq": "#e08e0b",
+    "tuned_dramatiq": "#c46a00",
     "bare_dramatiq": "#f3c677",
     "plain_chord": "#8a8a8a",
     "seed": "#5b9a68",

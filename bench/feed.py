@@ -17,6 +17,8 @@ from importlib import import_module
 from typing import Any
 
 from genesys.types import FunctionCall, ToolCall
+from ops import deliveries
+from ops.stack import SECRET
 from runtime import logs
 
 Enqueue = Callable[[str, Sequence[ToolCall]], Any]
@@ -66,11 +68,11 @@ def _moments(runs: int, per_s: float | None) -> Iterator[float]:
 
 
 def _enqueue(side: str, url: str = "") -> Enqueue:
-    if side == "toolworker":
+    if url:
+        return _poster(url)
+    if side in ("toolworker", "own_ledger"):
         logs.configure()
         return import_module("tasks.door").open_door()  # type: ignore[no-any-return]
-    if side == "seed":
-        return _poster(url)
     return import_module(f"bench.peers.{side}").enqueue  # type: ignore[no-any-return]
 
 
@@ -79,7 +81,8 @@ def _poster(url: str) -> Enqueue:
 
     def post(run_id: str, calls: Sequence[ToolCall]) -> None:
         body = json.dumps({"run_id": run_id, "tool_calls": calls}).encode()
-        headers = {"Content-Type": "application/json"}
+        signature = deliveries.signature(body, SECRET.encode())
+        headers = {"Content-Type": "application/json", "X-Hub-Signature-256": signature}
         with opener.open(urllib.request.Request(url, body, headers), timeout=60) as answer:  # noqa: S310
             answer.read()
 

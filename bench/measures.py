@@ -9,15 +9,17 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from bench import accept
-from bench.figures import by_turn, costs, latencies, spread
+from bench.figures import costs, latencies, quantiles, spread
 from bench.sides import Field, Outcome, Side, Work
+from bench.tally import NOTHING
 from ops.server import Server, free_port
 
-RUNS = {1: 60, 3: 50, 10: 15, 30: 6, 100: 2}
-"""Runs of one turn by calls a run: about half a second of CPU."""
-RATE_PER_S, RATE_RUNS = 20.0, 60
+RUNS = {1: 150, 3: 75, 10: 20, 30: 6, 100: 2}
+"""Runs of one turn by calls a run: a quarter of a second of CPU and more."""
+RATE_PER_S, RATE_RUNS = 20.0, 80
 ENOUGH_S = 18.0
-"""No further turn begins after this, so that a busy machine has an answer in five minutes, too."""
+"""No further turn of a burst begins after this, so that a busy machine has an answer in five
+minutes, too."""
 SLOW_MS, SLOW_CALLS, SLOW_SLOTS = 50, 5, 6
 """With a slot for each call of a run and one for what comes before and after."""
 ACCEPT_S, ACCEPT_RATE_PER_S = 2, 50
@@ -56,7 +58,8 @@ class Bench:
         """CPU, runs a second, Redis, latency and memory of each side, by its name."""
         with self._field() as field:
             ours = field.ours()
-            sides = [ours, *(field.peer(name, ours.env) for name in self._peers)]
+            peers = [field.peer(name, ours.env) for name in self._peers]
+            sides = [ours, *([field.own_ledger()] if with_latency else []), *peers]
             sides += self._seed(field, ours)
             self._warm(sides)
             found: dict[str, dict[str, Any]] = {side.name: {} for side in sides}
@@ -72,9 +75,14 @@ class Bench:
         return found
 
     def slow(self) -> dict[str, Any]:
-        """End to end with 5 calls of 50 ms: ours with a slot for each, and the seed's shape."""
+        """
+        End to end with 5 calls of 50 ms: ours with a slot for each, and the seed's shape.
+
+        Both are sent over HTTP.
+        """
         with self._field() as field:
-            ours = field.ours(concurrency=SLOW_SLOTS)
+            stack = field.stack(workers=1, concurrency=SLOW_SLOTS)
+            ours = field.side_of(stack, over_http=True)
             sides = [ours, *self._seed(field, ours)]
             self._warm(sides)
             outcomes = self._in_turns(sides, _slow(runs=12, calls=SLOW_CALLS, per_s=4.0))
@@ -117,7 +125,7 @@ class Bench:
                 peer.stop()
         self._say(f"accepted a second: {found}")
         rates = {name: spread(values) for name, values in found.items()}
-        return {**rates, "latency_ms": {name: by_turn(some) for name, some in took_ms.items()}}
+        return {**rates, "latency_ms": {name: quantiles(some) for name, some in took_ms.items()}}
 
     def long(self, runs: int) -> dict[str, Any]:
         """Memory of our worker tree while it takes *runs* runs; MB by runs that ended."""
@@ -167,7 +175,7 @@ class Bench:
         found: dict[str, list[Outcome]] = {side.name: [] for side in sides}
         began = time.monotonic()
         for turn in range(self._turns):
-            if time.monotonic() - began > ENOUGH_S:
+            if not work.per_s and time.monotonic() - began > ENOUGH_S:
                 self._say(f"a slow machine: {turn} of {self._turns} turns")
                 break
             for side in sides:
@@ -189,7 +197,8 @@ def _assume_idle(sides: Sequence[Side], found: dict[str, dict[str, Any]]) -> Non
     before = [side.cost() for side in sides]
     time.sleep(_IDLE_S)
     for side, cost in zip(sides, before, strict=True):
-        idle = side.cost().since(cost).per(time.monotonic() - began)
+        lasted_s = time.monotonic() - began
+        idle = side.cost().since(cost, idle=NOTHING, for_s=lasted_s).per(lasted_s)
         side.assume_idle(idle)
         found[side.name]["idle_a_second"] = {
             "cpu_ms": round(idle.cpu_s * 1000, 1),

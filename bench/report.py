@@ -24,6 +24,7 @@ _TARGETS = (
 )
 _COLUMNS = {
     "cpu_ms": "worker CPU ms",
+    "redis_cpu_ms": "Redis CPU ms",
     "sender_cpu_ms": "sender CPU ms",
     "runs_per_s": "runs/s",
     "round_trips": "round trips",
@@ -34,7 +35,7 @@ _COLUMNS = {
 
 def table(found: Mapping[str, Any]) -> str:
     """Everything that was measured, in Markdown; what was not is left out."""
-    parts = [_ratios(found["ratios"])]
+    parts = [_ratios(found["ratios"], found.get("ratio_ranges", {}))]
     sides = found.get("sides", {})
     if sides:
         parts.append(_by_calls(sides))
@@ -62,16 +63,24 @@ def _where(found: Mapping[str, Any]) -> str:
     )
 
 
-def _ratios(ratios: Mapping[str, Any]) -> str:
+def _ratios(ratios: Mapping[str, Any], ranges: Mapping[str, Any]) -> str:
     rows = []
     for name, says, target, less in _TARGETS:
         if name in ratios:
             values = ratios[name] if isinstance(ratios[name], dict) else {"": ratios[name]}
-            shown = " · ".join(f"{v:.3g} (k={k})" if k else f"{v:.3g}" for k, v in values.items())
+            of_turns = ranges.get(name, {})
+            of_turns = of_turns if isinstance(of_turns, dict) else {"": of_turns}
+            shown = " · ".join(_ratio(k, v, of_turns.get(k)) for k, v in values.items())
             met = all(v <= target if less else v >= target for v in values.values())
             bound = f"at {'most' if less else 'least'} {target:g}"
             rows.append((says, shown, bound, "met" if met else "**missed**"))
     return _markdown(("ratio", "measured", "target", ""), rows)
+
+
+def _ratio(calls: str, value: float, of_turns: Sequence[float] | None) -> str:
+    head = f"k={calls}: " if calls else ""
+    least, most = of_turns or (value, value)
+    return f"{head}{value:.3g}" + (f" ({least:.3g} – {most:.3g})" if of_turns else "")
 
 
 def _by_calls(sides: Mapping[str, Any]) -> str:
@@ -103,11 +112,8 @@ _QUANTILES = ("p50", "p95", "p99")
 
 def _rest(found: Mapping[str, Any]) -> Iterator[str]:
     if "slow" in found:
-        rows = [
-            (TITLES[name], *(_shown(slow[q]) for q in _QUANTILES))
-            for name, slow in found["slow"].items()
-        ]
-        yield _markdown(("5 calls of 50 ms on", *(f"{q} ms" for q in _QUANTILES)), rows)
+        rows = [(TITLES[name], _shown(slow["p50"])) for name, slow in found["slow"].items()]
+        yield _markdown(("5 calls of 50 ms on", "p50 ms"), rows)
     if "scale" in found:
         rows = [(workers, _shown(rate)) for workers, rate in found["scale"].items()]
         yield _markdown(("worker processes", "runs/s of 3 calls of 50 ms"), rows)

@@ -2,11 +2,12 @@
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,10 +27,12 @@ ROOT = Path(__file__).resolve().parents[1]
 PROCESSES = 2
 """Worker processes of each side, one message at a time each; Node has one, with one loop."""
 TITLES = {
-    "toolworker": "toolworker, all its safety on",
+    "toolworker": "toolworker, ledger and broker in one Redis",
+    "own_ledger": "toolworker, a ledger of its own, on disk before each answer",
     "plain_chord": "plain Celery chord, no ledger",
     "bare_dramatiq": "dramatiq, Lua join, no ledger",
     "ledger_dramatiq": "dramatiq, the same ledger steps",
+    "tuned_dramatiq": "dramatiq, the same ledger steps, a call in one message",
     "seed": "the seed's shape: Node, in process, one after another",
 }
 _WAIT_S = 120.0
@@ -69,7 +72,7 @@ class Side:
     Args:
         worker: The root of the worker tree, whose CPU and memory count.
 
-        queue: The Redis that this side alone uses; None if it uses none.
+        queues: The Redis servers that this side alone uses.
 
         env: The sender's whole environment.
 
@@ -80,7 +83,7 @@ class Side:
         self,
         name: str,
         worker: int,
-        queue: Server | None,
+        queues: Sequence[Server],
         sink: Sink,
         env: Mapping[str, str],
         *,
@@ -88,8 +91,8 @@ class Side:
     ) -> None:
         self.name, self.worker, self.env = name, worker, env
         self._sink = sink
-        self._client = redis.Redis.from_url(queue.url) if queue else None
-        self._idle: tally.Cost | None = None
+        self._clients = [redis.Redis.from_url(queue.url) for queue in queues]
+        self._idle = tally.NOTHING
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the side)
         self._sender = subprocess.Popen(
             [sys.executable, "-m", "bench.feed", name, *([url] if url else [])],
@@ -104,7 +107,7 @@ class Side:
 
     def cost(self) -> tally.Cost:
         """All that this side has cost so far."""
-        return tally.read(self.worker, self._client)
+        return tally.read(self.worker, self._clients)
 
     def assume_idle(self, cost: tally.Cost) -> None:
         """From now on leave out what one idle second costs."""
@@ -191,10 +194,12 @@ class Field:
     ) -> None:
         self._open.close()
 
-    def stack(self, *, workers: int, concurrency: int, reconcilers: int = 1) -> Stack:
+    def stack(
+        self, *, workers: int, concurrency: int, reconcilers: int = 1, ledger: Server | None = None
+    ) -> Stack:
         """The whole service with our sink for Genesys, and no limit that would stop a burst."""
         stack = Stack(
-            self._folder / "ours",
+            self._folder / ("ours" if ledger is None else "own_ledger"),
             workers=workers,
             concurrency=concurrency,
             reconcilers=reconcilers,
@@ -205,19 +210,30 @@ class Field:
                 "GENESYS_REQUESTS_PER_MINUTE": "10000000",
                 "RUN_MAX_WAIT_S": "600",
                 "RUN_MAX_WAITING": "10000000",
+                **({"LEDGER_URL": ledger.url} if ledger else {}),
             },
             postgres=self._postgres,
         )
         return self._open.enter_context(stack)
 
-    def ours(self, *, concurrency: int = PROCESSES) -> Side:
+    def ours(self) -> Side:
         """Our side, as `ops.stack` starts it, with one worker tree."""
-        return self.side_of(self.stack(workers=1, concurrency=concurrency))
+        return self.side_of(self.stack(workers=1, concurrency=PROCESSES))
 
-    def side_of(self, stack: Stack) -> Side:
+    def own_ledger(self) -> Side:
+        """Our side as docs/production.md wants it: what was accepted is on disk before the 202."""
+        ledger = self._open.enter_context(
+            start_redis(self._folder / "ledger", extra=["--appendfsync", "always"])
+        )
+        stack = self.stack(workers=1, concurrency=PROCESSES, ledger=ledger)
+        queues = [stack.redis, ledger]
+        return self._keep(Side("own_ledger", stack.worker_pids[0], queues, self._sink, stack.env))
+
+    def side_of(self, stack: Stack, *, over_http: bool = False) -> Side:
         """A sender for a stack; its first worker is the tree that is counted."""
+        url = f"{stack.webhook_url}/webhook/tool-calls" if over_http else ""
         return self._keep(
-            Side("toolworker", stack.worker_pids[0], stack.redis, self._sink, stack.env)
+            Side("toolworker", stack.worker_pids[0], [stack.redis], self._sink, stack.env, url=url)
         )
 
     def peer(self, name: str, env: Mapping[str, str]) -> Side:
@@ -225,10 +241,12 @@ class Field:
         folder = self._folder / name
         folder.mkdir()
         queue = self._open.enter_context(start_redis(folder / "redis"))
-        own = {**env, "REDIS_URL": queue.url, "PYTHONPATH": str(ROOT)}
+        # theirs to tune from outside: `dramatiq_worker_timeout=20 python -m bench …`
+        tuned = {name: value for name, value in os.environ.items() if name.startswith("dramatiq_")}
+        own = {**env, "REDIS_URL": queue.url, "PYTHONPATH": str(ROOT), **_PREFETCH, **tuned}
         worker = Child(name, _COMMANDS[name], env=own, logs=folder, cwd=ROOT)
         self._open.callback(worker.stop)
-        return self._keep(Side(name, worker.pid, queue, self._sink, own))
+        return self._keep(Side(name, worker.pid, [queue], self._sink, own))
 
     def seed(self, node: str, env: Mapping[str, str]) -> Side:
         """The seed's shape on Node."""
@@ -243,14 +261,16 @@ class Field:
             is_ready=lambda pid: "listening" in (self._folder / "seed.log").read_text(),
         )
         self._open.callback(server.stop)
-        return self._keep(Side("seed", server.pid, None, self._sink, env, url=server.url))
+        return self._keep(Side("seed", server.pid, [], self._sink, env, url=server.url))
 
     def _keep(self, side: Side) -> Side:
         self._open.callback(side.close)
         return side
 
 
-_QUIET = ["--without-gossip", "--without-mingle", "--loglevel", "INFO"]
+_QUIET = ["--without-gossip", "--without-mingle"]
+# with one thread dramatiq would fetch two messages, and sleep for 5 ms and more while it has both
+_PREFETCH = {"dramatiq_queue_prefetch": "16"}
 _DRAMATIQ = ["-m", "dramatiq", "--processes", str(PROCESSES), "--threads", "1"]
 _COMMANDS = {
     "plain_chord": [
@@ -259,4 +279,5 @@ _COMMANDS = {
     ],
     "bare_dramatiq": [*_DRAMATIQ, "bench.peers.bare_dramatiq:setup"],
     "ledger_dramatiq": [*_DRAMATIQ, "bench.peers.ledger_dramatiq:setup"],
+    "tuned_dramatiq": [*_DRAMATIQ, "bench.peers.tuned_dramatiq:setup"],
 }

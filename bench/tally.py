@@ -2,8 +2,8 @@
 
 import os
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import redis
@@ -14,14 +14,15 @@ _PROC = Path("/proc")
 
 @dataclass(frozen=True)
 class Cost:
-    """CPU seconds of a worker tree, and what its Redis was asked since it began."""
+    """CPU seconds of a worker tree and of its Redis, and what that was asked since it began."""
 
     cpu_s: float
+    redis_cpu_s: float
     round_trips: float
     commands: float
     bytes: float
 
-    def since(self, earlier: "Cost", *, idle: "Cost | None" = None, for_s: float = 0) -> "Cost":
+    def since(self, earlier: "Cost", *, idle: "Cost", for_s: float) -> "Cost":
         """
         The difference to *earlier*, less what an idle tree takes.
 
@@ -30,34 +31,39 @@ class Cost:
 
             for_s: How long the difference lasted.
         """
-        idle = idle or Cost(0, 0, 0, 0)
-        return Cost(
-            self.cpu_s - earlier.cpu_s - idle.cpu_s * for_s,
-            self.round_trips - earlier.round_trips - idle.round_trips * for_s,
-            self.commands - earlier.commands - idle.commands * for_s,
-            self.bytes - earlier.bytes - idle.bytes * for_s,
-        )
+        return Cost(*map(lambda now, then, each: now - then - each * for_s, self, earlier, idle))
 
     def per(self, count: float) -> "Cost":
         """The share of each of *count*."""
-        shares = (self.cpu_s, self.round_trips, self.commands, self.bytes)
-        return Cost(*(share / count for share in shares))
+        return Cost(*(total / count for total in self))
+
+    def __iter__(self) -> Iterator[float]:
+        return iter(astuple(self))
 
 
-def read(tree: int, client: redis.Redis | None) -> Cost:
+NOTHING = Cost(0, 0, 0, 0, 0)
+
+
+def read(tree: int, clients: Sequence[redis.Redis]) -> Cost:
     """
     The cost up to now of the processes that descend from *tree*, itself included.
 
     Args:
-        client: Of the Redis that this tree alone uses; None if it uses none. Each time we ask is
-            one more round trip.
+        clients: Of the Redis servers that this tree alone uses. Each time we ask is one more round
+            trip.
     """
-    cpu_s = sum(cpu_of(pid) for pid in family(tree))
-    if client is None:
-        return Cost(cpu_s, 0, 0, 0)
-    info: Mapping[str, float] = client.info("stats")  # type: ignore[assignment]
-    moved = info["total_net_input_bytes"] + info["total_net_output_bytes"]
-    return Cost(cpu_s, info["total_reads_processed"], info["total_commands_processed"], moved)
+    told = [client.info("stats", "cpu") for client in clients]
+
+    def total(*names: str) -> float:
+        return sum(info[name] for info in told for name in names)  # type: ignore[index]
+
+    return Cost(
+        sum(map(cpu_of, family(tree))),
+        total("used_cpu_user", "used_cpu_sys"),
+        total("total_reads_processed"),
+        total("total_commands_processed"),
+        total("total_net_input_bytes", "total_net_output_bytes"),
+    )
 
 
 def cpu_of(pid: int) -> float:
