@@ -186,7 +186,7 @@ def _run_stack(base: Path, what: str) -> None:
 
     from ops import demo, up
     from ops.children import StartError
-    from ops.stack import claim_folder
+    from ops.folders import claim_folder
 
     for ending in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, _interrupt)

@@ -1,7 +1,6 @@
 """The whole service on this machine: real servers, a simulated Genesys, receiver and workers."""
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -11,7 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from ops import deliveries, demo_data
 from ops.children import Child, StartError
@@ -26,38 +25,6 @@ _BOUNDS = ("--maxmemory", "1gb")
 """What the doctor asks of a ledger: to refuse new runs before the machine's memory is used up."""
 
 Part = TypeVar("Part", Child, Server)
-
-
-def claim_folder(base: Path) -> IO[str]:
-    """
-    Take a folder that no other stack uses: *base*, else *base*/2, *base*/3 and so on.
-
-    Returns:
-        The open lock file in it, which holds the folder until it is closed or we end.
-
-    Raises:
-        StartError: It cannot be made or written to, or all are in use.
-    """
-    for folder in (base, *(base / str(number) for number in range(2, 100))):
-        try:
-            lock = _lock(folder)
-        except OSError as exc:
-            raise StartError(f"{folder} cannot be used: {exc.strerror}; see --folder") from exc
-        if lock is not None:
-            return lock
-    raise StartError(f"{base} is in use by 99 other stacks; stop one or give another --folder")
-
-
-def _lock(folder: Path) -> IO[str] | None:
-    """The lock file of *folder*, held; None when another stack holds it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = (folder / "lock").open("w", encoding="utf-8")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
-        return None
-    return lock
 
 
 class Stack:

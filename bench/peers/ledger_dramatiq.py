@@ -36,12 +36,6 @@ def setup() -> dramatiq.Actor:  # type: ignore[type-arg]
     dramatiq.set_broker(RedisBroker(url=settings.load("REDIS_URL").broker()))
 
     @dramatiq.actor
-    def fan_out(run_id: str, key: str) -> None:
-        begun = ledger().begin(key, 0)
-        for index in begun.missing if begun else ():
-            validate.send(run_id, key, index)
-
-    @dramatiq.actor
     def validate(run_id: str, key: str, index: int) -> None:
         call = ledger().start(key, 0, index)
         if isinstance(call, Started):
@@ -57,6 +51,18 @@ def setup() -> dramatiq.Actor:  # type: ignore[type-arg]
     @dramatiq.actor
     def submit(run_id: str, key: str) -> None:
         submit_run(run_id, key)
+
+    return fan_out_to(validate)
+
+
+def fan_out_to(first: dramatiq.Actor) -> dramatiq.Actor:  # type: ignore[type-arg]
+    """The actor that begins a run, and sends each of its calls to *first*."""
+
+    @dramatiq.actor
+    def fan_out(run_id: str, key: str) -> None:
+        begun = ledger().begin(key, 0)
+        for index in begun.missing if begun else ():
+            first.send(run_id, key, index)
 
     return fan_out
 

@@ -7,7 +7,7 @@ import dramatiq
 from dramatiq.brokers.redis import RedisBroker
 
 from bench.peers import work
-from bench.peers.ledger_dramatiq import ledger, submit_run
+from bench.peers.ledger_dramatiq import fan_out_to, ledger, submit_run
 from genesys.types import ToolCall
 from runtime import settings
 from tasks.records import Started
@@ -19,12 +19,6 @@ def setup() -> dramatiq.Actor:  # type: ignore[type-arg]
     dramatiq.set_broker(RedisBroker(url=settings.load("REDIS_URL").broker()))
 
     @dramatiq.actor
-    def fan_out(run_id: str, key: str) -> None:
-        begun = ledger().begin(key, 0)
-        for index in begun.missing if begun else ():
-            call.send(run_id, key, index)
-
-    @dramatiq.actor
     def call(run_id: str, key: str, index: int) -> None:
         started = ledger().start(key, 0, index)
         if not isinstance(started, Started):
@@ -34,7 +28,7 @@ def setup() -> dramatiq.Actor:  # type: ignore[type-arg]
         if recorded and recorded.left == 0:
             submit_run(run_id, key)
 
-    return fan_out
+    return fan_out_to(call)
 
 
 def enqueue(run_id: str, calls: Sequence[ToolCall]) -> None:

@@ -10,7 +10,8 @@ import pytest
 import redis
 
 from ops.children import StartError
-from ops.stack import Stack, claim_folder
+from ops.folders import claim_folder
+from ops.stack import Stack
 
 _ROOT = Path(__file__).resolve().parents[2]
 
