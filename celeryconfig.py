@@ -15,8 +15,8 @@ accept_content = ["json"]  # a pickled message is refused: it would run its send
 # Redis may start later than the worker, and may be away for longer than 100 tries (the default).
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None
-# A Redis without memory refuses to note a message that it just gave out; without this the worker
-# ends. What is lost then, one message at each reconnection, the reconciler finds.
+# A Redis without memory refuses what a worker writes when it connects; without this the worker ends
+# instead of trying again.
 broker_channel_error_retry = True
 broker_connection_timeout = 2  # s
 

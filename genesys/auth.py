@@ -61,7 +61,9 @@ class FleetTokens:
     def __init__(self, store: Store, grant: Grant) -> None:
         self._store = store
         self._grant = grant
+        self._keeping = threading.Lock()
         self._kept: tuple[str, float] | None = None  # with the moment until which it is
+        self._refused = ""  # the last; another thread may still bring it from Redis
         self._own = TokenSource(grant)
 
     def token(self, timeout_s: float = TIMEOUT_S) -> str:
@@ -84,7 +86,7 @@ class FleetTokens:
                 return self._own.token(deadline - time.monotonic())
             match found:
                 case ["good", str(token), int(renew_in_ms)]:
-                    self._kept = token, asked + min(renew_in_ms / 1000, KEEP_S)
+                    self._keep(token, asked + min(renew_in_ms / 1000, KEEP_S))
                     return token
                 case ["paused", str(why), int(left_ms)]:
                     raise _read(why, left_ms / 1000)
@@ -97,10 +99,17 @@ class FleetTokens:
 
     def invalidate(self, token: str) -> None:
         """Forget exactly *token*, which was refused; a newer one is kept."""
-        if (kept := self._kept) and kept[0] == token:
-            self._kept = None
+        with self._keeping:
+            self._refused = token
+            if self._kept and self._kept[0] == token:
+                self._kept = None
         self._own.invalidate(token)
         self._store.run("token_forget", ["token", "token:pause"], [token])
+
+    def _keep(self, token: str, until: float) -> None:
+        with self._keeping:
+            if token != self._refused:
+                self._kept = token, until
 
     def _renew(self, owner: str, deadline: float) -> str | None:
         """Ask for a token and give it to all; None when there was none, which is written down."""

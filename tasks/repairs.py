@@ -54,7 +54,10 @@ def _one_client(channel: Channel, asynchronous: bool = False) -> Any:
 Channel._create_client = _one_client  # type: ignore[attr-defined]
 
 
+# The first line changes nothing and asks for no memory: a Redis whose memory is used up refuses a
+# script's first write if it may need some, and then the message that it gave out would be lost.
 _NOTE = script("""
+redis.call('ZREM', KEYS[1], '')
 redis.call('ZADD', KEYS[1], ARGV[1], ARGV[2])
 redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])
 """)
@@ -83,6 +86,12 @@ class _BriefQoS(QoS):
     def ack(self, delivery_tag: str) -> None:
         self._run(_ACKNOWLEDGE, delivery_tag)
         virtual.QoS.ack(self, delivery_tag)
+
+    def restore_unacked_once(self, stderr: Any = None) -> None:
+        """Called when the channel closes; nobody else would close our connection."""
+        super().restore_unacked_once(stderr=stderr)
+        if self._exchange is not None:
+            self._exchange.close()
 
     def _run(self, what: Script, *arguments: Any) -> None:
         client = _one_client(self.channel)  # type: ignore[arg-type]

@@ -248,7 +248,9 @@ class _Sender:
         written = self._ledger.bury(
             self._key, self._generation, reason, claim=self._claim, outcome=outcome
         )
-        _log.error("run.dead", **self._ids(), **_told(outcome), reason=written or reason)
+        if written is None:  # another sender has ended the run, or will
+            return "gone"
+        _log.error("run.dead", **self._ids(), **_told(outcome), reason=written)
         return "dead"
 
     def _advice(self, error: Unavailable) -> str:

@@ -94,6 +94,8 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn ships 
         """Answer a request; whoever has not read what it was answered before counts as gone."""
         # said before the body, where it was waited for; gunicorn 27.0.1 would say it again
         req._expected_100_continue = False
+        if not self._arrivals[conn].is_exact:
+            req.force_close()  # the answer shall say so
         try:
             return super().handle_request(req, conn)
         except BlockingIOError as exc:

@@ -76,7 +76,7 @@ def test_too_many_unfinished_bytes_are_taken_from_who_sends_the_most(
         wait_for(lambda: "request.ended" in receiver.log())
         for number in range(10):
             assert receiver.post(delivery(f"beside-large-{number}"))[0] == 202
-        refused, _, _ = select.select(large, [], [])
+        refused, _, _ = select.select(large, [], [], 10)
         answer = http.client.HTTPResponse(refused[0])
         answer.begin()
         assert (answer.status, answer.headers["Retry-After"]) == (503, "5")

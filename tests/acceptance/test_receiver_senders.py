@@ -103,8 +103,9 @@ def test_a_connection_is_kept_for_the_next_delivery(receiver):
 def test_what_comes_behind_a_request_is_not_taken_for_its_part(receiver):
     with receiver.connect() as connection:
         connection.sendall(_request("first-of-two") + _request("second-of-two"))
-        status, body, _ = _answer(connection)
+        status, body, headers = _answer(connection)
         assert (status, body["run_id"]) == (202, "first-of-two")
+        assert headers["Connection"] == "close"
         assert connection.recv(1) == b""  # closed: the sender sends the second one anew
 
 

@@ -117,12 +117,15 @@ def test_a_busy_worker_asks_redis_once_a_second(simulator, worker, monkeypatch):
     )
     text = tokens.token()  # the first, which it gets from Genesys
     assert {tokens.token() for _ in range(20)} == {text}
-    assert asked == ["token_take", "token_put", "token_take"]
+    # the last one's second may end meanwhile on a machine that is very busy
+    assert asked[:3] == ["token_take", "token_put", "token_take"]
+    assert len(asked) <= 5
+    del asked[:]
     monkeypatch.setattr("genesys.auth.KEEP_S", 0.0)
     tokens.invalidate(text)
     assert tokens.token() != text
     assert len({tokens.token() for _ in range(3)}) == 1
-    assert asked.count("token_take") == 6
+    assert asked.count("token_take") == 4
 
 
 def test_no_token_is_kept_beyond_the_moment_when_it_is_to_be_renewed(
@@ -134,6 +137,22 @@ def test_no_token_is_kept_beyond_the_moment_when_it_is_to_be_renewed(
     assert [tokens.token() for _ in range(4)] == ["a", "b", "b", "b"]
     tokens.invalidate("another")
     assert tokens.token() == "b"
+
+
+def test_a_refused_token_that_another_thread_brings_from_redis_is_not_kept(worker, monkeypatch):
+    tokens = worker()
+    answers = [["good", "old", 60_000], ["good", "old", 60_000], ["good", "new", 60_000]]
+
+    def run(step, *_):
+        if step == "token_take":
+            return answers.pop(0)
+        assert tokens.token() == "old"  # asked by another thread, before Redis forgets it
+        return 1
+
+    monkeypatch.setattr(tokens._store, "run", run)
+    assert tokens.token() == "old"
+    tokens.invalidate("old")
+    assert tokens.token() == "new"
 
 
 def test_fifty_refused_posts_cost_one_fresh_token(simulator, worker):

@@ -95,6 +95,20 @@ def test_a_2xx_ends_the_run(runs):
     assert runs.entry(key)["state"] == "submitted"
 
 
+def test_a_refusal_of_what_another_sender_has_ended_meanwhile_ends_nothing(runs, monkeypatch):
+    key = runs.accept()
+    runs.faults(422)
+    post = runs.client.post
+
+    def post_beside_another(*arguments, **named):
+        runs.ledger.finish(key, 0, {"status": 200})
+        return post(*arguments, **named)
+
+    monkeypatch.setattr(runs.client, "post", post_beside_another)
+    assert runs.submit(key) == "gone"
+    assert runs.entry(key)["state"] == "submitted"
+
+
 @pytest.mark.parametrize("fault", [408, 425, 500, 502, 503, 504, 599, "drop"])
 def test_what_passes_is_sent_again_with_the_same_bytes_and_key(runs, fault):
     key = runs.accept()
