@@ -77,7 +77,9 @@ worker_prefetch_multiplier = 1  # a slot takes one message; the rest is left to 
 # s; on SIGQUIT (REMAP_SIGTERM=SIGQUIT) running tasks get this long, then go back to the queue.
 worker_soft_shutdown_timeout = 45
 worker_enable_soft_shutdown_on_idle = True
-worker_max_tasks_per_child = 10_000  # bounds what a leak can hold; a new child costs about 0.2 s
+# Bounds what a leak can hold; 100,000 runs show none. A new child costs 0.2 s and 3 MB for good: it
+# shares less with its parent than the first ones do.
+worker_max_tasks_per_child = 100_000
 worker_proc_alive_timeout = 10  # s; default 4 is short on a busy machine
 worker_hijack_root_logger = False
 worker_redirect_stdouts = False

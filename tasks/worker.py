@@ -138,7 +138,8 @@ def _check_before_start(**_: Any) -> None:
 @worker_before_create_process.connect
 def _share_memory(**_: Any) -> None:
     # a full collection in a child would touch every object, and so copy the pages that it shares
-    # with its parent
+    # with its parent; what is garbage by now would be frozen for good
+    gc.collect()
     gc.freeze()
     # a run makes a few thousand objects and no cycles to speak of; the default, 700, costs 4 %
     gc.set_threshold(20_000, 10, 10)
