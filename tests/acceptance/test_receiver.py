@@ -1,5 +1,6 @@
 """What the receiver says to those it does not let in, over real HTTP."""
 
+import functools
 import http.client
 import json
 import signal
@@ -11,6 +12,7 @@ import pytest
 
 from ops import deliveries
 from ops.children import StartError
+from tests.receiver import delivery
 
 GOOD = ("good", "search_inventory", '{"sku": "AB-1001", "warehouse": "US-WEST"}')
 DELIVERY = json.dumps({"run_id": "r", "tool_calls": []}).encode()
@@ -77,6 +79,26 @@ def test_another_content_type_is_415(service, content_type):
 
 def test_a_charset_beside_the_content_type_does_no_harm(service):
     assert _post(service, DELIVERY, content_type="application/json; charset=utf-8")[0] == 202
+
+
+@pytest.mark.parametrize(
+    ("calls", "sentence"),
+    [
+        ([("c" * 257, "n", "{}")], "tool_calls[0].id is longer than 256 characters."),
+        ([("c", "n" * 257, "{}")], "tool_calls[0].function.name is longer than 256 characters."),
+        ([("c\n", "n", "{}")], "tool_calls[0].id holds a character that cannot be printed."),
+        (
+            [("c", "n", functools.reduce(lambda inner, _: {"a": inner}, range(65), {}))],
+            "tool_calls[0].function.arguments is nested deeper than 64 levels.",
+        ),
+        (
+            [(f"c{i}", "n", "{}") for i in range(129)],
+            "tool_calls holds 129 entries; at most 128 are taken.",
+        ),
+    ],
+)
+def test_a_delivery_beyond_a_limit_is_400_with_a_sentence(service, calls, sentence):
+    assert _post(service, delivery("r", *calls)) == (400, {"error": sentence})
 
 
 def test_a_body_over_a_megabyte_is_413_also_when_its_length_is_not_told(service):
