@@ -89,9 +89,11 @@ class _BriefQoS(QoS):
 
     def restore_unacked_once(self, stderr: Any = None) -> None:
         """Called when the channel closes; nobody else would close our connection."""
-        super().restore_unacked_once(stderr=stderr)
-        if self._exchange is not None:
-            self._exchange.close()
+        try:
+            super().restore_unacked_once(stderr=stderr)
+        finally:  # most of all where Redis is away, and restoring fails
+            if self._exchange is not None:
+                self._exchange.close()
 
     def _run(self, what: Script, *arguments: Any) -> None:
         client = _one_client(self.channel)  # type: ignore[arg-type]
