@@ -78,7 +78,7 @@ def main() -> None:
             for port in ports.values():
                 throughput(port, 1)  # warm
             per_s = in_turns(ports, rounds, lambda port: throughput(port, seconds))
-            for server in (stack.redis, own.redis, ledger):
+            for server in (stack.broker, stack.ledger, own.broker, ledger):
                 redis.Redis.from_url(server.url).flushall()
             for each in (stack, own):
                 each.start_worker()

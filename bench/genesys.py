@@ -107,7 +107,7 @@ def measure_tokens() -> tuple[str, bool]:
 
         def post_until_then(number: int) -> None:
             grant = Grant(stack.simulator_url, "demo-client", "demo-secret", "s")
-            tokens = FleetTokens(Store(stack.redis.url, ["bench"]), grant)
+            tokens = FleetTokens(Store(stack.ledger.url, ["bench"]), grant)
             client = Client(stack.simulator_url + PATH, tokens, list_key="tool_calls")
             while time.monotonic() < until:
                 try:
@@ -151,17 +151,18 @@ def _deliver(stack: Stack, run_id: str) -> None:
 
 def _watch_slots(stack: Stack) -> tuple[int, int]:
     """While runs wait for Genesys: most messages in workers' hands, and most runs waiting."""
-    client = redis.Redis.from_url(stack.redis.url)
+    broker = redis.Redis.from_url(stack.broker.url)
+    ledger = redis.Redis.from_url(stack.ledger.url)
 
     def in_queue() -> int:
-        return int(client.llen("toolworker"))
+        return sum(int(broker.llen(queue)) for queue in broker.scan_iter(_type="list"))
 
     def in_hand() -> int:
-        return int(client.hlen("unacked"))
+        return int(broker.hlen("unacked"))
 
     _await(lambda: not in_queue() and not in_hand(), within_s=120, what="the queue to drain")
     busy = waiting = 0
-    while now_waiting := int(client.zcard("tw:turns")):
+    while now_waiting := int(ledger.zcard("tw:turns")):
         waiting = max(waiting, now_waiting)
         busy = max(busy, in_hand())
         time.sleep(0.1)
@@ -170,7 +171,7 @@ def _watch_slots(stack: Stack) -> tuple[int, int]:
 
 def await_ended(stack: Stack, runs: int, *, within_s: float) -> None:
     """Wait until so many runs have ended."""
-    client = redis.Redis.from_url(stack.redis.url)
+    client = redis.Redis.from_url(stack.ledger.url)
     ended = ("tw:ended", "tw:dead")
     _await(
         lambda: sum(int(client.zcard(name)) for name in ended) >= runs,

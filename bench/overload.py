@@ -61,7 +61,7 @@ def _p99(answers: list[tuple[int, float]]) -> float:
 
 def _accepted(stack: Stack) -> int:
     """How many runs the ledger holds; none is forgotten within the day."""
-    client = redis.Redis.from_url(stack.redis.url)
+    client = redis.Redis.from_url(stack.ledger.url)
     return sum(1 for _ in client.scan_iter("tw:run:*", count=1000))
 
 

@@ -226,14 +226,15 @@ class Field:
             start_redis(self._folder / "ledger", extra=["--appendfsync", "always"])
         )
         stack = self.stack(workers=1, concurrency=PROCESSES, ledger=ledger)
-        queues = [stack.redis, ledger]
+        queues = [stack.broker, ledger]
         return self._keep(Side("own_ledger", stack.worker_pids[0], queues, self._sink, stack.env))
 
     def side_of(self, stack: Stack, *, over_http: bool = False) -> Side:
         """A sender for a stack; its first worker is the tree that is counted."""
         url = f"{stack.webhook_url}/webhook/tool-calls" if over_http else ""
+        queues = [stack.broker, stack.ledger]
         return self._keep(
-            Side("toolworker", stack.worker_pids[0], [stack.redis], self._sink, stack.env, url=url)
+            Side("toolworker", stack.worker_pids[0], queues, self._sink, stack.env, url=url)
         )
 
     def peer(self, name: str, env: Mapping[str, str]) -> Side:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from ops import deliveries, demo_data
 from ops.children import Child, StartError
@@ -21,8 +21,10 @@ SECRET = "demo-webhook-secret"  # noqa: S105  (of servers that live on loopback,
 READER = "toolworker_reader:reader"
 _HERE = Path(__file__).resolve().parent.parent
 _START_S = 30.0
+WORKER = ("-m", "ops.cli", "worker", "--task-events")
+"""The start command of a worker, as arguments of this interpreter."""
 _BOUNDS = ("--maxmemory", "1gb")
-"""What the doctor asks of a ledger: to refuse new runs before the machine's memory is used up."""
+"""What the doctor requires of a ledger: to refuse new runs before the machine's memory is full."""
 
 Part = TypeVar("Part", Child, Server)
 
@@ -31,8 +33,11 @@ class Stack:
     """
     Everything between a delivery and its submission, each part on a free loopback port.
 
-    Attributes are there once `start` has returned: `redis` and `postgres` (servers with `url`,
-    `port`, `pid`, `stop` and `start`), `webhook_url` and `simulator_url` (without a path),
+    Two Redis, as in production: a broker that is synced to disk each second, and a ledger that is
+    synced before each answer. Workers send task events, as they do when Flower watches.
+
+    Attributes are there once `start` has returned: `broker`, `ledger` and `postgres` (servers with
+    `url`, `port`, `pid`, `stop` and `start`), `webhook_url` and `simulator_url` (without a path),
     `env` (of each program), `secret` (of deliveries), `metrics_urls` (by a program's name).
 
     Args:
@@ -53,7 +58,8 @@ class Stack:
         say: Told of each part that is up: its name, where it listens, seconds taken.
     """
 
-    redis: Server
+    broker: Server
+    ledger: Server
     postgres: Server
 
     def __init__(
@@ -168,12 +174,11 @@ class Stack:
         self.stop()
 
     def _start_servers(self) -> None:
-        for name in ("redis", "postgres"):
+        for name in ("broker", "ledger", "postgres"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
         self.logs.mkdir(parents=True, exist_ok=True)
-        began = time.monotonic()
-        self.redis = self._keep("redis", start_redis(self.folder / "redis", extra=_BOUNDS))
-        self._say("redis", self.redis.url, time.monotonic() - began)
+        self.broker = self._start_redis("broker", "everysec")
+        self.ledger = self._start_redis("ledger", "always")
         if self._given_postgres is not None:
             self.postgres = self._given_postgres
             return
@@ -181,6 +186,13 @@ class Stack:
         self.postgres = self._keep("postgres", start_postgres(self.folder / "postgres"))
         demo_data.load(self.postgres.url)
         self._say("postgres", f"{self.postgres.url} (demo data)", time.monotonic() - began)
+
+    def _start_redis(self, name: str, appendfsync: Literal["everysec", "always"]) -> Server:
+        began = time.monotonic()
+        folder = self.folder / name
+        server = self._keep(name, start_redis(folder, appendfsync=appendfsync, extra=_BOUNDS))
+        self._say(name, f"{server.url} (Redis)", time.monotonic() - began)
+        return server
 
     def _start_programs(self) -> None:
         webhook_port, simulator_port = free_port(), free_port()
@@ -225,7 +237,8 @@ class Stack:
             "HOME": str(self.folder),
             "LANG": "C.UTF-8",
             "PYTHONUNBUFFERED": "1",
-            "REDIS_URL": self.redis.url,
+            "REDIS_URL": self.broker.url,
+            "LEDGER_URL": self.ledger.url,
             "DATABASE_URL": f"postgresql://{READER}@{address}",
             "GENESYS_BASE_URL": self.simulator_url,
             "GENESYS_LOGIN_URL": self.simulator_url,
@@ -239,7 +252,7 @@ class Stack:
     def _launch_worker(self) -> Child:
         name = self._next_name("worker")
         size = ["-c", str(self._concurrency), "-n", f"{name}@%h"]
-        return self.launch(name, "-m", "ops.cli", "worker", *size)
+        return self.launch(name, *WORKER, *size)
 
     def _await_worker(self, worker: Child, began: float) -> None:
         # Celery says "<node> ready." once it has subscribed to its queue

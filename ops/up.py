@@ -18,6 +18,7 @@ _FLOWER_S = 30.0
 # without TOOLS_DIR: the stack's is a copy that the next start replaces, with what was made in it
 _SETTINGS = (
     "REDIS_URL",
+    "LEDGER_URL",
     "DATABASE_URL",
     "GENESYS_BASE_URL",
     "GENESYS_LOGIN_URL",

@@ -84,8 +84,11 @@ class Service:
 
     def ledger(self):
         """A client of the ledger's Redis."""
-        env = self.stack.env
-        return redis.Redis.from_url(env.get("LEDGER_URL", env["REDIS_URL"]), decode_responses=True)
+        return redis.Redis.from_url(self.stack.env["LEDGER_URL"], decode_responses=True)
+
+    def broker(self):
+        """A client of the broker's Redis."""
+        return redis.Redis.from_url(self.stack.env["REDIS_URL"], decode_responses=True)
 
     def entry(self, key):
         """All that the ledger holds of a run."""

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 _ROOT = Path(__file__).resolve().parents[2]
-_PARTS = {"redis", "postgres", "simulator", "webhook", "worker-1", "reconciler-1"}
+_PARTS = {"broker", "ledger", "postgres", "simulator", "webhook", "worker-1", "reconciler-1"}
 _LAST_OF_UP = "metrics: "  # by then Flower is up, too
 
 
@@ -86,7 +86,7 @@ def test_up_stops_every_part_when_it_is_interrupted(start, tmp_path, ending):
 
 def test_nothing_is_left_when_the_demo_is_interrupted_while_it_starts(start, tmp_path):
     toolworker = start("demo")
-    _read_until(toolworker, "  redis ")
+    _read_until(toolworker, "  broker ")
 
     toolworker.send_signal(signal.SIGINT)
     text, _ = toolworker.communicate(timeout=40)

@@ -44,11 +44,11 @@ def _pickled(value, headers):
 def test_a_pickled_message_is_refused_and_logged_and_the_worker_goes_on(service, tmp_path, headers):
     trap, pids, before = tmp_path / "trap", service.stack.worker_pids, len(service.logs())
     message = _pickled([[], {"run_id": _Trap(trap)}, {}], headers)
-    service.ledger().lpush("toolworker", json.dumps(message))
+    service.broker().lpush("toolworker", json.dumps(message))
     service.wait_for(lambda: REFUSED in service.logs()[before:])
     run_id = service.new_run_id()
     service.deliver(run_id, CALL)
     assert service.answer(run_id)["c"]["total"] == 2
     assert service.stack.worker_pids == pids
     assert not trap.exists()
-    assert not service.ledger().hexists("unacked", "pickled")  # it does not come again
+    assert not service.broker().hexists("unacked", "pickled")  # it does not come again

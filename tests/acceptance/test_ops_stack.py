@@ -40,7 +40,7 @@ def test_a_part_that_cannot_start_is_shown_with_its_log_and_leaves_nothing(tmp_p
 
     assert "GENESYS_CLIENT_SECRET: is not set" in str(failure.value)
     pids = json.loads((tmp_path / "pids.json").read_text())
-    assert {"redis", "postgres", "worker-1"} <= set(pids)
+    assert {"broker", "ledger", "postgres", "worker-1"} <= set(pids)
     assert [name for name, pid in pids.items() if Path(f"/proc/{pid}").exists()] == []
 
 
@@ -61,7 +61,7 @@ def test_the_doctor_is_silent_when_all_is_well_and_names_what_is_not(tmp_path):
         code, out, err = said(doctor(stack.env, "-v"))
         assert (code, err) == (0, "")
         subjects = [line.partition(":")[0].split()[0] for line in out.splitlines()]
-        assert subjects == ["settings", "genesys", "3", "REDIS_URL", "DATABASE_URL"]
+        assert subjects == ["settings", "genesys", "3", "REDIS_URL", "LEDGER_URL", "DATABASE_URL"]
 
         code, out, err = said(doctor({**stack.env, "TOOLS_DIR": str(tmp_path / "nowhere")}))
         assert code == 1
@@ -74,10 +74,10 @@ def test_the_doctor_is_silent_when_all_is_well_and_names_what_is_not(tmp_path):
         (line,) = err.splitlines()
         assert line.startswith("DATABASE_URL: ")
 
-        stack.redis.stop()
+        stack.broker.stop()
         waiting = doctor(stack.env, "--wait", "--timeout", "40")
         assert waiting.stderr.readline() == "waiting for REDIS_URL, DATABASE_URL ...\n"
-        stack.redis.start()
+        stack.broker.start()
         stack.postgres.start()
         assert said(waiting) == (0, "", "")
 

@@ -86,8 +86,8 @@ def test_a_call_that_kills_three_workers_is_given_up_and_its_siblings_are_answer
 
 
 def _cut_all_connections(service):
-    """Cut each connection to Redis; then wait until the worker asks for messages again."""
-    client = service.ledger()
+    """Cut each connection to the broker; then wait until the worker asks for messages again."""
+    client = service.broker()
     newest = max(int(one["id"]) for one in client.client_list())
     client.client_kill_filter(_type="normal", skipme=True)
     service.wait_for(
@@ -108,7 +108,7 @@ def test_a_call_whose_worker_loses_the_broker_four_times_and_lives_is_answered(s
 
 
 def test_a_ledger_that_is_away_is_503_within_a_second_and_the_retry_is_a_new_run(service, r):
-    with _away(service.stack.redis):
+    with _away(service.stack.ledger):
         began = time.monotonic()
         answer = service.deliver(r, ("good", "search_inventory", GOOD))
         assert (answer.status, time.monotonic() - began < 1) == (503, True)

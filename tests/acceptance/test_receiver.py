@@ -190,13 +190,13 @@ def test_it_is_live_and_ready(service):
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
-def test_while_redis_is_away_it_is_503_within_a_second_and_never_hangs(own_service, how):
+def test_while_the_ledger_is_away_it_is_503_within_a_second_and_never_hangs(own_service, how):
     service = own_service(workers=0, reconcilers=0)
-    redis = service.stack.redis
+    ledger = service.stack.ledger
     if how == signal.SIGSTOP:
-        service.kill(redis.pid, how)
+        service.kill(ledger.pid, how)
     else:
-        redis.stop(how)
+        ledger.stop(how)
     try:
         for _ in range(3):
             began = time.monotonic()
@@ -212,9 +212,9 @@ def test_while_redis_is_away_it_is_503_within_a_second_and_never_hangs(own_servi
         assert found[:2] == (503, {"error": "Not ready: the ledger takes no new runs."})
     finally:
         if how == signal.SIGSTOP:
-            service.kill(redis.pid, signal.SIGCONT)
+            service.kill(ledger.pid, signal.SIGCONT)
         else:
-            redis.start()
+            ledger.start()
     service.wait_for(lambda: _post(service, DELIVERY)[0] == 202)
 
 

@@ -25,11 +25,8 @@ def _get(service, path):
     return answer.status, answer.body
 
 
-def test_a_worker_killed_between_accept_and_publish_does_not_cost_the_run(
-    own_service, own_redis_server
-):
-    ledger = own_redis_server(appendfsync="always")
-    service = own_service(env={"LEDGER_URL": ledger.url})
+def test_a_worker_killed_between_accept_and_publish_does_not_cost_the_run(own_service):
+    service = own_service()
     master = service.stack.children("webhook")[0].pid
     seen = []
 
@@ -40,7 +37,7 @@ def test_a_worker_killed_between_accept_and_publish_does_not_cost_the_run(
             seen.append(None)
 
     # nothing was published yet, so the publish waits for a greeting that does not come
-    service.kill(service.stack.redis.pid, signal.SIGSTOP)
+    service.kill(service.stack.broker.pid, signal.SIGSTOP)
     try:
         sender = threading.Thread(target=deliver)
         sender.start()
@@ -49,7 +46,7 @@ def test_a_worker_killed_between_accept_and_publish_does_not_cost_the_run(
             service.kill(pid)
         sender.join(10)
     finally:
-        service.kill(service.stack.redis.pid, signal.SIGCONT)
+        service.kill(service.stack.broker.pid, signal.SIGCONT)
     assert seen == [None]  # no 202 went out; the sender will try again
     answer = service.wait_for(lambda: _try_to_deliver(service))
     assert (answer.status, answer.body.get("duplicate")) == (202, True)
@@ -65,12 +62,9 @@ def _try_to_deliver(service):
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
-def test_while_the_broker_alone_is_away_it_is_ready_and_says_202(
-    own_service, own_redis_server, how
-):
-    ledger = own_redis_server(appendfsync="always")
-    service = own_service(env={"LEDGER_URL": ledger.url})
-    broker = service.stack.redis
+def test_while_the_broker_alone_is_away_it_is_ready_and_says_202(own_service, how):
+    service = own_service()
+    broker = service.stack.broker
     if how == signal.SIGSTOP:
         service.kill(broker.pid, how)
     else:
@@ -100,7 +94,7 @@ def test_many_senders_at_once_are_all_refused_in_time_while_the_ledger_is_stalle
         answer = service.deliver(f"r{number}", GOOD)
         found.append((answer.status, answer.body, time.monotonic() - began))
 
-    service.kill(service.stack.redis.pid, signal.SIGSTOP)
+    service.kill(service.stack.ledger.pid, signal.SIGSTOP)
     try:
         senders = [threading.Thread(target=deliver, args=(number,)) for number in range(60)]
         for sender in senders:
@@ -113,7 +107,7 @@ def test_many_senders_at_once_are_all_refused_in_time_while_the_ledger_is_stalle
         for sender in senders:
             sender.join()
     finally:
-        service.kill(service.stack.redis.pid, signal.SIGCONT)
+        service.kill(service.stack.ledger.pid, signal.SIGCONT)
     assert [(status, body) for status, body, _ in found] == [(503, AWAY)] * 60
     # 16 threads wait for 0.4 s each; the rest must not wait for them in line
     assert max(took_s for *_, took_s in found) < 1.5
@@ -121,9 +115,8 @@ def test_many_senders_at_once_are_all_refused_in_time_while_the_ledger_is_stalle
     service.wait_for(lambda: service.deliver("after", GOOD).status == 202, within_s=5)
 
 
-def test_a_receiver_that_is_told_to_stop_answers_what_it_has_begun(own_service, own_redis_server):
-    ledger = own_redis_server(appendfsync="always")
-    service = own_service(workers=0, reconcilers=0, env={"LEDGER_URL": ledger.url})
+def test_a_receiver_that_is_told_to_stop_answers_what_it_has_begun(own_service):
+    service = own_service(workers=0, reconcilers=0)
     netloc = urlsplit(service.stack.webhook_url).netloc
     connection = http.client.HTTPConnection(netloc, timeout=10)
     body = json.dumps({"run_id": "r", "tool_calls": []}).encode()

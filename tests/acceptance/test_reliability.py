@@ -58,21 +58,19 @@ def test_a_run_past_its_expiry_is_a_dead_letter_and_not_sent(holding):
     assert all(attempt["at"] - accepted_at < 6.5 for attempt in service.submissions("r"))
 
 
-def test_a_publish_that_fails_is_still_202_and_answered(holding, own_redis_server):
-    ledger = own_redis_server(appendfsync="always")
-    service = holding(env={"LEDGER_URL": ledger.url})
-    service.stack.redis.stop()
+def test_a_publish_that_fails_is_still_202_and_answered(holding):
+    service = holding()
+    service.stack.broker.stop()
     answer = service.deliver("r", ("good", "search_inventory", GOOD))
     assert answer.status == 202
-    service.stack.redis.start()
+    service.stack.broker.start()
     assert service.answer("r", within_s=40)["good"]["items"][:1] == FIRST
     assert len(service.submissions("r")) == 1
 
 
-def test_a_broker_that_stalls_holds_back_no_answer(holding, own_redis_server):
-    ledger = own_redis_server(appendfsync="always")
-    service = holding(env={"LEDGER_URL": ledger.url, "RUN_ANSWER_BY_S": "8"})
-    broker = service.stack.redis.pid
+def test_a_broker_that_stalls_holds_back_no_answer(holding):
+    service = holding(env={"RUN_ANSWER_BY_S": "8"})
+    broker = service.stack.broker.pid
     service.kill(broker, signal.SIGSTOP)
     try:
         accepted = {}
@@ -124,10 +122,9 @@ def test_a_dead_letter_is_replayed_in_each_mode(shared_holding, mode, generation
     assert service.toolworker("runs", "list", "--state", "dead") == ""
 
 
-def test_the_ledger_costs_three_round_trips_and_two_for_each_call(holding, own_redis_server):
-    ledger = own_redis_server()
+def test_the_ledger_costs_three_round_trips_and_two_for_each_call(holding):
     # a reconciler asks every half second whether anything is due, whatever runs there are
-    service = holding(reconcilers=0, env={"LEDGER_URL": ledger.url})
+    service = holding(reconcilers=0)
     # a script is loaded when it is first needed
     service.deliver("warm", *((f"c{i}", "search_inventory", GOOD) for i in range(3)))
     service.answer("warm")

@@ -3,10 +3,9 @@
 import time
 
 import pytest
-import redis
 
 from ops.stack import Stack
-from tests.chaos import harness
+from tests.chaos import harness, redis_faults  # noqa: F401  (registers its faults)
 from tests.chaos.faults import FAULTS
 from tests.service import Service
 
@@ -16,22 +15,22 @@ RATE = 6.0
 
 
 @pytest.fixture
-def start(tmp_path, tools_with_hold):
+def start(tmp_path, tools_with_hold, postgres_server):
     stacks = []
 
-    def begin(**options):
+    def begin(*, own_postgres=False, **options):
         folder = tmp_path / "armed"
         folder.mkdir()
         env = {"PYTHONPATH": HOOKS, "TOOLWORKER_CHAOS_DIR": str(folder)}
-        env["GENESYS_REQUESTS_PER_MINUTE"] = (
-            "100000"  # more than is sent: the pace is not the fault
-        )
+        # more than is sent: the rate limit is not the fault
+        env["GENESYS_REQUESTS_PER_MINUTE"] = "100000"
         stack = Stack(
             tmp_path / "stack",
             workers=2,
             reconcilers=2,
             tools_dir=tools_with_hold,
             env={**env, **options},
+            postgres=None if own_postgres else postgres_server,
         )
         stacks.append(stack)
         stack.start()
@@ -46,16 +45,16 @@ def _run(name, service, rng, *, seconds_after=2.0):
     function, _, _ = FAULTS[name]
     with harness.Traffic(service, rng, rate=RATE) as traffic:
         time.sleep(1)
-        function(service, rng)
+        emptied_at = function(service, rng)
         time.sleep(seconds_after)
-    return harness.judge(name, service, traffic)
+    return harness.judge(name, service, traffic, emptied_at=emptied_at)
 
 
 @pytest.mark.chaos
 @pytest.mark.parametrize("name", FAULTS)
 def test_every_accepted_run_is_answered_once_despite(name, start, rows, pytestconfig):
     seed = pytestconfig.getoption("--chaos-seed", default="1")
-    service = start(**FAULTS[name][2])
+    service = start(own_postgres="Postgres" in name, **FAULTS[name][2])
     row = _run(name, service, harness.new_rng(seed, name))
     rows.append(row)
     assert row.is_good, row
@@ -67,7 +66,7 @@ def test_smoke_the_short_faults_one_after_the_other_lose_nothing(start, rows):
     rng = harness.new_rng(1, "smoke")
     with harness.Traffic(service, rng, rate=4.0) as traffic:
         # Redis first: what a worker held of it comes back after the visibility timeout
-        for name in sorted(FAULTS, key=lambda name: not name.startswith("Redis")):
+        for name in sorted(FAULTS, key=lambda name: "Redis" not in name):
             function, is_smoke, _ = FAULTS[name]
             if is_smoke and name != "nothing":
                 function(service, rng)
@@ -81,7 +80,7 @@ def test_smoke_the_short_faults_one_after_the_other_lose_nothing(start, rows):
 def test_a_soak_of_2000_runs_leaves_channels_clients_and_memory_flat(start, rows, pytestconfig):
     seed = pytestconfig.getoption("--chaos-seed", default="1")
     service = start()
-    broker = redis.Redis.from_url(service.stack.env["REDIS_URL"])
+    broker = service.broker()
     measured = []
     with harness.Traffic(service, harness.new_rng(seed, "soak"), rate=20.0) as traffic:
         for count in (500, 2000):

@@ -20,6 +20,7 @@ RUN = demo.Run("a run", {"run_id": "r"}, {"a": {"items": [], "total": 1}, "b": {
 ENV = {
     "PATH": "/nowhere",
     "REDIS_URL": "redis://127.0.0.1:3/0",
+    "LEDGER_URL": "redis://127.0.0.1:5/0",
     "DATABASE_URL": "postgresql://reader@127.0.0.1:4/demo",
     "GENESYS_BASE_URL": "http://127.0.0.1:2",
     "GENESYS_LOGIN_URL": "http://127.0.0.1:2",
