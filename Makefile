@@ -56,11 +56,11 @@ conformance: .venv-conformance/installed ## Genesys' own SDK (170 MB, a venv of 
 	@.venv-conformance/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-bench: install ## beside plain Celery, dramatiq and Node: the table in docs/performance.md (5 min)
+bench: install ## beside plain Celery, dramatiq and Node: the table in docs/performance.md (6 min)
 	@$(BIN)/python -m bench
 
 bench-long: install ## the memory of a worker over 100,000 runs (15 min and more)
-	@$(BIN)/python -m bench --long
+	@$(BIN)/python -m bench memory
 
 bench-genesys: install ## the Genesys side's three figures: a burst, an outage, an expiring token (3 min)
 	$(BIN)/python -m bench.genesys

@@ -1,33 +1,27 @@
 """
 Accepting deliveries beside a bare Flask route under the same gunicorn settings, in turns.
 
-    python -m bench.accept [ROUNDS] [SECONDS] [RATE]
-
-How many a second 8 senders get answered that each wait for their answer, without workers and
-reconcilers, which would share the CPU; then how long an answer takes at RATE a second with a worker
-running. Medians over the rounds, and the receiver's as a multiple of the bare route's: with ledger
-and broker in one Redis, and with a ledger of its own that is on disk before each answer.
+First how many a second 8 senders get answered that each wait for their answer, without workers and
+reconcilers, which would share the CPU; then how long an answer takes at a rate with one worker
+running.
 """
 
 import itertools
 import json
-import os
 import socket
-import statistics
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import redis
 from flask import Flask, Response, jsonify, request
 
+from bench.figures import quantiles, spread
 from ops import deliveries
 from ops.children import Child
-from ops.embedded import start_redis
 from ops.server import free_port
 from ops.stack import SECRET, Stack
 
@@ -35,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SENDERS = 8
 CALLS = 3
 ARGUMENTS = json.dumps({"sku": "AB-1001", "warehouse": "US-WEST"})
-PATIENT = {"RUN_MAX_WAIT_S": "600", "RUN_MAX_WAITING": "10000000"}  # no 503 while we measure
+SECONDS, RATE_PER_S = 2.0, 50.0
 _numbers = itertools.count()
 
 
@@ -54,45 +48,35 @@ def bare() -> Flask:
     return app
 
 
-def main() -> None:
-    """Measure in turns and print a table."""
-    given = [int(argument) for argument in sys.argv[1:]]
-    rounds, seconds, rate = (*given, *(5, 5, 50)[len(given) :])
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        Stack(Path(folder) / "one", workers=0, reconcilers=0, env=PATIENT) as stack,
-        start_redis(Path(folder) / "ledger", extra=["--appendfsync", "always"]) as ledger,
-        Stack(
-            Path(folder) / "own",
-            workers=0,
-            reconcilers=0,
-            env={**PATIENT, "LEDGER_URL": ledger.url},
-            postgres=stack.postgres,
-        ) as own,
-    ):
-        ports = {"bare Flask route": free_port()}
-        peer = start_bare(stack, ports["bare Flask route"])
-        try:
-            ports["receiver"] = urlsplit(stack.webhook_url).port or 0
-            ports["its own ledger"] = urlsplit(own.webhook_url).port or 0
-            for port in ports.values():
-                throughput(port, 1)  # warm
-            per_s = in_turns(ports, rounds, lambda port: throughput(port, seconds))
-            for server in (stack.broker, stack.ledger, own.broker, ledger):
-                redis.Redis.from_url(server.url).flushall()
-            for each in (stack, own):
-                each.start_worker()
-            p50, p99 = ({name: [] for name in ports} for _ in range(2))
-            for name, port in list(ports.items()) * rounds:
-                times = sorted(ms for status, ms in at_rate(port, rate, seconds) if status == 202)
-                p50[name].append(statistics.median(times))
-                p99[name].append(times[int(len(times) * 0.99)])
-        finally:
-            peer.stop()
-    print(f"{rounds} rounds of {seconds} s, {CALLS} calls a delivery, {os.cpu_count()} CPUs")
-    _print("accepted a second", per_s)
-    _print(f"p50 at {rate}/s, ms", p50)
-    _print(f"p99 at {rate}/s, ms", p99)
+def measure(stack: Stack, *, turns: int) -> dict[str, Any]:
+    """
+    Measure a stack that has neither workers nor reconcilers and refuses nothing.
+
+    Returns:
+        `per_s` and `latency_ms`, each for "receiver" and "bare".
+    """
+    ports = {"receiver": urlsplit(stack.webhook_url).port or 0, "bare": free_port()}
+    peer = start_bare(stack, ports["bare"])
+    per_s: dict[str, list[float]] = {name: [] for name in ports}
+    took_ms: dict[str, list[list[float]]] = {name: [] for name in ports}
+    try:
+        for port in ports.values():
+            throughput(port, 1)  # warm
+        for name, port in [*ports.items()] * turns:
+            per_s[name].append(throughput(port, SECONDS))
+        for server in (stack.broker, stack.ledger):
+            redis.Redis.from_url(server.url).flushall()
+        stack.start_worker()
+        for name, port in [*ports.items()] * turns:
+            answers = at_rate(port, RATE_PER_S, SECONDS)
+            assert all(status == 202 for status, _ in answers)
+            took_ms[name].append([ms for _, ms in answers])
+    finally:
+        peer.stop()
+    return {
+        "per_s": {name: spread(rates) for name, rates in per_s.items()},
+        "latency_ms": {name: quantiles(some) for name, some in took_ms.items()},
+    }
 
 
 def start_bare(stack: Stack, port: int) -> Child:
@@ -108,15 +92,6 @@ def _is_up(port: int) -> bool:
         return deliveries.get(f"http://127.0.0.1:{port}/livez").status == 200
     except deliveries.NoAnswer:
         return False
-
-
-def in_turns(
-    ports: dict[str, int], rounds: int, measure: Callable[[int], float]
-) -> dict[str, list[float]]:
-    found: dict[str, list[float]] = {name: [] for name in ports}
-    for name, port in list(ports.items()) * rounds:
-        found[name].append(measure(port))
-    return found
 
 
 def throughput(port: int, seconds: float) -> float:
@@ -194,15 +169,3 @@ def _status(connection: socket.socket, text: bytes) -> int:
         assert more, answer
         answer += more
     return int(answer.split(b" ", 2)[1])
-
-
-def _print(what: str, found: dict[str, list[float]]) -> None:
-    base = statistics.median(found["bare Flask route"])
-    for name, values in found.items():
-        median = statistics.median(values)
-        spread = f"{min(values):.1f} to {max(values):.1f}"
-        print(f"  {what:22} {name:17} {median:8.1f}  ({spread})  x {median / base:.2f}")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,49 +1,46 @@
 """
-Sends runs to one side and says when: `python -m bench.feed SIDE [URL]`, orders on stdin.
+Sends runs to one side and reports when: `python -m bench.feed SIDE [URL]`, orders on stdin.
 
 An order is a line `{"runs": 80, "calls": 3, "per_s": null, "tool": …, "arguments": …}`; the answer
-is a line with the moment (CLOCK_MONOTONIC) at which each run was due, or begun if no rate is asked
-for, and the CPU seconds that sending took.
+is a line with the moment (CLOCK_MONOTONIC) at which each run was due, or begun if no rate is given.
+With a URL runs are signed deliveries over HTTP; without one, SIDE is a peer that enqueues them.
 """
 
+import http.client
 import json
-import os
 import sys
 import time
-import urllib.request
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from typing import Any
+from urllib.parse import urlsplit
 
 from genesys.types import FunctionCall, ToolCall
 from ops import deliveries
 from ops.stack import SECRET
-from runtime import logs
 
 Enqueue = Callable[[str, Sequence[ToolCall]], Any]
 
 
 def main() -> None:
     """Follow orders until there are no more."""
-    # our door writes its log lines to standard output, as in the receiver; answers go past them
-    with os.fdopen(os.dup(1), "w") as answers:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        enqueue = _enqueue(*sys.argv[1:])
-        for line in sys.stdin:
-            print(json.dumps(follow(json.loads(line), enqueue)), file=answers, flush=True)
+    side, *url = sys.argv[1:]
+    for line in sys.stdin:
+        # a new connection for each order: the receiver closes those that are idle for 5 s
+        enqueue = _poster(*url) if url else import_module(f"bench.peers.{side}").enqueue
+        print(json.dumps(follow(json.loads(line), enqueue)), flush=True)
 
 
-def follow(order: dict[str, Any], enqueue: Enqueue) -> dict[str, Any]:
-    """Send the runs of one order; when each was due by run id, and the CPU taken."""
+def follow(order: dict[str, Any], enqueue: Enqueue) -> dict[str, float]:
+    """Send the runs of one order; when each was due, by run id."""
     calls = calls_of(order["calls"], order["tool"], order["arguments"])
-    cpu_s = time.process_time()
     sent: dict[str, float] = {}
     for due in _moments(order["runs"], order["per_s"]):
         run_id = str(uuid.uuid4())
         sent[run_id] = due
         enqueue(run_id, calls)
-    return {"sent": sent, "cpu_s": time.process_time() - cpu_s}
+    return sent
 
 
 def calls_of(count: int, tool: str, arguments: dict[str, Any]) -> list[ToolCall]:
@@ -67,24 +64,19 @@ def _moments(runs: int, per_s: float | None) -> Iterator[float]:
         yield due
 
 
-def _enqueue(side: str, url: str = "") -> Enqueue:
-    if url:
-        return _poster(url)
-    if side in ("toolworker", "own_ledger"):
-        logs.configure()
-        return import_module("tasks.door").open_door()  # type: ignore[no-any-return]
-    return import_module(f"bench.peers.{side}").enqueue  # type: ignore[no-any-return]
-
-
 def _poster(url: str) -> Enqueue:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    """Send deliveries on one kept connection."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
 
     def post(run_id: str, calls: Sequence[ToolCall]) -> None:
         body = json.dumps({"run_id": run_id, "tool_calls": calls}).encode()
         signature = deliveries.signature(body, SECRET.encode())
         headers = {"Content-Type": "application/json", "X-Hub-Signature-256": signature}
-        with opener.open(urllib.request.Request(url, body, headers), timeout=60) as answer:  # noqa: S310
-            answer.read()
+        connection.request("POST", parts.path, body, headers)
+        answer = connection.getresponse()
+        assert answer.read()
+        assert answer.status == 202, answer.status
 
     return post
 

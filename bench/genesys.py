@@ -155,7 +155,7 @@ def _watch_slots(stack: Stack) -> tuple[int, int]:
     ledger = redis.Redis.from_url(stack.ledger.url)
 
     def in_queue() -> int:
-        return sum(int(broker.llen(queue)) for queue in broker.scan_iter(_type="list"))
+        return int(broker.llen("toolworker"))
 
     def in_hand() -> int:
         return int(broker.hlen("unacked"))

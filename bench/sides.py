@@ -1,8 +1,7 @@
-"""The sides that are compared: each with its own workers, its own Redis and its own sender."""
+"""The sides that are compared: each with its own workers, Redis servers and sender."""
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -27,14 +26,12 @@ ROOT = Path(__file__).resolve().parents[1]
 PROCESSES = 2
 """Worker processes of each side, one message at a time each; Node has one, with one loop."""
 TITLES = {
-    "toolworker": "toolworker, ledger and broker in one Redis",
-    "own_ledger": "toolworker, a ledger of its own, on disk before each answer",
-    "plain_chord": "plain Celery chord, no ledger",
-    "bare_dramatiq": "dramatiq, Lua join, no ledger",
-    "ledger_dramatiq": "dramatiq, the same ledger steps",
-    "tuned_dramatiq": "dramatiq, the same ledger steps, a call in one message",
-    "seed": "the seed's shape: Node, in process, one after another",
+    "toolworker": "toolworker",
+    "plain_chord": "plain Celery chord, keeps nothing",
+    "ledger_dramatiq": "dramatiq, the same ledger",
+    "seed": "the seed's shape: Node, in process, one call after another",
 }
+PEERS = ("plain_chord", "ledger_dramatiq")
 _WAIT_S = 120.0
 _TAIL_S = 0.2  # what a worker does after its POST is part of the run's cost
 
@@ -60,7 +57,6 @@ class Outcome:
     """One measurement: a run's share of the cost, runs a second, milliseconds of each run."""
 
     cost: tally.Cost
-    sender_cpu_s: float
     runs_per_s: float
     took_ms: list[float]
 
@@ -72,7 +68,7 @@ class Side:
     Args:
         worker: The root of the worker tree, whose CPU and memory count.
 
-        queues: The Redis servers that this side alone uses.
+        servers: The Redis servers that this side alone uses.
 
         env: The sender's whole environment.
 
@@ -83,7 +79,7 @@ class Side:
         self,
         name: str,
         worker: int,
-        queues: Sequence[Server],
+        servers: Sequence[Server],
         sink: Sink,
         env: Mapping[str, str],
         *,
@@ -91,7 +87,7 @@ class Side:
     ) -> None:
         self.name, self.worker, self.env = name, worker, env
         self._sink = sink
-        self._clients = [redis.Redis.from_url(queue.url) for queue in queues]
+        self._clients = [redis.Redis.from_url(server.url) for server in servers]
         self._idle = tally.NOTHING
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the side)
         self._sender = subprocess.Popen(
@@ -126,7 +122,7 @@ class Side:
             TimeoutError: Not every run was answered.
         """
         before = self.cost()
-        sent, sender_cpu_s = self._send(work)
+        sent = self._send(work)
         arrivals = self._sink.collect(work.runs, timeout_s=_WAIT_S)
         ended = max(arrival.at for arrival in arrivals.values())
         took_s = ended - min(sent.values())
@@ -134,9 +130,9 @@ class Side:
         _must_be_whole(self.name, work, sent, arrivals)
         cost = self.cost().since(before, idle=self._idle, for_s=took_s + _TAIL_S).per(work.runs)
         took_ms = [(arrivals[run_id].at - at) * 1000 for run_id, at in sent.items()]
-        return Outcome(cost, sender_cpu_s / work.runs, work.runs / took_s, took_ms)
+        return Outcome(cost, work.runs / took_s, took_ms)
 
-    def _send(self, work: Work) -> tuple[dict[str, float], float]:
+    def _send(self, work: Work) -> dict[str, float]:
         assert self._sender.stdin
         assert self._sender.stdout
         # click takes a broken pipe for a reader that left, and would end without a word
@@ -149,8 +145,8 @@ class Side:
             self._log.seek(0)
             said = self._log.read().decode(errors="replace").strip().rpartition("\n")[2]
             raise RuntimeError(f"the sender of {self.name} ended with {code}: {said}")
-        answer = json.loads(line)
-        return answer["sent"], answer["cpu_s"]
+        sent: dict[str, float] = json.loads(line)
+        return sent
 
     def close(self) -> None:
         """End the sender."""
@@ -181,7 +177,7 @@ class Field:
     def __init__(self, folder: Path, tools_dir: Path, postgres: Server) -> None:
         self._folder, self._tools_dir, self._postgres = folder, tools_dir, postgres
         self._open = ExitStack()
-        self._sink = self._open.enter_context(Sink())
+        self.sink = self._open.enter_context(Sink())
 
     def __enter__(self) -> Self:
         return self
@@ -195,65 +191,60 @@ class Field:
         self._open.close()
 
     def stack(
-        self, *, workers: int, concurrency: int, reconcilers: int = 1, ledger: Server | None = None
+        self,
+        *,
+        workers: int = 1,
+        concurrency: int = PROCESSES,
+        reconcilers: int = 2,
+        env: Mapping[str, str] | None = None,
+        worker_options: Sequence[str] = (),
     ) -> Stack:
         """The whole service with our sink for Genesys, and no limit that would stop a burst."""
         stack = Stack(
-            self._folder / ("ours" if ledger is None else "own_ledger"),
+            self._folder / "ours",
             workers=workers,
             concurrency=concurrency,
             reconcilers=reconcilers,
+            worker_options=worker_options,
             tools_dir=self._tools_dir,
             env={
-                "GENESYS_BASE_URL": self._sink.url,
-                "GENESYS_LOGIN_URL": self._sink.url,
+                "GENESYS_BASE_URL": self.sink.url,
+                "GENESYS_LOGIN_URL": self.sink.url,
                 "GENESYS_REQUESTS_PER_MINUTE": "10000000",
                 "RUN_MAX_WAIT_S": "600",
                 "RUN_MAX_WAITING": "10000000",
-                **({"LEDGER_URL": ledger.url} if ledger else {}),
+                **(env or {}),
             },
             postgres=self._postgres,
         )
         return self._open.enter_context(stack)
 
-    def ours(self) -> Side:
-        """Our side, as `ops.stack` starts it, with one worker tree."""
-        return self.side_of(self.stack(workers=1, concurrency=PROCESSES))
-
-    def own_ledger(self) -> Side:
-        """Our side as docs/production.md wants it: what was accepted is on disk before the 202."""
-        ledger = self._open.enter_context(
-            start_redis(self._folder / "ledger", extra=["--appendfsync", "always"])
-        )
-        stack = self.stack(workers=1, concurrency=PROCESSES, ledger=ledger)
-        queues = [stack.broker, ledger]
-        return self._keep(Side("own_ledger", stack.worker_pids[0], queues, self._sink, stack.env))
-
-    def side_of(self, stack: Stack, *, over_http: bool = False) -> Side:
-        """A sender for a stack; its first worker is the tree that is counted."""
-        url = f"{stack.webhook_url}/webhook/tool-calls" if over_http else ""
-        queues = [stack.broker, stack.ledger]
-        return self._keep(
-            Side("toolworker", stack.worker_pids[0], queues, self._sink, stack.env, url=url)
-        )
+    def side_of(self, stack: Stack) -> Side:
+        """A sender for a stack, over HTTP; its first worker is the tree that is counted."""
+        url = f"{stack.webhook_url}/webhook/tool-calls"
+        servers = [stack.broker, stack.ledger]
+        worker = stack.worker_pids[0]
+        return self._keep(Side("toolworker", worker, servers, self.sink, stack.env, url=url))
 
     def peer(self, name: str, env: Mapping[str, str]) -> Side:
-        """A queue with workers; *env* is ours, for all but its Redis."""
+        """A broker and, where the peer keeps runs, a ledger, synced as ours; *env* is ours else."""
         folder = self._folder / name
         folder.mkdir()
-        queue = self._open.enter_context(start_redis(folder / "redis"))
-        # theirs to tune from outside: `dramatiq_worker_timeout=20 python -m bench …`
-        tuned = {name: value for name, value in os.environ.items() if name.startswith("dramatiq_")}
-        own = {**env, "REDIS_URL": queue.url, "PYTHONPATH": str(ROOT), **_PREFETCH, **tuned}
+        servers = [self._open.enter_context(start_redis(folder / "broker"))]
+        own = {**env, "REDIS_URL": servers[0].url, "PYTHONPATH": str(ROOT), **_PREFETCH}
+        if name == "ledger_dramatiq":
+            ledger = start_redis(folder / "ledger", appendfsync="always")
+            servers.append(self._open.enter_context(ledger))
+            own["LEDGER_URL"] = ledger.url
         worker = Child(name, _COMMANDS[name], env=own, logs=folder, cwd=ROOT)
         self._open.callback(worker.stop)
-        return self._keep(Side(name, worker.pid, [queue], self._sink, own))
+        return self._keep(Side(name, worker.pid, servers, self.sink, own))
 
     def seed(self, node: str, env: Mapping[str, str]) -> Side:
         """The seed's shape on Node."""
         port = free_port()
         script = ROOT / "bench" / "peers" / "seed.mjs"
-        where = [str(port), str(self._postgres.port), self._sink.url, str(self._tools_dir)]
+        where = [str(port), str(self._postgres.port), self.sink.url, str(self._tools_dir)]
         server = Server(
             [node, str(script), *where],
             url=f"http://127.0.0.1:{port}",
@@ -262,23 +253,22 @@ class Field:
             is_ready=lambda pid: "listening" in (self._folder / "seed.log").read_text(),
         )
         self._open.callback(server.stop)
-        return self._keep(Side("seed", server.pid, [], self._sink, env, url=server.url))
+        return self._keep(Side("seed", server.pid, [], self.sink, env, url=server.url))
 
     def _keep(self, side: Side) -> Side:
         self._open.callback(side.close)
         return side
 
 
-_QUIET = ["--without-gossip", "--without-mingle"]
 # with one thread dramatiq would fetch two messages, and sleep for 5 ms and more while it has both
 _PREFETCH = {"dramatiq_queue_prefetch": "16"}
-_DRAMATIQ = ["-m", "dramatiq", "--processes", str(PROCESSES), "--threads", "1"]
 _COMMANDS = {
     "plain_chord": [
-        *("-m", "celery", "-A", "bench.peers.plain_chord", "worker"),
-        *("-c", str(PROCESSES), *_QUIET),
+        *("-m", "celery", "-A", "bench.peers.plain_chord", "worker", "--task-events"),
+        *("-c", str(PROCESSES), "--without-gossip", "--without-mingle"),
     ],
-    "bare_dramatiq": [*_DRAMATIQ, "bench.peers.bare_dramatiq:setup"],
-    "ledger_dramatiq": [*_DRAMATIQ, "bench.peers.ledger_dramatiq:setup"],
-    "tuned_dramatiq": [*_DRAMATIQ, "bench.peers.tuned_dramatiq:setup"],
+    "ledger_dramatiq": [
+        *("-m", "dramatiq", "--processes", str(PROCESSES), "--threads", "1"),
+        "bench.peers.ledger_dramatiq:setup",
+    ],
 }

@@ -1,4 +1,4 @@
-"""What running costs, as the kernel and Redis count it: CPU and memory of a tree, round trips."""
+"""CPU and memory of a process tree, and round trips to its Redis servers."""
 
 import os
 import time
@@ -14,13 +14,11 @@ _PROC = Path("/proc")
 
 @dataclass(frozen=True)
 class Cost:
-    """CPU seconds of a worker tree and of its Redis, and what that was asked since it began."""
+    """CPU seconds of a worker tree and of its Redis servers, and the round trips to these."""
 
     cpu_s: float
     redis_cpu_s: float
     round_trips: float
-    commands: float
-    bytes: float
 
     def since(self, earlier: "Cost", *, idle: "Cost", for_s: float) -> "Cost":
         """
@@ -41,7 +39,7 @@ class Cost:
         return iter(astuple(self))
 
 
-NOTHING = Cost(0, 0, 0, 0, 0)
+NOTHING = Cost(0, 0, 0)
 
 
 def read(tree: int, clients: Sequence[redis.Redis]) -> Cost:
@@ -61,8 +59,6 @@ def read(tree: int, clients: Sequence[redis.Redis]) -> Cost:
         sum(map(cpu_of, family(tree))),
         total("used_cpu_user", "used_cpu_sys"),
         total("total_reads_processed"),
-        total("total_commands_processed"),
-        total("total_net_input_bytes", "total_net_output_bytes"),
     )
 
 

@@ -103,6 +103,11 @@ class Child:
             self._popen.kill()
             self._popen.wait()
 
+    def kill(self) -> None:
+        """End the program at once (SIGKILL), as a machine that dies does."""
+        self._popen.kill()
+        self._popen.wait()
+
     def says(self, text: str) -> bool:
         """Whether *text* is in the log by now."""
         return text in self.log.read_text(encoding="utf-8", errors="replace")

@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -49,6 +49,8 @@ class Stack:
 
         env: More settings, or other values for those that the stack gives.
 
+        worker_options: More options of the worker's start command.
+
         reconcilers: How many `toolworker reconcile`.
 
         examine: Let `toolworker doctor --wait` look at the servers before programs start.
@@ -68,6 +70,7 @@ class Stack:
         *,
         workers: int = 1,
         concurrency: int = 2,
+        worker_options: Sequence[str] = (),
         tools_dir: Path | None = None,
         env: Mapping[str, str] | None = None,
         reconcilers: int = 1,
@@ -81,6 +84,7 @@ class Stack:
         self.webhook_url = self.simulator_url = ""
         self.env: dict[str, str] = {}
         self._workers, self._concurrency, self._reconcilers = workers, concurrency, reconcilers
+        self._worker_options = worker_options
         self._must_examine, self._given_postgres = examine, postgres
         self.metrics_urls: dict[str, str] = {}
         self._tools_dir = tools_dir or _HERE / "tools"
@@ -252,7 +256,7 @@ class Stack:
     def _launch_worker(self) -> Child:
         name = self._next_name("worker")
         size = ["-c", str(self._concurrency), "-n", f"{name}@%h"]
-        return self.launch(name, *WORKER, *size)
+        return self.launch(name, *WORKER, *size, *self._worker_options)
 
     def _await_worker(self, worker: Child, began: float) -> None:
         # Celery says "<node> ready." once it has subscribed to its queue

@@ -75,8 +75,17 @@ class Service:
     def calm(self):
         """Let Genesys be well again, and the fleet forget that it was not."""
         self.inject(submit=[], token=[])
-        for key in self.ledger().keys("tw:genesys:*gate*"):
-            self.ledger().delete(key)
+        self.forget_genesys("*gate*")
+
+    def forget_genesys(self, names="*"):
+        """Let the fleet forget what it knows of Genesys: rate limit, circuit breaker, token."""
+        for client in (self.broker(), self.ledger()):
+            for key in client.keys(f"tw:genesys:{names}"):
+                client.delete(key)
+
+    def queues(self):
+        """The broker's lists of messages that exist, which are those that are not empty."""
+        return [name for name in self.broker().scan_iter(_type="list") if name[:3] != "tw:"]
 
     def limit(self, **limits):
         """Change what Genesys allows."""

@@ -52,17 +52,11 @@ def setup() -> dramatiq.Actor:  # type: ignore[type-arg]
     def submit(run_id: str, key: str) -> None:
         submit_run(run_id, key)
 
-    return fan_out_to(validate)
-
-
-def fan_out_to(first: dramatiq.Actor) -> dramatiq.Actor:  # type: ignore[type-arg]
-    """The actor that begins a run, and sends each of its calls to *first*."""
-
     @dramatiq.actor
     def fan_out(run_id: str, key: str) -> None:
         begun = ledger().begin(key, 0)
         for index in begun.missing if begun else ():
-            first.send(run_id, key, index)
+            validate.send(run_id, key, index)
 
     return fan_out
 

@@ -34,8 +34,9 @@ def test_each_unit_is_one_line_with_its_ids_and_without_what_was_said(service):
     secrets = [service.stack.secret, "demo-secret", "toolworker_reader:reader"]
     tokens = [
         value
-        for name in service.ledger().keys("tw:genesys:*token")
-        for value in [service.ledger().hget(name, "text")]
+        for client in (service.broker(), service.ledger())
+        for name in client.keys("tw:genesys:*token")
+        for value in [client.hget(name, "text")]
         if value
     ]
     assert tokens

@@ -32,8 +32,7 @@ def broken(tmp_path_factory, tools_with_hold):
 def service(broken):
     yield broken
     broken.inject(submit=[], token=[])
-    for key in broken.ledger().keys("tw:genesys:*"):
-        broken.ledger().delete(key)
+    broken.forget_genesys()
 
 
 def toolworker(service, *arguments):
@@ -136,8 +135,7 @@ def test_a_rate_limit_is_told_with_the_time_until_which_it_holds(service):
 
 def test_bad_credentials_are_a_dead_letter_that_says_so(service):
     service.inject(token=[{"status": 400, "code": "invalid_client"}] * 10)
-    for key in service.ledger().keys("tw:genesys:*"):
-        service.ledger().delete(key)
+    service.forget_genesys()
     # a process goes on with its token for a second; what is sent with that is done
     said = named(service, deliver(service), "DEAD", "DONE")
     ends_at = time.monotonic() + WITHIN_S

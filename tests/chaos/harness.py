@@ -203,7 +203,7 @@ def _left_behind(service, deadline):
     broker = service.broker()
     while True:
         left = {
-            "queued": sum(broker.llen(queue) for queue in broker.scan_iter(_type="list")),
+            "queued": sum(broker.llen(queue) for queue in service.queues()),
             "unacked": broker.hlen("unacked"),
             "due": service.ledger().zcard("tw:due"),
         }

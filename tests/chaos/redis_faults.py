@@ -97,7 +97,7 @@ def client_kill(service, rng):
 def doubled(service, rng):
     broker = service.broker()
     for _ in range(10):
-        for queue in broker.scan_iter(_type="list"):
+        for queue in service.queues():
             for message in broker.lrange(queue, 0, -1):
                 broker.lpush(queue, message)
         time.sleep(0.3)

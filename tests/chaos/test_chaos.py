@@ -41,7 +41,7 @@ def start(tmp_path, tools_with_hold, postgres_server):
         stack.stop()
 
 
-def _run(name, service, rng, *, seconds_after=2.0):
+def _run(name, service, rng, *, seconds_after=1.0):
     function, _, _ = FAULTS[name]
     with harness.Traffic(service, rng, rate=RATE) as traffic:
         time.sleep(1)

@@ -48,7 +48,7 @@ def test_memory_is_the_proportional_share():
 
 
 def test_what_an_idle_tree_takes_is_left_out():
-    before, after = Cost(1.0, 2.0, 100, 200, 3000), Cost(3.0, 5.0, 180, 500, 9000)
-    idle = Cost(0.25, 0.5, 10, 25, 500)
+    before, after = Cost(1.0, 2.0, 100), Cost(3.0, 5.0, 180)
+    idle = Cost(0.25, 0.5, 10)
 
-    assert after.since(before, idle=idle, for_s=4).per(10) == Cost(0.1, 0.1, 4, 20, 400)
+    assert after.since(before, idle=idle, for_s=4).per(10) == Cost(0.1, 0.1, 4)
