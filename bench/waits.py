@@ -26,7 +26,7 @@ LARGE, LARGE_CALL_S = 128, 0.05
 HEAD_START_S = 0.1
 """By then the large run has begun, and the messages of its calls are in the queue."""
 MOMENTS = ("after-start", "before-record", "after-record", "after-claim")
-KILLS, RATE_PER_S = 2, 6.0
+KILLS, RATE_PER_S = 3, 6.0
 _WAIT_S = 90.0
 
 Call = tuple[str, dict[str, Any]]
