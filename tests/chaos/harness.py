@@ -132,11 +132,12 @@ def judge(name, service, traffic, *, emptied_at=None):
     row.left = _left_behind(service, deadline)
     for sent, entry in zip(traffic.sent, entries, strict=True):
         may_be_forgotten = sent.accepted_at < (emptied_at or 0)
-        _judge_run(row, sent, entry, attempts.get(sent.run_id, []), may_be_forgotten)
+        judge_run(row, sent, entry, attempts.get(sent.run_id, []), may_be_forgotten)
     return row
 
 
-def _judge_run(row, sent, entry, attempts, may_be_forgotten):
+def judge_run(row, sent, entry, attempts, may_be_forgotten):
+    """Add one run to *row*: its entry in the ledger ({} if none), its POSTs as Genesys saw them."""
     accepted = [record for record in attempts if record["status"] == 200]
     if not entry and may_be_forgotten and not accepted:
         row.forgotten += 1
