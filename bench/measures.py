@@ -127,7 +127,7 @@ class Bench:
 
     def memory(self, runs: int, children_after: int) -> dict[str, Any]:
         """
-        Memory of our worker tree while it takes *runs* runs.
+        Memory of our worker tree while it takes *runs* runs, at each tenth of them.
 
         Args:
             children_after: Messages after which a child is replaced.
@@ -139,10 +139,11 @@ class Bench:
         with self._field() as field:
             options = ["--max-tasks-per-child", str(children_after)]
             side = field.side_of(field.stack(worker_options=options))
-            for done in range(1_000, runs + 1, 1_000):
-                side.measure(Work(1_000, 3))
+            batch = runs // 100
+            for done in range(batch, runs + 1, batch):
+                side.measure(Work(batch, 3))
                 seen.update(family(side.worker)[1:])
-                if done % 10_000 == 0:
+                if done % (runs // 10) == 0:
                     found[str(done)] = round(side.memory_mb(), 1)
                     self._say(f"{done} runs: {found[str(done)]} MB, {len(seen)} children so far")
         return {"mb": found, "children": len(seen)}
