@@ -59,7 +59,7 @@ def write(found: Mapping[str, Any], page: Path) -> None:
 def _where(found: Mapping[str, Any]) -> str:
     on = found["machine"]
     return (
-        f"`{found['command']}`, {found['turns']} turns, {found['took_s']} s, on {on['cpus']} CPUs"
+        f"`{found['command']}`, turns: {found['turns']}, {found['took_s']} s, on {on['cpus']} CPUs"
         f" ({on['cpu']}), load {on['load']}, {on['system']}, Python {on['python']}, {on['redis']},"
         f" PostgreSQL {on['postgres']}, Node {on['node']}, {on['packages']}."
     )
