@@ -23,7 +23,8 @@ def fault(name, *, smoke=False, **options):
     return register
 
 
-def _children(pid):
+def children_of(pid):
+    """The processes that *pid* has started and that have not ended."""
     text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
     return [int(child) for child in text.split()]
 
@@ -60,7 +61,7 @@ def brpop_gap(service, rng):
 def child_killed(service, rng):
     for _ in range(20):
         time.sleep(rng.uniform(0.1, 0.5))
-        children = [c for pid in service.stack.worker_pids for c in _children(pid)]
+        children = [c for pid in service.stack.worker_pids for c in children_of(pid)]
         if children:
             send_signal(rng.choice(children))
 
@@ -123,7 +124,7 @@ def receiver_killed(service, rng):
     (webhook,) = service.stack.children("webhook")
     for _ in range(5):
         time.sleep(rng.uniform(0.3, 1.0))
-        children = _children(webhook.pid)
+        children = children_of(webhook.pid)
         if children:
             send_signal(rng.choice(children))
 
@@ -138,7 +139,7 @@ def postgres_stopped(service, rng):
 @fault("Postgres stalled for 8 s")
 def postgres_stalled(service, rng):
     postmaster = service.stack.postgres.pid
-    stalled = [postmaster, *_children(postmaster)]
+    stalled = [postmaster, *children_of(postmaster)]
     for pid in stalled:
         send_signal(pid, signal.SIGSTOP)
     time.sleep(8)

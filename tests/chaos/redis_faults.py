@@ -6,7 +6,7 @@ import time
 
 import redis
 
-from tests.chaos.faults import fault, send_signal
+from tests.chaos.faults import children_of, fault, send_signal
 
 _WHICH = {"ledger": ("ledger",), "broker": ("broker",), "both Redis": ("broker", "ledger")}
 
@@ -57,6 +57,11 @@ def _out_of_memory(names):
 
 def _emptied(names):
     def lose(service, rng):
+        # workers that stand still for a while leave messages and open runs to be lost
+        standing = [p for pid in service.stack.worker_pids for p in (pid, *children_of(pid))]
+        for pid in standing:
+            send_signal(pid, signal.SIGSTOP)
+        time.sleep(2)
         for server in _servers(service, names):
             server.stop(signal.SIGKILL)
         for name in names:
@@ -65,6 +70,8 @@ def _emptied(names):
         emptied_at = time.time()
         for server in _servers(service, names):
             server.start()
+        for pid in standing:
+            send_signal(pid, signal.SIGCONT)
         time.sleep(5)
         return emptied_at if "ledger" in names else None
 
