@@ -1,14 +1,26 @@
 """Every number that Celery is given, with its unit and its reason. Read when the app is used."""
 
+from kombu import Queue
+
 from runtime import settings
 
 _settings = settings.load("REDIS_URL")
 
 broker_url = _settings.broker()
-# No result backend: results live in the ledger, and it counts the chord's parts.
+# The ledger keeps the outputs and counts the parts of a chord.
+result_backend = "tasks.backend:LedgerBackend"
 
-# Names are short because Flower's columns are.
+# Names are short because Flower's columns are. A worker takes from each queue in turn
+# (queue_order_strategy, round_robin by default). A message that a worker does not know is lost,
+# so each version of a message has a queue of its own: `fan_out` and `submit` have not changed
+# since 0.1; `validate` and `query` came with 0.2.
 task_default_queue = "toolworker"
+task_queues = [
+    Queue("toolworker", routing_key="toolworker"),
+    Queue("toolworker.calls", routing_key="toolworker.calls"),
+    Queue("toolworker.further", routing_key="toolworker.further"),  # calls 9 and on of a large run
+]
+task_routes = {name: {"queue": "toolworker.calls"} for name in ("validate", "query")}
 task_serializer = "json"
 accept_content = ["json"]  # a pickled message is refused: it would run its sender's code
 
@@ -59,7 +71,9 @@ task_acks_on_timeout = True  # False would run it again for ever
 task_ignore_result = True
 task_track_started = False
 task_send_sent_event = False
-worker_send_task_events = False  # 3 PUBLISH per message; Flower turns it on, where one runs
+# Flower shows tasks by their events. A process that runs a link behind another sends that link's
+# events itself, and cannot be switched on from outside as a worker's main process can.
+worker_send_task_events = True
 worker_cancel_long_running_tasks_on_connection_loss = False  # queries are read-only; let them end
 
 # s; limits in order: a query ends 2 s before answer-by < soft < hard < answer-by < visibility
@@ -68,7 +82,7 @@ _limits = {
     "soft_time_limit": _settings.run_answer_by_s - 1.5,
     "time_limit": _settings.run_answer_by_s - 1,
 }
-task_annotations = {"fan_out": _limits, "call": _limits}
+task_annotations = dict.fromkeys(("fan_out", "validate", "query", "call"), _limits)
 # s; for submit: a POST has 10 s in all, and may wait for a token.
 task_soft_time_limit = 40
 task_time_limit = 45
@@ -85,9 +99,9 @@ worker_hijack_root_logger = False
 worker_redirect_stdouts = False
 
 # The limits of receiver and reconciler: a publish ends within 0.5 s whatever Redis does. It takes
-# socket timeouts, no reconnect tries inside the transport, and no publish retry
-# (tasks/publishing.py).
+# socket timeouts, no reconnect tries inside the transport, and no publish retry.
 RECEIVER = {
+    "task_publish_retry": False,
     "broker_transport_options": {
         **broker_transport_options,
         "socket_timeout": 0.5,

@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import Any
 from urllib.parse import urlsplit
 
-from genesys.types import FunctionCall, ToolCall
+from ledger.values import Function, ToolCall
 from ops import deliveries
 from ops.stack import SECRET
 
@@ -45,7 +45,7 @@ def follow(order: dict[str, Any], enqueue: Enqueue) -> dict[str, float]:
 
 def calls_of(count: int, tool: str, arguments: dict[str, Any]) -> list[ToolCall]:
     """Equal calls of one tool, with ids as long as real ones."""
-    function = FunctionCall(name=tool, arguments=json.dumps(arguments))
+    function = Function(name=tool, arguments=json.dumps(arguments))
     return [
         ToolCall(id=f"call_{index:024d}", type="function", function=function)
         for index in range(count)

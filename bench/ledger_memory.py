@@ -7,9 +7,8 @@ from pathlib import Path
 
 import redis
 
+from ledger import Ledger, connect
 from ops.embedded import start_redis
-from tasks.ledger import Ledger
-from tasks.scripts import connect
 
 CALLS = 3
 ARGUMENTS = json.dumps({"sku": "AB-1001", "warehouse": "US-WEST"})
@@ -50,9 +49,9 @@ def _finish_one(ledger: Ledger, run_id: str) -> None:
     key = ledger.accept(run_id, calls).key  # type: ignore[arg-type]
     ledger.begin(key, 0)
     for index in range(CALLS):
-        ledger.start(key, 0, index)
-        ledger.record(key, 0, index, OUTPUT, code="ok", took_ms=3)
-    ledger.claim(key, 0, OUTPUT.encode() * CALLS, seen=CALLS, holder="bench")
+        ledger.start(key, 0, index, message="bench")
+        ledger.record(key, 0, index, OUTPUT, owner="bench", code="ok", query_ms=3)
+    ledger.claim(key, 0, OUTPUT.encode() * CALLS, seen=CALLS, owner="bench")
     receipt = {"status": 200, "correlation_id": "0f0c1a3e-9d5b-4a7c-8a55-000000000000"}
     ledger.finish(key, 0, {**receipt, "took_ms": 12})
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from db.activity import Blocked
+from ledger.ledger import MAX_TRIES
 from ops.circumstances import Circumstances
-from tasks.calls import MAX_TRIES
 
 State = Literal["answered", "in hand", "lost", "queued"]
 

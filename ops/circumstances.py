@@ -7,9 +7,9 @@ from db import activity, catalog
 from db.errors import CatalogError, Unavailable
 from genesys import client as genesys
 from genesys.standing import Standing
+from ledger.admin import Place, RunStore
 from runtime import settings
 from tasks import fleet
-from tasks.archive import Archive, Place
 from tasks.fleet import BrokerUnavailable, Worker
 
 ENDED_STATES = ("submitted", "dead")
@@ -46,7 +46,7 @@ def waits_for_calls(entry: Mapping[str, str], now_ms: int) -> bool:
     return bool(missing_calls(entry))
 
 
-def gather(archive: Archive, key: str, entry: Mapping[str, str]) -> Circumstances:
+def gather(archive: RunStore, key: str, entry: Mapping[str, str]) -> Circumstances:
     """
     Look around a run; takes 1 to 5 s, because workers are asked and waited for.
 

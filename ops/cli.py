@@ -68,15 +68,6 @@ def up(folder: Path) -> None:
     _run_stack(folder, "up")
 
 
-@main.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
-@click.argument("options", nargs=-1, type=click.UNPROCESSED)
-def worker(options: tuple[str, ...]) -> None:
-    """Answer calls, until SIGTERM; takes the options of `celery worker`, such as -c 4."""
-    from ops.worker import serve
-
-    serve(options)
-
-
 @main.command()
 def reconcile() -> None:
     """Finish what workers could not: submit what is due, until Ctrl-C or SIGTERM."""

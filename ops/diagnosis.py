@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from tasks.archive import Place
+from ledger.admin import Place
 
 Reason = Literal[
     "NO_WORKER",

@@ -4,9 +4,9 @@ import time
 from collections.abc import Mapping
 
 from genesys.client import Client
-from tasks.archive import Archive
-from tasks.errors import LedgerUnavailable
-from tasks.ledger import Ledger
+from ledger import Ledger
+from ledger.admin import RunStore
+from ledger.errors import LedgerUnavailable
 from tasks.reconcile import Reconciler
 
 
@@ -14,7 +14,7 @@ class Gauges:
     """Call it for the values; every reconciler gives the same but for its own last look."""
 
     def __init__(self, ledger: Ledger, client: Client, reconciler: Reconciler) -> None:
-        self._archive = Archive(ledger)
+        self._archive = RunStore(ledger)
         self._client, self._reconciler = client, reconciler
 
     def __call__(self) -> Mapping[str, float]:

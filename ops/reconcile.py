@@ -6,11 +6,9 @@ from db import catalog
 from genesys import client as genesys
 from ops.gauges import Gauges
 from runtime import logs, metrics, settings
-from tasks.publishing import be_brief
+from tasks.app import limit_publishing
 from tasks.reconcile import Reconciler
-from tasks.worker import open_ledger
-
-_TIMEOUT_S, _RETRIES = 5.0, 6  # as in a worker: longer than a restart of the ledger
+from tasks.resources import open_ledger
 
 
 def serve() -> None:
@@ -23,9 +21,9 @@ def serve() -> None:
     logs.configure()
     values = settings.load("REDIS_URL")
     loaded = catalog.load(values.tools_dir)
-    ledger = open_ledger(values, loaded, timeout_s=_TIMEOUT_S, retries=_RETRIES)
+    ledger = open_ledger(values, loaded)
     client = genesys.from_settings(values)
-    be_brief()
+    limit_publishing()
     reconciler = Reconciler(ledger, client)
     metrics.serve_from(values, gauges=Gauges(ledger, client, reconciler))
     for ending in (signal.SIGTERM, signal.SIGINT):

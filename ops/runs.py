@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 if TYPE_CHECKING:
-    from tasks.archive import Archive, Kind, Mode
+    from ledger.admin import Kind, Mode, RunStore
 
 _OUTCOME = ("status", "code", "correlation_id", "took_ms", "error")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -139,7 +139,7 @@ def why(key: str, output: str) -> None:
 )
 def replay(key: str | None, age_s: int | None, *, everything: bool, mode: str) -> None:
     """Send dead letters again: one by KEY, or several."""
-    from tasks.errors import NotReplayable
+    from ledger.errors import NotReplayable
 
     if sum([key is not None, age_s is not None, everything]) != 1:
         raise click.UsageError("give a KEY, or --since, or --all")
@@ -162,7 +162,7 @@ def replay(key: str | None, age_s: int | None, *, everything: bool, mode: str) -
 @click.argument("key")
 def drop(key: str) -> None:
     """Forget a run that has ended."""
-    from tasks.errors import NotReplayable
+    from ledger.errors import NotReplayable
 
     archive = _archive()
     found = _find(archive, key)
@@ -173,16 +173,17 @@ def drop(key: str) -> None:
     click.echo(f"{found} dropped")
 
 
-def _archive() -> Archive:
+def _archive() -> RunStore:
+    import ledger
+    from ledger.admin import RunStore
     from runtime import settings
-    from tasks.archive import Archive
-    from tasks.worker import open_ledger
 
-    return Archive(open_ledger(settings.load("REDIS_URL"), timeout_s=5.0, retries=0))
+    values = settings.load("REDIS_URL")
+    return RunStore(ledger.from_settings(values, timeout_s=5.0, retries=0))
 
 
-def _find(archive: Archive, name: str) -> str:
-    from tasks.errors import NoSuchRun
+def _find(archive: RunStore, name: str) -> str:
+    from ledger.errors import NoSuchRun
 
     try:
         return archive.find(name)
@@ -190,8 +191,8 @@ def _find(archive: Archive, name: str) -> str:
         raise click.ClickException(str(error)) from error
 
 
-def _select(archive: Archive, state: str, age_s: int | None) -> list[dict[str, str]]:
-    from tasks.archive import KINDS
+def _select(archive: RunStore, state: str, age_s: int | None) -> list[dict[str, str]]:
+    from ledger.admin import KINDS
 
     kinds = KINDS if state == "all" else (cast("Kind", state),)
     found = archive.summaries([key for kind in kinds for key in archive.keys(kind)])

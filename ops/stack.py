@@ -21,7 +21,7 @@ SECRET = "demo-webhook-secret"  # noqa: S105  (of servers that live on loopback,
 READER = "toolworker_reader:reader"
 _HERE = Path(__file__).resolve().parent.parent
 _START_S = 30.0
-WORKER = ("-m", "ops.cli", "worker", "--task-events")
+WORKER = ("-m", "celery", "-A", "tasks", "worker")
 """The start command of a worker, as arguments of this interpreter."""
 _BOUNDS = ("--maxmemory", "1gb")
 """What the doctor requires of a ledger: to refuse new runs before the machine's memory is full."""

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 
+from ledger.admin import Place
 from ops import why_calls
 from ops.calls import calls_of
 from ops.circumstances import Circumstances, waits_for_calls
 from ops.diagnosis import Diagnosis, Facts, is_overdue, last_attempt, when
-from tasks.archive import Place
 
 
 def diagnose(key: str, entry: Mapping[str, str], around: Circumstances) -> Diagnosis:

@@ -64,6 +64,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     flower_password: Secret | None = None
     metrics_port: Annotated[int, Meta(ge=0, le=65535)] = 0
+    debug_solo_pool: bool = False
 
     # a week at most: an upper bound also refuses "inf"
     run_answer_by_s: Annotated[float, Meta(ge=3, le=600)] = 30

@@ -1,5 +1,5 @@
 """Turn one run into one submission. `celery -A tasks worker` finds the app here."""
 
-from tasks.worker import app
+from tasks.app import app
 
 __all__ = ["app"]

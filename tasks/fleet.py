@@ -8,7 +8,7 @@ from typing import Any
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
-from tasks.worker import app
+from tasks.app import app
 
 ANSWER_S = 1.0
 """What a worker has to answer; its main process does nothing else that takes time."""

@@ -1,31 +1,29 @@
-"""The whole flow on one page: fan out a run, validate and query each call, submit the outputs."""
+"""The flow of a run on one page: fan out its calls, validate and query each, submit the outputs."""
 
 import time
 from collections.abc import Mapping
-from functools import cache
 from typing import Any, NamedTuple, TypedDict
 
-import backoff
 from celery import chain, chord
-from kombu.exceptions import KombuError
-from redis.exceptions import RedisError
 
 from db.catalog import Tool
 from db.errors import ToolError, Unavailable
 from db.outputs import error_output
+from ledger.values import Begun, Started
 from runtime import logs, metrics
-from tasks.envelopes import INDEX, ROUND, envelope, publish
-from tasks.links import RunTask
+from tasks.app import app
+from tasks.base import RunTask
 from tasks.query import UNAVAILABLE, answer
-from tasks.records import Outputs, Recorded, Started
+from tasks.resources import resources
 from tasks.submission import submit_run
-from tasks.worker import app, tools
 
+FIRST_CALLS = 8
+"""Calls of a run whose messages share a queue with those of all runs; the messages of further ones
+have a queue of their own, so that a large run does not hold up small ones."""
+FURTHER_CALLS_QUEUE = "toolworker.further"
 SUBMISSION_S = 20.0
-"""What must be left of a message's soft time limit for a submission in its place: a POST of 10 s,
-and as much for a token or for a ledger that is away."""
-PATIENCE_S = 16.0
-"""How long a worker tries to publish: longer than Redis takes to restart."""
+"""What must be left of a message's soft time limit for a submission behind its query: a POST of
+10 s, and as much for a token or a ledger that is unavailable."""
 
 _log = logs.get("pipeline")
 
@@ -39,153 +37,159 @@ class RunIds(TypedDict):
 
 
 class Checked(NamedTuple):
-    """A started call whose arguments fit its tool."""
+    """A leased call whose arguments fit its tool."""
 
     call: Started
     tool: Tool
     values: Mapping[str, Any]
-
-
-@cache
-def _canvas() -> tuple[list[RunTask], RunTask]:
-    """
-    What becomes of a run: the links of each call's chain, and the chord's body.
-
-    The chain runs where its message is. The ledger counts the chord's parts, and whoever records
-    the last output runs the body.
-    """
-    run = chord([chain(validate.s(), query.s())], submit.s())
-    return [link.type for link in run.tasks[0].tasks], run.body.type
+    validate_ms: int
 
 
 @app.task(base=RunTask, name="fan_out", bind=True)
 def fan_out(self: RunTask, run_id: str, key: str, generation: int) -> None:
-    """Begin the run, or see to what is left of it: one call here, the others elsewhere."""
+    """Send the chord of a run: its missing calls, and the submission after the last of them."""
     ids = RunIds(run_id=run_id, key=key, generation=generation)
-    queue = tools().queue
-    begun = tools().ledger.begin(
-        key,
-        generation,
-        message="fan_out",
-        may_take_over=self.is_again,
-        quick=tools().pace.quick(),
-        queue=queue,
-        call_message=_call_envelope(ids) if queue else "",
+    begun = resources().ledger.begin(
+        key, generation, message=self.message.task_id, may_take_over=self.message.owner_died
     )
     if begun is None:
         return
-    if not queue:
-        name = f"{key}:{generation}.{begun.round}"
-        _publish(call, {f"{name}:call:{i}": {**ids, "index": i} for i in begun.missing})
-    _go_on(self, ids, Recorded(left=0 if begun.is_complete else 1, following=begun.taken))
+    if begun.is_complete:
+        _submit(ids).apply_async()
+    elif begun.missing:
+        header = [_chain(ids, begun, place) for place in range(len(begun.missing))]
+        chord(header, task_id=f"{key}:{generation}.{begun.round}")(_submit(ids))
+
+
+def _chain(ids: RunIds, begun: Begun, place: int) -> Any:
+    """Validate and query one call; the first one behind the fan-out, the others as messages."""
+    index = begun.missing[place]
+    name = f"{ids['key']}:{ids['generation']}.{begun.round}"
+    first: dict[str, Any] = {"here": True} if place == 0 else {}
+    if place >= FIRST_CALLS:
+        first["queue"] = FURTHER_CALLS_QUEUE
+    return chain(
+        _link(validate.si(**ids, index=index), f"{name}:validate:{index}", **first),
+        _link(query.s(**ids, index=index), f"{name}:query:{index}", here=True),
+    )
+
+
+def _submit(ids: RunIds) -> Any:
+    return _link(submit.si(**ids), f"{ids['key']}:{ids['generation']}:submit", here=True)
+
+
+def _link(signature: Any, task_id: str, **options: Any) -> Any:
+    return signature.set(task_id=task_id, **options)
+
+
+@app.task(base=RunTask, name="validate", bind=True)
+def validate(self: RunTask, run_id: str, key: str, generation: int, index: int) -> str | int | None:
+    """
+    Lease a call and check its arguments.
+
+    Returns:
+        The message that holds the lease, for query; how many outputs are missing, if the call ends
+        here with an error output; or None when there is nothing to do.
+    """
+    ids = RunIds(run_id=run_id, key=key, generation=generation)
+    checked = _check(
+        ids, index, message=self.message.task_id, may_take_over=self.message.owner_died
+    )
+    if not isinstance(checked, Checked):
+        return checked
+    self.hand_over(checked)
+    return self.message.task_id
+
+
+@app.task(base=RunTask, name="query", bind=True)
+def query(
+    self: RunTask, lease: str | int | None, run_id: str, key: str, generation: int, index: int
+) -> int | None:
+    """Query Postgres and record the output; the value is how many outputs are missing."""
+    if not isinstance(lease, str):
+        return lease
+    ids = RunIds(run_id=run_id, key=key, generation=generation)
+    # a query that became a message, for a retry, counts a try like any other
+    checked = self.handed_over or _check(ids, index, message=lease, may_take_over=True)
+    if not isinstance(checked, Checked):
+        return checked
+    started = time.monotonic()
+    call, tool, values, _ = checked
+    try:
+        output, code = answer(resources().databases, tool, values, call.left_ms), "ok"
+    except ToolError as error:
+        output, code = error_output(error), error.code
+    except Unavailable:
+        if resources().ledger.release(key, generation, call):
+            return None  # due again soon, and it holds no slot meanwhile
+        output, code = error_output(UNAVAILABLE), UNAVAILABLE.code
+    return _record(
+        ids, call, output, code, validate_ms=checked.validate_ms, query_ms=_ms_since(started)
+    )
+
+
+@app.task(base=RunTask, name="submit", bind=True, needs_s=SUBMISSION_S)
+def submit(self: RunTask, run_id: str, key: str, generation: int) -> None:
+    """Send all outputs in one POST, unless another sender has done so or will."""
+    submit_run(resources().ledger, resources().genesys, key, generation)
 
 
 @app.task(base=RunTask, name="call", bind=True)
 def call(self: RunTask, run_id: str, key: str, generation: int, index: int) -> None:
-    """Take one call in hand and answer it."""
-    started = tools().ledger.start(key, generation, index, may_take_over=self.is_again)
-    if isinstance(started, Started):
-        ids = RunIds(run_id=run_id, key=key, generation=generation)
-        _go_on(self, ids, Recorded(left=1, following=started))
-
-
-def _go_on(message: RunTask, ids: RunIds, recorded: Recorded | None) -> None:
-    """Answer one call after another, then submit, if the run's last output came in here."""
-    links, body = _canvas()
-    while recorded and recorded.following:
-        index = recorded.following.index
-        recorded = message.run_in_place(links, recorded.following, index, **ids)
-    if recorded and recorded.left == 0:
-        if message.left_s() >= SUBMISSION_S:
-            message.run_in_place([body], recorded.outputs, None, **ids)
-        else:
-            _publish(body, {f"{ids['key']}:{ids['generation']}:submit": ids})
-
-
-@app.task(name="validate")
-def validate(call: Started, run_id: str, key: str, generation: int) -> Checked | Recorded | None:
-    """Hold a call's arguments against its tool's schema."""
-    try:
-        if call.is_poison:
-            raise ToolError("internal_error", "The tool failed. Do not try the same call again.")
-        return Checked(call, *tools().catalog.validate(call.name, call.arguments))
-    except ToolError as error:
-        ids = RunIds(run_id=run_id, key=key, generation=generation)
-        return _record(ids, call, error_output(error), code=error.code, took_ms=0)
-
-
-@app.task(name="query")
-def query(
-    checked: Checked | Recorded | None, run_id: str, key: str, generation: int
-) -> Recorded | None:
-    """Ask Postgres and record what the model is told, unless validate has."""
-    if not isinstance(checked, Checked):
-        return checked
-    started = time.monotonic()
-    call, tool, values = checked
-    try:
-        output, code = answer(tools().databases, tool, values, call.left_ms), "ok"
-    except ToolError as error:
-        output, code = error_output(error), error.code
-    except Unavailable:
-        if tools().ledger.release(key, generation, call):
-            return None  # it is due again soon, and holds no slot meanwhile
-        output, code = error_output(UNAVAILABLE), UNAVAILABLE.code
-    took_ms = (time.monotonic() - started) * 1000
-    tools().pace.note(tool.name, took_ms)
+    """Take a message of the last release, which may still be queued: one call of a run."""
     ids = RunIds(run_id=run_id, key=key, generation=generation)
-    return _record(ids, call, output, code=code, took_ms=round(took_ms))
+    begun = Begun(round=0, missing=(index,), is_complete=False)
+    chord([_chain(ids, begun, 0)], task_id=f"{self.message.task_id}:chord")(_submit(ids))
 
 
-@app.task(base=RunTask, name="submit")
-def submit(outputs: Outputs | None = None, *, run_id: str, key: str, generation: int) -> None:
-    """Send all outputs in one POST, unless another sender has done so or will."""
-    submit_run(tools().ledger, tools().genesys, key, generation, outputs)
+def _check(ids: RunIds, index: int, *, message: str, may_take_over: bool) -> Checked | int | None:
+    """Lease a call and check its arguments; an error output is recorded at once."""
+    started = time.monotonic()
+    leased = resources().ledger.start(
+        ids["key"], ids["generation"], index, message=message, may_take_over=may_take_over
+    )
+    if not isinstance(leased, Started):
+        return leased
+    try:
+        if leased.is_poison:
+            raise ToolError("internal_error", "The tool failed. Do not try the same call again.")
+        tool, values = resources().catalog.validate(leased.name, leased.arguments)
+        return Checked(leased, tool, values, _ms_since(started))
+    except ToolError as error:
+        output, took_ms = error_output(error), _ms_since(started)
+        return _record(ids, leased, output, error.code, validate_ms=took_ms, query_ms=0)
 
 
-def _call_envelope(ids: RunIds) -> str:
-    name = f"{ids['key']}:{ids['generation']}.{ROUND}"
-    return envelope(call, f"{name}:call:{INDEX}", {**ids, "index": INDEX})
-
-
-# what may have been published twice is harmless
-@backoff.on_exception(
-    backoff.expo,
-    (KombuError, RedisError, OSError),
-    max_time=PATIENCE_S,
-    factor=0.1,
-    max_value=2,
-    jitter=None,
-    logger=None,
-)
-def _publish(task: RunTask, messages: Mapping[str, Mapping[str, Any]]) -> None:
-    if messages:
-        publish(task, messages)
-
-
-def _record(ids: RunIds, call: Started, output: str, *, code: str, took_ms: int) -> Recorded | None:
-    recorded = tools().ledger.record(
+def _record(
+    ids: RunIds, call: Started, output: str, code: str, *, validate_ms: int, query_ms: int
+) -> int | None:
+    left = resources().ledger.record(
         ids["key"],
         ids["generation"],
         call.index,
         output,
+        owner=call.owner,
         code=code,
-        took_ms=took_ms,
-        message=call.message,
+        validate_ms=validate_ms,
+        query_ms=query_ms,
     )
-    # the model may ask for a tool of any name: only those that exist are told apart
+    # the model may call a tool of any name: only those that exist are told apart
     tool = call.name if code != "unknown_tool" and not call.is_poison else ""
-    if recorded is not None:
-        metrics.observe("tool_call_seconds", took_ms / 1000, tool=tool, code=code)
+    if left is not None:
+        metrics.observe("tool_call_seconds", query_ms / 1000, tool=tool, code=code)
     _log.info(
-        "call.recorded" if recorded is not None else "call.dropped",
+        "call.dropped" if left is None else "call.recorded",
         run_id=ids["run_id"],
         key=ids["key"],
         index=call.index,
         tool_call_id=call.call_id,
         tool=tool,
         code=code,
-        took_ms=took_ms,
+        took_ms=query_ms,
         bytes=len(output),
     )
-    return recorded
+    return left
+
+
+def _ms_since(started: float) -> int:
+    return round((time.monotonic() - started) * 1000)

@@ -1,19 +1,17 @@
-"""Finish what the fast path could not: publish again, submit what is due, bury what expired."""
+"""The reconciler: finish what the fast path could not, from the ledger's due runs."""
 
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from kombu.exceptions import KombuError
-from redis.exceptions import RedisError
+from kombu.exceptions import OperationalError
 
 from genesys import client as genesys
+from ledger import Ledger
+from ledger.errors import LedgerUnavailable
+from ledger.values import DueRun
 from runtime import logs
-from tasks.errors import LedgerUnavailable
-from tasks.ledger import Ledger
-from tasks.pipeline import RunIds
-from tasks.publishing import publish_fan_out
-from tasks.records import DueRun
+from tasks.app import publish_fan_out
 from tasks.submission import submit_run
 
 LOOK_EVERY_S = 0.5
@@ -119,13 +117,13 @@ class Reconciler:
         return may_go
 
     def _publish(self, run: DueRun) -> bool:
-        ids = RunIds(run_id=run.run_id, key=run.key, generation=run.generation)
+        ids = {"run_id": run.run_id, "key": run.key}
         try:
-            publish_fan_out(**ids)
-        except (KombuError, RedisError, OSError) as error:
+            publish_fan_out(run.run_id, run.key, run.generation)
+        except OperationalError as error:
             _log.warning("run.unpublished", **ids, reason=type(error).__name__)
             return False
-        _log.info("run.republished", **ids)
+        _log.info("run.republished", **ids, generation=run.generation)
         return True
 
     def _submit(self, run: DueRun) -> None:

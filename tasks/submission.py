@@ -1,4 +1,4 @@
-"""Send what a run has, once: read the outputs, claim the POST, send it, write down how it ended."""
+"""Submit a run once: read its outputs, claim the POST, send it, record how it ended."""
 
 import random
 import time
@@ -12,12 +12,11 @@ from genesys.client import Client, Permit, Receipt
 from genesys.errors import GenesysError, Held, Rejected, Unavailable
 from genesys.rules import rule_for
 from genesys.types import ToolOutput
+from ledger import Ledger
+from ledger.errors import LedgerUnavailable
+from ledger.owners import new_owner_id
+from ledger.values import Claim, Outputs
 from runtime import logs
-from tasks.errors import LedgerUnavailable
-from tasks.holders import new_holder
-from tasks.ledger import Ledger
-from tasks.records import Claim, Outputs
-from tasks.turns import await_turn
 
 IN_PLACE_S = 2.0
 """Waits of a sender between its own attempts, all together; longer ones go to the ledger."""
@@ -33,41 +32,36 @@ _MOST_DOUBLINGS = 10  # far beyond the longest delay; a float ends at 1024 of th
 _log = logs.get("submission")
 
 
-def submit_run(
-    ledger: Ledger, client: Client, key: str, generation: int, found: Outputs | None = None
-) -> str:
+def submit_run(ledger: Ledger, client: Client, key: str, generation: int) -> str:
     """
     Send the run's outputs if it is time, Genesys takes a POST now, and nobody else sends them.
 
-    Safe to call as often as you like; it never waits for a turn.
-
-    Args:
-        found: What there is to send, if that is known already.
+    Safe to call as often as you like; it never waits for the rate limit.
 
     Returns:
-        What happened: "submitted", "postponed", "dead", "queued" or "without a token" (it waits for
-        its turn), or why there was nothing to do ("gone", "held", "waiting", "incomplete").
+        What happened: "submitted", "postponed", "dead", "queued" or "without a token" (it is in the
+        send queue), or why there was nothing to do ("gone", "held", "waiting", "incomplete").
 
     Raises:
         LedgerUnavailable: Nothing is lost; the run is due again.
     """
-    holder = new_holder()
+    owner = new_owner_id()
     while True:
-        found = found or ledger.outputs(key, generation)
+        found = ledger.outputs(key, generation)
         if found is None:
             return "gone"
         # before the claim, which freezes the outputs and counts an attempt
         try:
             permit = client.permit()
         except Held as held:
-            word: str = await_turn(ledger, key, generation, str(held))
+            word: str = ledger.park(key, generation, str(held))
             if word == "queued":
                 _log.info("run.queued", run_id=found.run_id, key=key, why=str(held))
                 word = "without a token" if held.is_for_token else word
         else:
             body = found.body or _encode(client, found)
             asked = time.monotonic()
-            claim = ledger.claim(key, generation, body, seen=found.count, holder=holder)
+            claim = ledger.claim(key, generation, body, seen=found.count, owner=owner)
             if isinstance(claim, Claim):
                 ids = (key, generation, found.run_id)
                 return _Sender(ledger, client, ids, claim, permit, asked).send(body)
@@ -81,7 +75,6 @@ def submit_run(
             return "dead"
         if word != "changed":
             return word
-        found = None
 
 
 def _encode(client: Client, found: Outputs) -> bytes:

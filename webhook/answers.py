@@ -9,8 +9,8 @@ from werkzeug.exceptions import (
     RequestEntityTooLarge,
 )
 
+from ledger.errors import Busy, Conflict, LedgerUnavailable
 from runtime import logs
-from tasks.errors import Busy, Conflict, LedgerUnavailable
 from webhook.arrival import MAX_BODY_BYTES
 from webhook.errors import BadDelivery, BadSignature
 

@@ -8,11 +8,12 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from runtime import logs, settings
-from tasks.door import Door, open_door
+from webhook import intake
 from webhook.answers import answer_errors
 from webhook.arrival import MAX_BODY_BYTES
 from webhook.delivery import parse
 from webhook.errors import BadDelivery
+from webhook.intake import Intake
 from webhook.lean import LeanFlask, WholeResponse
 from webhook.naming import ANSWER, NamedRequests
 from webhook.signature import headers_of, verify
@@ -29,7 +30,8 @@ _log = logs.get("webhook")
 def build() -> Flask:
     """Make the app of one gunicorn worker."""
     logs.configure()
-    door = open_door()
+    intake.check()
+    door = Intake()
     values = settings.load()
     schemes, secrets = values.webhook_schemes(), values.secrets()
     if schemes == ["none"]:
@@ -83,9 +85,9 @@ def body_of(environ: "WSGIEnvironment") -> bytes:
     return body
 
 
-def _accept(door: Door, body: bytes) -> Response:
+def _accept(door: Intake, body: bytes) -> Response:
     delivery = parse(body)
-    accepted = door(delivery["run_id"], delivery["tool_calls"])
+    accepted = door.accept(delivery["run_id"], delivery["tool_calls"])
     answer: dict[str, object] = {
         "status": "accepted",
         "run_id": delivery["run_id"],

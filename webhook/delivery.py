@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, NoReturn, TypedDict
 
 import msgspec
 
-from genesys.types import Delivery, ToolCall
+from ledger.values import Delivery, ToolCall
 from webhook.errors import BadDelivery
 
 MAX_CALLS = 128

@@ -36,9 +36,9 @@ def on_starting(arbiter: Any) -> None:
     if arbiter.cfg.is_ssl:
         raise SystemExit("TLS ends at the proxy before the receiver; see docs/security.md")
     # here, since gunicorn reads this file for its settings alone, too
-    from tasks.door import check_door
+    from webhook import intake
 
-    check_door()
+    intake.check()
     from runtime import logs, metrics, settings
 
     if settings.load().metrics_port:

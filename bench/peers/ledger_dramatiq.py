@@ -8,11 +8,9 @@ import dramatiq
 from dramatiq.brokers.redis import RedisBroker
 
 from bench.peers import work
-from genesys.types import ToolCall
+from ledger import Ledger, connect
+from ledger.values import Claim, Started, ToolCall
 from runtime import settings
-from tasks.ledger import Ledger
-from tasks.records import Claim, Started
-from tasks.scripts import connect
 
 
 @cache
@@ -37,15 +35,15 @@ def setup() -> dramatiq.Actor:  # type: ignore[type-arg]
 
     @dramatiq.actor
     def validate(run_id: str, key: str, index: int) -> None:
-        call = ledger().start(key, 0, index)
+        call = ledger().start(key, 0, index, message=f"{key}:{index}")
         if isinstance(call, Started):
             query.send(run_id, key, index, call.name, work.validate(call.name, call.arguments))
 
     @dramatiq.actor
     def query(run_id: str, key: str, index: int, name: str, values: dict[str, object]) -> None:
         output = work.query(name, values)
-        recorded = ledger().record(key, 0, index, output, code="ok", took_ms=1)
-        if recorded and recorded.left == 0:
+        owner = f"{os.getpid()}:{index}"
+        if ledger().record(key, 0, index, output, owner=owner, code="ok", query_ms=1) == 0:
             submit.send(run_id, key)
 
     @dramatiq.actor
@@ -67,8 +65,8 @@ def submit_run(run_id: str, key: str) -> None:
     if found is None:
         return
     body = work.encode(found.call_ids, [output or "" for output in found.outputs])
-    holder = f"{os.getpid()}:{run_id}"
-    if isinstance(ledger().claim(key, 0, body, seen=found.count, holder=holder), Claim):
+    owner = f"{os.getpid()}:{run_id}"
+    if isinstance(ledger().claim(key, 0, body, seen=found.count, owner=owner), Claim):
         status = work.post(run_id, body)
         ledger().finish(key, 0, {"status": status, "took_ms": 1})
 

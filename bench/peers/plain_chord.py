@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from celery import Celery, chain, chord
 
 from bench.peers import work
-from genesys.types import ToolCall
+from ledger.values import ToolCall
 
 app = Celery("plain_chord", config_source="bench.peers.plain_config")
 

@@ -93,7 +93,7 @@ def test_none_lets_everyone_in_and_says_so_loudly_at_start(redis_server, tmp_pat
 def test_a_door_that_would_not_hold_does_not_open(redis_server, auth, secrets, mistake):
     env = {"REDIS_URL": redis_server.url, "WEBHOOK_AUTH": auth, "WEBHOOK_SECRETS": secrets}
     done = subprocess.run(
-        [sys.executable, "-c", "from tasks.door import check_door; check_door()"],
+        [sys.executable, "-c", "from webhook.intake import check; check()"],
         env=env, cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 1

@@ -3,8 +3,7 @@
 import pytest
 import redis
 
-from tasks.ledger import Ledger
-from tasks.turns import await_turn
+from ledger import Ledger
 
 BY = "the gate is closed"
 
@@ -26,7 +25,7 @@ def _complete(ledger, run_id):
     """A run whose one output is there."""
     call = {"id": "c", "type": "function", "function": {"name": "get_order", "arguments": "{}"}}
     key = ledger.accept(run_id, [call]).key
-    ledger.record(key, 0, 0, '{"n": 1}', code="ok", took_ms=1)
+    ledger.record(key, 0, 0, '{"n": 1}', code="ok", owner="o")
     return key
 
 
@@ -48,7 +47,7 @@ def test_those_inside_their_answer_by_go_first_nearest_first_then_the_late_ones(
     for run_id, seconds in [("late", -5), ("near", 2), ("latest", -60), ("far", 20), ("mid", 9)]:
         key = _complete(ledger, run_id)
         _answer_by_in(client, key, seconds)
-        assert await_turn(ledger, key, 0, BY) == "queued"
+        assert ledger.park(key, 0, BY) == "queued"
     assert _taken(ledger, senders=2) == [("near", "submit"), ("mid", "submit")]
     assert _taken(ledger, senders=8) == [
         ("far", "submit"),
@@ -60,12 +59,12 @@ def test_those_inside_their_answer_by_go_first_nearest_first_then_the_late_ones(
 
 def test_a_run_that_waits_has_no_attempt_no_lease_and_no_frozen_body(ledger, client):
     key = _complete(ledger, "r")
-    assert await_turn(ledger, key, 0, BY) == "queued"
-    assert await_turn(ledger, key, 0, BY) == "queued"
+    assert ledger.park(key, 0, BY) == "queued"
+    assert ledger.park(key, 0, BY) == "queued"
     entry = client.hgetall(f"tw:run:{key}")
     assert not {"attempts", "lease_until", "body", "fence"} & set(entry)
     assert entry["waits_for"] == BY
-    ledger.claim(key, 0, b"{}", seen=1, holder="h")
+    ledger.claim(key, 0, b"{}", seen=1, owner="h")
     assert "waits_for" not in client.hgetall(f"tw:run:{key}")
     assert client.zcard("tw:turns") == 0
 
@@ -85,20 +84,20 @@ def test_nothing_is_taken_while_nothing_may_go_and_other_steps_are(ledger, clien
 
 def test_a_run_that_waits_past_its_expiry_is_told_to_expire(ledger, client):
     key = _complete(ledger, "r")
-    await_turn(ledger, key, 0, BY)
+    ledger.park(key, 0, BY)
     past = _now_ms(client) - 1
     assert client.zscore("tw:due", key) == float(client.hget(f"tw:run:{key}", "expires_at"))
     client.hset(f"tw:run:{key}", "expires_at", past)
     client.zadd("tw:due", {key: past})
     assert _taken(ledger, senders=8, may_go=0) == [("r", "expire")]
-    assert await_turn(ledger, key, 0, BY) == "expired"
+    assert ledger.park(key, 0, BY) == "expired"
     ledger.bury(key, 0, "expired")
     assert client.zcard("tw:turns") == 0
 
 
 def test_a_run_that_is_handed_to_one_that_dies_is_handed_out_again(ledger, client):
     key = _complete(ledger, "r")
-    await_turn(ledger, key, 0, BY)
+    ledger.park(key, 0, BY)
     assert _taken(ledger, senders=1) == [("r", "submit")]
     in_ms = client.zscore("tw:due", key) - _now_ms(client)
     assert 4_000 < in_ms <= 5_000
@@ -109,18 +108,18 @@ def test_a_run_that_is_handed_to_one_that_dies_is_handed_out_again(ledger, clien
 def test_a_run_that_may_not_be_sent_yet_joins_no_line(ledger):
     call = {"id": "c", "type": "function", "function": {"name": "get_order", "arguments": "{}"}}
     key = ledger.accept("r", [call]).key
-    assert await_turn(ledger, key, 0, BY) == "incomplete"
-    assert await_turn(ledger, key, 1, BY) == "gone"
-    ledger.record(key, 0, 0, "{}", code="ok", took_ms=1)
-    claim = ledger.claim(key, 0, b"{}", seen=1, holder="h")
-    assert await_turn(ledger, key, 0, BY) == "held"
+    assert ledger.park(key, 0, BY) == "incomplete"
+    assert ledger.park(key, 1, BY) == "gone"
+    ledger.record(key, 0, 0, "{}", code="ok", owner="o")
+    claim = ledger.claim(key, 0, b"{}", seen=1, owner="h")
+    assert ledger.park(key, 0, BY) == "held"
     ledger.postpone(key, 0, claim, {"status": 503}, delay_ms=60_000, is_unknown=False)
-    assert await_turn(ledger, key, 0, BY) == "waiting"
+    assert ledger.park(key, 0, BY) == "waiting"
 
 
 def test_a_run_that_another_sender_took_meanwhile_is_not_handed_out(ledger, client):
     key = _complete(ledger, "r")
-    await_turn(ledger, key, 0, BY)
+    ledger.park(key, 0, BY)
     client.hset(f"tw:run:{key}", "lease_until", _now_ms(client) + 10_000)
     assert _taken(ledger, senders=8) == []
     assert client.zcard("tw:turns") == 0

@@ -12,8 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """
 import json, os, signal, sys, threading, time
-from tasks.publishing import publish_fan_out
-from tasks.worker import app
+from tasks.app import app, publish_fan_out
 
 app.conf.update(app.conf["RECEIVER"])
 without = sys.argv[2]

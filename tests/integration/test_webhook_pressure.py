@@ -3,8 +3,8 @@
 import pytest
 import redis
 
-from tasks.errors import Busy
-from tasks.ledger import Ledger
+from ledger import Ledger
+from ledger.errors import Busy
 from tests.receiver import wait_for
 
 

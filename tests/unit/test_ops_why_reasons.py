@@ -1,10 +1,10 @@
 """Which reason a run is given, for circumstances that are written out."""
 
 from genesys.standing import Standing
+from ledger.admin import Place
 from ops.circumstances import Circumstances
 from ops.diagnosis import EXIT_CODES
 from ops.why import diagnose
-from tasks.archive import Place
 from tasks.fleet import Worker
 
 NOW = 1_800_000_000_000

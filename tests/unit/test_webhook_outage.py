@@ -1,10 +1,10 @@
-"""A neighbour that is away costs one caller a wait, not all of them."""
+"""A dependency that is down costs one caller a wait, not all of them."""
 
 import threading
 
 import pytest
 
-from tasks.outage import Outage
+from webhook.outage import Outage
 
 
 class Away(Exception):
@@ -17,12 +17,12 @@ def outage():
 
 
 def _fail(outage):
-    with outage.ask():
+    with outage.guard():
         raise Away("found out")
 
 
 def test_while_all_is_well_everyone_may_ask_at_once(outage):
-    with outage.ask(), outage.ask():
+    with outage.guard(), outage.guard():
         pass
 
 
@@ -32,7 +32,7 @@ def test_while_it_is_away_only_one_asks_and_the_others_are_refused_at_once(outag
     is_asking, may_end = threading.Event(), threading.Event()
 
     def probe():
-        with outage.ask():
+        with outage.guard():
             is_asking.set()
             may_end.wait(5)
 
@@ -43,7 +43,7 @@ def test_while_it_is_away_only_one_asks_and_the_others_are_refused_at_once(outag
         _fail(outage)
     may_end.set()
     prober.join()
-    with outage.ask(), outage.ask():
+    with outage.guard(), outage.guard():
         pass  # the probe went well, so all may ask again
 
 
@@ -60,7 +60,7 @@ class Refused(Exception):
 def test_an_answer_that_is_an_error_says_that_the_neighbour_is_there(outage):
     with pytest.raises(Away, match="found out"):
         _fail(outage)
-    with pytest.raises(Refused), outage.ask():
+    with pytest.raises(Refused), outage.guard():
         raise Refused
-    with outage.ask(), outage.ask():
+    with outage.guard(), outage.guard():
         pass

@@ -14,17 +14,17 @@ from functools import reduce, wraps
 
 # All that is known of the service. Step: the program that may die in it, module, function.
 _STEPS = {
-    "accept": ("gunicorn", "tasks.ledger", "Ledger.accept"),
-    "begin": ("worker", "tasks.ledger", "Ledger.begin"),
-    "messages": ("worker", "tasks.envelopes", "publish"),
-    "start": ("worker", "tasks.ledger", "Ledger.start"),
+    "accept": ("gunicorn", "ledger.ledger", "Ledger.accept"),
+    "begin": ("worker", "ledger.ledger", "Ledger.begin"),
+    "messages": ("worker", "tasks.base", "RunTask.apply_async"),
+    "start": ("worker", "ledger.ledger", "Ledger.start"),
     "validate": ("worker", "tasks.pipeline", "validate.run"),
     "query": ("worker", "tasks.pipeline", "query.run"),
-    "record": ("worker", "tasks.ledger", "Ledger.record"),
+    "record": ("worker", "ledger.ledger", "Ledger.record"),
     "submit": ("worker", "tasks.pipeline", "submit.run"),
-    "claim": ("worker", "tasks.ledger", "Ledger.claim"),
+    "claim": ("worker", "ledger.ledger", "Ledger.claim"),
     "post": ("worker", "genesys.client", "Client.post"),
-    "finish": ("worker", "tasks.ledger", "Ledger.finish"),
+    "finish": ("worker", "ledger.ledger", "Ledger.finish"),
 }
 _FOLDER = os.environ.get("TOOLWORKER_CHAOS_DIR", "")
 

@@ -1,0 +1,184 @@
+"""Operators' queries over runs: find, list, count, replay a dead letter, drop one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+from ledger.errors import NoSuchRun, NotReplayable
+from ledger.ledger import Ledger
+from ledger.scripts import DEAD, DUE, ENDED, RUN, SEND_QUEUE, WAITING, to_text
+
+RETRYABLE_CODES = ("timeout", "unavailable")
+"""Codes of error outputs that the same call may not end in next time."""
+
+Mode = Literal["submission", "failed-calls", "full"]
+Kind = Literal["open", "submitted", "dead"]
+KINDS: tuple[Kind, ...] = ("open", "submitted", "dead")
+
+_SUMMARY = (
+    "run_id",
+    "state",
+    "generation",
+    "calls",
+    "outputs",
+    "attempts",
+    "accepted_at",
+    "begun_at",
+    "answer_by",
+    "ended_at",
+    "reason",
+)
+_AT_ONCE = 1_000
+
+_NOT_REPLAYABLE = {
+    "gone": "no such run",
+    "open": "the run is open, or ended well",
+    "not ended": "the run is open",
+    "no body": "nothing was ready to send; replay it with --mode failed-calls or full",
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """
+    When a run is looked at next, and how many runs are before it; None where it is in no queue.
+
+    `begins_after` counts runs that no worker has begun, `turn_after` those of the send queue.
+    All times are milliseconds since the epoch.
+    """
+
+    now_ms: int
+    due_at: int | None
+    begins_after: int | None
+    turn_after: int | None
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many runs are open and how many are dead letters, and the age of the oldest open one."""
+
+    open_runs: int
+    oldest_open_ms: int
+    dead_letters: int
+
+
+class RunStore:
+    """
+    All runs of one ledger.
+
+    Raises:
+        LedgerUnavailable: From every method, when Redis does not answer in time.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def replay(self, key: str, mode: Mode) -> int:
+        """
+        Open a dead letter again, with fresh clocks; the reconciler takes it from there.
+
+        Args:
+            mode: "submission" sends the frozen bytes again, under the same key; "failed-calls"
+                takes the calls again that ended in a retryable error; "full" takes all again.
+
+        Returns:
+            The generation that will be answered.
+
+        Raises:
+            NotReplayable: It is unknown, has not ended as a dead letter, or has no body to send.
+        """
+        word, generation = self._ledger.replay(key, mode, codes=RETRYABLE_CODES)
+        if word != "replayed":
+            raise NotReplayable(_NOT_REPLAYABLE[word])
+        return generation
+
+    def drop(self, key: str) -> None:
+        """
+        Forget a run that has ended.
+
+        Raises:
+            NotReplayable: It is unknown or still open.
+        """
+        word = self._ledger.drop(key)
+        if word != "dropped":
+            raise NotReplayable(_NOT_REPLAYABLE[word])
+
+    def keys(self, kind: Kind) -> list[str]:
+        """The keys of all open, well-ended or dead runs, oldest first."""
+        name = {"open": DUE, "submitted": ENDED, "dead": DEAD}[kind]
+        found = self._ledger.call(lambda: self._ledger.client.zrange(name, 0, -1))
+        return [key.decode() for key in found]
+
+    def find(self, name: str) -> str:
+        """
+        The key of a run, given its key or a run id that belongs to one run only.
+
+        Raises:
+            NoSuchRun: No run, or several; then their keys are named.
+        """
+        if self.entry(name):
+            return name
+        keys = [key for kind in KINDS for key in self.keys(kind)]
+        found = [s["key"] for s in self.summaries(keys) if s["run_id"] == name]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise NoSuchRun(f"{name} called tools {len(found)} times: {', '.join(found)}")
+        raise NoSuchRun(f"no run has the key or the id {name}")
+
+    def entry(self, key: str) -> dict[str, str]:
+        """Every field of one run as text; empty when there is none."""
+        found = self._ledger.call(lambda: self._ledger.client.hgetall(f"{RUN}{key}"))
+        return {name.decode(): to_text(value) for name, value in found.items()}
+
+    def place(self, key: str) -> Place:
+        """Where a run stands among the others, by the ledger's own clock."""
+
+        def query() -> Any:
+            with self._ledger.client.pipeline(transaction=False) as pipe:
+                pipe.time()
+                pipe.zscore(DUE, key)
+                pipe.zrank(WAITING, key)
+                pipe.zrank(SEND_QUEUE, key)
+                return pipe.execute()
+
+        (seconds, micros), due_at, begins_after, turn_after = self._ledger.call(query)
+        now_ms = seconds * 1000 + micros // 1000
+        return Place(now_ms, None if due_at is None else int(due_at), begins_after, turn_after)
+
+    def counts(self) -> Counts:
+        """How many runs there are; a replay counts from when it was opened again."""
+        ledger, keys = self._ledger, self.keys("open")
+        (seconds, micros), dead = ledger.call(
+            lambda: (ledger.client.time(), ledger.client.zcard(DEAD))
+        )
+        now_ms, oldest_ms = seconds * 1000 + micros // 1000, 0
+        for first in range(0, len(keys), _AT_ONCE):
+            for expires_at in ledger.call(partial(self._expiries, keys[first : first + _AT_ONCE])):
+                began = int(expires_at) - ledger.expires_ms if expires_at else now_ms
+                oldest_ms = max(oldest_ms, now_ms - began)
+        return Counts(len(keys), oldest_ms, dead)
+
+    def summaries(self, keys: Sequence[str]) -> list[dict[str, str]]:
+        """Key and main fields of each run, in the order of *keys*; those that are gone left out."""
+        found = []
+        for first in range(0, len(keys), _AT_ONCE):
+            some = keys[first : first + _AT_ONCE]
+            for key, values in zip(some, self._ledger.call(partial(self._read, some)), strict=True):
+                if values[0] is not None:
+                    texts = [to_text(value or b"") for value in values]
+                    found.append({"key": key, **dict(zip(_SUMMARY, texts, strict=True))})
+        return found
+
+    def _expiries(self, keys: Sequence[str]) -> Any:
+        with self._ledger.client.pipeline(transaction=False) as pipe:
+            for key in keys:
+                pipe.hget(f"{RUN}{key}", "expires_at")
+            return pipe.execute()
+
+    def _read(self, keys: Sequence[str]) -> Any:
+        with self._ledger.client.pipeline(transaction=False) as pipe:
+            for key in keys:
+                pipe.hmget(f"{RUN}{key}", _SUMMARY)
+            return pipe.execute()

@@ -1,0 +1,426 @@
+"""The ledger's steps: each is one round trip and one atomic Lua script."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import redis
+
+from ledger import scripts
+from ledger.errors import Busy, Conflict, LedgerUnavailable
+from ledger.owners import new_owner_id
+from ledger.scripts import BEGUN, DEAD, DUE, ENDED, RUN, SEND_QUEUE, WAITING, to_bytes, to_text
+from ledger.values import Accepted, Begun, Claim, DueRun, Outputs, Started, ToolCall
+from runtime import metrics, settings
+
+MARGIN_MS = 2_000
+"""Queries stop this long before answer-by, and a lease lasts this much longer than its call may
+take. Covers reading, encoding and one slow round trip."""
+REPUBLISH_MS = (5_000, 10_000, 20_000)
+"""A call that no worker started is fanned out again after these waits, by round."""
+RELEASE_MS = 2_000
+"""A call whose database is down is tried again this much later, and holds no slot meanwhile."""
+CHORD_GRACE_MS = 2_000
+"""From the last output to the reconciler's look: the chord's own submission takes milliseconds."""
+MAX_TRIES = 3
+"""A call that was started this often and never answered is poison."""
+LEASE_MS = 12_000
+"""One POST may last 10 s in all; its sender counts as dead 2 s after that."""
+STEP_MS = 5_000
+"""A run given to a reconciler that dies is due again after this; a claim sets its own time."""
+DUE_AT_ONCE = 200
+"""Runs that one look goes through; the script holds the ledger for about a millisecond."""
+
+
+def key_of(run_id: str, call_ids: Sequence[str]) -> str:
+    """The key of a run's tool calls: 32 hex digits, the same for each repeated delivery."""
+    return _digest([run_id, *call_ids])
+
+
+class Ledger:
+    """
+    The steps of a run; use one from any thread.
+
+    Args:
+        max_wait_s, max_waiting: Beyond either no run is accepted (`Busy`).
+
+        timeouts_ms: By tool, what one call may take; with the margin it is how long a lease lasts.
+
+        default_timeout_ms: Of all other tools.
+
+    Raises:
+        LedgerUnavailable: From every step, when Redis does not reply in time.
+    """
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        *,
+        answer_by_s: float,
+        expires_s: float,
+        retention_s: int,
+        dead_letter_retention_s: int,
+        max_wait_s: float = 15,
+        max_waiting: int = 10_000,
+        timeouts_ms: Mapping[str, int] | None = None,
+        default_timeout_ms: int = 5_000,
+    ) -> None:
+        self.client = client
+        self.answer_by_ms = int(answer_by_s * 1000)
+        self.expires_ms = int(expires_s * 1000)
+        self._max_wait_ms = int(max_wait_s * 1000)
+        self._max_waiting = max_waiting
+        self._retention_s = retention_s
+        self._dead_letter_retention_s = dead_letter_retention_s
+        self._default_timeout_ms = default_timeout_ms
+        # only what differs from the default travels with each lease
+        timeouts = {n: ms for n, ms in (timeouts_ms or {}).items() if ms != default_timeout_ms}
+        self._special_timeouts = json.dumps(timeouts)
+        self._scripts = scripts.register(client)
+
+    def accept(self, run_id: str, calls: Sequence[ToolCall]) -> Accepted:
+        """
+        Store a run with its calls, or recognise it.
+
+        Raises:
+            Conflict: The key is known with other names or arguments.
+
+            Busy: The run is new, and too many wait for a worker, or one for too long.
+        """
+        key = key_of(run_id, [call["id"] for call in calls])
+        parts = [(c["id"], c["function"]["name"], c["function"]["arguments"]) for c in calls]
+        digest = _digest([text for part in parts for text in part])
+        bounds = [self.answer_by_ms, self.expires_ms, REPUBLISH_MS[0]]
+        limits = [self._max_wait_ms, self._max_waiting]
+        fields = [word for index, part in enumerate(parts) for word in _call_fields(index, *part)]
+        answer = self._run(
+            "accept",
+            [f"{RUN}{key}", DUE, WAITING, BEGUN],
+            [key, run_id, digest, new_owner_id(), *bounds, *limits, *fields],
+        )
+        if answer == b"conflict":
+            raise Conflict(key)
+        if isinstance(answer, int):
+            raise Busy(retry_after_s=answer)
+        return Accepted(key, is_duplicate=answer == b"duplicate")
+
+    def begin(
+        self, key: str, generation: int, *, message: str = "", may_take_over: bool = False
+    ) -> Begun | None:
+        """
+        Take the calls that are missing and neither leased nor queued; None when the run is gone.
+
+        Args:
+            message: The task id of the fan-out.
+
+            may_take_over: The process that had this message before is dead; what it had is free.
+        """
+        answer = self._run(
+            "begin",
+            [f"{RUN}{key}", DUE, WAITING, BEGUN],
+            [key, generation, new_owner_id(), message, int(may_take_over), *REPUBLISH_MS],
+        )
+        if answer[0] == b"gone":
+            return None
+        _, round_, calls, outputs, waited_ms, *missing = answer
+        if waited_ms >= 0:
+            metrics.observe("queue_wait_seconds", waited_ms / 1000)
+        return Begun(round_, tuple(missing), is_complete=outputs == calls)
+
+    def start(
+        self, key: str, generation: int, index: int, *, message: str, may_take_over: bool = False
+    ) -> Started | int | None:
+        """
+        Lease a call and count the try, before any work on it.
+
+        Args:
+            message: The task id under which the call is worked on.
+
+            may_take_over: The process that had this message before is dead, and so is its lease.
+
+        Returns:
+            How many outputs are missing, when that process recorded the output before it died;
+            None when there is nothing to do: the run is gone or out of time, or another worker has
+            the call.
+        """
+        owner = new_owner_id()
+        lease = [self._default_timeout_ms, self._special_timeouts, MARGIN_MS, MAX_TRIES]
+        answer = self._run(
+            "start",
+            [f"{RUN}{key}", DUE],
+            [generation, index, owner, message, int(may_take_over), *lease],
+        )
+        word = answer[0]
+        if word == b"recorded":
+            return int(answer[1]) if may_take_over else None
+        if word not in (b"started", b"poison"):
+            return None
+        _, attempt, left_ms, name, given, call_id = answer
+        texts = to_text(name), to_text(given), to_text(call_id)
+        return Started(owner, index, attempt, left_ms, *texts, is_poison=word == b"poison")
+
+    def release(self, key: str, generation: int, call: Started) -> bool:
+        """
+        Return a lease for another try in 2 s, by any worker; False when no time is left for one.
+
+        A run that is gone takes no more tries and no output either: that is True as well.
+        """
+        arguments = [key, generation, call.index, call.owner, RELEASE_MS, MARGIN_MS]
+        return bool(self._run("release", [f"{RUN}{key}", DUE], arguments) != b"late")
+
+    def record(
+        self,
+        key: str,
+        generation: int,
+        index: int,
+        output: str,
+        *,
+        owner: str,
+        code: str,
+        validate_ms: int = 0,
+        query_ms: int = 0,
+    ) -> int | None:
+        """
+        Record the output of one call; the first writer wins.
+
+        Args:
+            code: "ok", or the error output's code.
+
+        Returns:
+            How many outputs are missing; None when this one was dropped.
+        """
+        durations = [validate_ms, query_ms, CHORD_GRACE_MS]
+        arguments = [key, generation, index, owner, to_bytes(output), code, *durations]
+        answer = self._run("record", [f"{RUN}{key}", DUE], arguments)
+        return int(answer[1]) if answer[0] == b"recorded" else None
+
+    def outputs(self, key: str, generation: int) -> Outputs | None:
+        """What there is to submit; None when the run is gone."""
+        answer = self._run("outputs", [f"{RUN}{key}"], [generation])
+        if answer[0] == b"gone":
+            return None
+        run_id = to_text(answer[1])
+        if answer[0] == b"frozen":
+            return Outputs(run_id, (), (), answer[2])
+        ids, outputs = answer[2][::2], answer[2][1::2]
+        found = tuple(to_text(output) or None for output in outputs)
+        return Outputs(run_id, tuple(map(to_text, ids)), found, None)
+
+    def park(
+        self, key: str, generation: int, why: str
+    ) -> Literal["queued", "gone", "expired", "held", "waiting", "incomplete"]:
+        """
+        Put a run into the send queue while no POST may go; a reconciler takes it from there.
+
+        Nothing is frozen and no attempt is counted. Calling twice is safe.
+
+        Args:
+            why: A sentence for the operator.
+
+        Returns:
+            "queued", or the word with which a claim would have been refused.
+        """
+        word: Literal["queued", "gone", "expired", "held", "waiting", "incomplete"]
+        word = self._run("park", [f"{RUN}{key}", DUE, SEND_QUEUE], [key, generation, why]).decode()
+        return word
+
+    def claim(
+        self, key: str, generation: int, body: bytes, *, seen: int, owner: str
+    ) -> Claim | Literal["gone", "expired", "held", "waiting", "changed", "incomplete"]:
+        """
+        Lease the POST, freezing *body* if none is frozen yet.
+
+        Args:
+            seen: How many outputs *body* was made from; one more since then is "changed".
+
+            owner: Unique to this attempt; the same owner may call again.
+        """
+        keys = [f"{RUN}{key}", DUE, SEND_QUEUE]
+        answer = self._run("claim", keys, [key, generation, owner, body, seen, LEASE_MS])
+        if answer[0] != b"claimed":
+            word: Literal["gone", "expired", "held", "waiting", "changed", "incomplete"]
+            word = answer[0].decode()
+            return word
+        return Claim(answer[1], answer[2], answer[3], is_repeat=bool(answer[4]))
+
+    def renew(
+        self,
+        key: str,
+        generation: int,
+        claim: Claim,
+        outcome: Mapping[str, Any],
+        *,
+        attempt: int,
+        is_unknown: bool,
+    ) -> bool:
+        """
+        Extend the lease for one more attempt in place; False when it is gone.
+
+        Args:
+            attempt: The one that *outcome* is of; called twice, it is counted once.
+        """
+        arguments = [key, generation, claim.fence, int(is_unknown), LEASE_MS, attempt]
+        answer = self._run("renew", [f"{RUN}{key}", DUE], [*arguments, *_flat(outcome)])
+        return bool(answer[0] == b"renewed")
+
+    def postpone(
+        self,
+        key: str,
+        generation: int,
+        claim: Claim,
+        outcome: Mapping[str, Any],
+        *,
+        delay_ms: int,
+        is_unknown: bool,
+    ) -> None:
+        """Return the lease of the POST; the next attempt is due in *delay_ms*."""
+        arguments = [key, generation, claim.fence, delay_ms, int(is_unknown), *_flat(outcome)]
+        self._run("postpone", [f"{RUN}{key}", DUE], arguments)
+
+    def finish(self, key: str, generation: int, outcome: Mapping[str, Any]) -> None:
+        """
+        End a run that was answered 2xx; *outcome* is kept with its last attempt.
+
+        A dead letter of this generation is one no more. Safe to call twice.
+        """
+        arguments = [key, generation, self._retention_s, *_flat(outcome)]
+        answer = self._run("finish", [f"{RUN}{key}", DUE, WAITING, ENDED, DEAD], arguments)
+        if answer != b"gone":
+            metrics.count("runs", state="submitted")
+            if answer[1] >= 0:
+                metrics.observe("run_seconds", answer[1] / 1000)
+
+    def bury(
+        self,
+        key: str,
+        generation: int,
+        reason: str,
+        *,
+        claim: Claim | None = None,
+        outcome: Mapping[str, Any] | None = None,
+    ) -> str | None:
+        """
+        End a run as a dead letter, everything kept; *reason* is one word.
+
+        Args:
+            claim: The lease of its POST. Without one, only a run is ended that has expired and
+                that no sender has leased.
+
+        Returns:
+            The reason that was written: "unconfirmed" in place of "expired" when an attempt may
+            have arrived. None when the run was not ended.
+        """
+        fence = "" if claim is None else claim.fence
+        arguments = [key, generation, fence, reason, self._dead_letter_retention_s]
+        keys = [f"{RUN}{key}", DUE, WAITING, SEND_QUEUE, DEAD]
+        answer = self._run("bury", keys, [*arguments, *_flat(outcome or {})])
+        if answer[0] != b"buried":
+            return None
+        metrics.count("runs", state="dead")
+        return to_text(answer[1])
+
+    def replay(self, key: str, mode: str, *, codes: Sequence[str]) -> tuple[str, int]:
+        """
+        Open a dead letter again with fresh clocks, under a new generation unless only its bytes go.
+
+        Args:
+            mode: "submission", "failed-calls" or "full".
+
+            codes: Of error outputs that "failed-calls" takes again.
+
+        Returns:
+            "replayed" and the generation that will be answered; or "gone", "open", "no body" and 0.
+        """
+        arguments = [key, mode, self.answer_by_ms, self.expires_ms, *codes]
+        answer = self._run("replay", [f"{RUN}{key}", DUE, DEAD], arguments)
+        return answer[0].decode(), answer[1] if answer[0] == b"replayed" else 0
+
+    def drop(self, key: str) -> str:
+        """Delete a run that has ended: "dropped", "gone" or "not ended"."""
+        word: str = self._run("drop", [f"{RUN}{key}", ENDED, DEAD], [key]).decode()
+        return word
+
+    def due(self, *, senders: int, may_go: int | None = None) -> list[DueRun]:
+        """
+        Take runs that need a step; submissions inside their answer-by first, nearest first.
+
+        Args:
+            senders: At most so many steps that need one.
+
+            may_go: At most so many submissions; None means as many as senders.
+        """
+        most = senders if may_go is None else may_go
+        bounds = [DUE_AT_ONCE, STEP_MS, senders, most]
+        answer = self._run("due", [DUE, SEND_QUEUE], [RUN, *bounds, *REPUBLISH_MS])
+        return [
+            DueRun(key.decode(), to_text(run_id), int(generation), step.decode())
+            for key, run_id, generation, step in answer
+        ]
+
+    def ping(self) -> None:
+        """Try whether the ledger takes writes, with one that changes nothing."""
+        # XX: only if it is there already; refused like any other by a replica or a full server
+        self.call(lambda: self.client.zadd(DUE, {"": 0}, xx=True))
+
+    def call(self, command: Any) -> Any:
+        """
+        Run a command of the client, such as an operator's query.
+
+        Raises:
+            LedgerUnavailable: Redis did not reply in time, or refuses.
+        """
+        try:
+            return command()
+        except redis.RedisError as exc:
+            # a healthy primary refuses none of our commands: after a failover the old one does, and
+            # its host's name may lead to the new one by now
+            if isinstance(exc, redis.ResponseError):
+                self.client.connection_pool.disconnect()
+            raise LedgerUnavailable(f"the ledger did not reply: {type(exc).__name__}") from exc
+
+    def _run(self, step: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
+        return self.call(lambda: self._scripts[step](keys=keys, args=arguments))
+
+
+def _flat(outcome: Mapping[str, Any]) -> list[Any]:
+    """Names and values by turns, without those that are None."""
+    return [part for pair in outcome.items() if pair[1] is not None for part in pair]
+
+
+def _call_fields(index: int, call_id: str, name: str, arguments: str) -> list[str | bytes]:
+    """The call's fields in its run's entry, names and values by turns."""
+    fields = (("id", call_id), ("name", name), ("arguments", arguments))
+    return [word for field, text in fields for word in (f"{field}:{index}", to_bytes(text))]
+
+
+def _digest(texts: Sequence[str]) -> str:
+    listed = json.dumps(texts, separators=(",", ":"))
+    return hashlib.sha256(listed.encode()).hexdigest()[:32]
+
+
+def from_settings(
+    values: settings.Settings,
+    *,
+    timeout_s: float,
+    retries: int,
+    timeouts_ms: Mapping[str, int] | None = None,
+) -> Ledger:
+    """
+    A ledger with this deployment's times; nothing is connected yet.
+
+    Args:
+        timeout_s, retries: See `scripts.connect`.
+
+        timeouts_ms: By tool; needed only where calls are started.
+    """
+    return Ledger(
+        scripts.connect(values.ledger(), timeout_s=timeout_s, retries=retries),
+        answer_by_s=values.run_answer_by_s,
+        expires_s=values.run_expires_s,
+        retention_s=values.run_retention_s,
+        dead_letter_retention_s=values.dead_letter_retention_s,
+        max_wait_s=values.run_max_wait_s,
+        max_waiting=values.run_max_waiting,
+        timeouts_ms=timeouts_ms,
+    )

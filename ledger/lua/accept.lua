@@ -1,0 +1,118 @@
+-- Stores a run unless its key is there already. Atomic, so that fifty equal deliveries at once make
+-- one run, and a run never exists without a due time. While the oldest run that no worker has begun
+-- waits too long, or too many wait, no other is taken.
+--
+-- KEYS: run, due, waiting, begun
+-- ARGV: key, run_id, digest, owner, answer_by_ms, expires_ms, first_look_ms, max_wait_ms,
+--   max_waiting, then the fields of the calls, names and values by turns, six of a call
+-- Returns: 'accepted', 'duplicate', 'conflict', or the seconds after which to try again
+--- @include "run"
+local run, due, waiting, begun = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local key, run_id, digest, owner = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local answer_by_ms, expires_ms, first_look_ms = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local max_wait_ms, max_waiting, first_call = tonumber(ARGV[8]), tonumber(ARGV[9]), 10
+local prefix = string.sub(run, 1, #run - #key)
+
+-- How many runs the queue has passed, and when the next one was accepted. It gives them out in the
+-- order of their arrival, so a run that is here after a later one began has lost its message, or
+-- its worker hangs: it waits for a reconciler, and does not show how long the others wait.
+-- Those that ended without having begun are forgotten on the way.
+local function next_in_line(reached)
+  local passed = 0
+  for _ = 1, 100 do
+    local first = redis.call('ZRANGE', waiting, passed, passed, 'WITHSCORES')
+    if not first[1] then
+      return passed, nil
+    elseif redis.call('HGET', prefix .. first[1], 'state') ~= 'accepted' then
+      redis.call('ZREM', waiting, first[1])
+    elseif tonumber(first[2]) > reached then
+      return passed, tonumber(first[2])
+    else
+      passed = redis.call('ZCOUNT', waiting, '-inf', reached)
+    end
+  end
+  return passed, nil
+end
+
+-- Whether the next run waits too long. If even the last was accepted too long ago, one more is let
+-- in to find out: when the last message of a busy hour was lost, only a later run that begins can
+-- show it, and none would ever be accepted. Without any worker that is one run in each max_wait.
+local function is_late(since, now)
+  if not since or now - since <= max_wait_ms then
+    return false
+  end
+  local newest = redis.call('ZRANGE', waiting, -1, -1, 'WITHSCORES')
+  return now - tonumber(newest[2]) <= max_wait_ms
+end
+
+-- After how many more begins, at least so many, the next run has not waited too long by then; those
+-- behind it age meanwhile. In doubling steps, then in halving ones: where runs came unevenly the
+-- run may have been young enough before, for a moment, but at the one that is found it is.
+local function begins_until_open(at_least, passed, now, ms_each)
+  local function is_closed_after(begins)
+    local at = passed + begins
+    local next = redis.call('ZRANGE', waiting, at, at, 'WITHSCORES')
+    return next[1] and now + begins * ms_each - tonumber(next[2]) > max_wait_ms
+  end
+  local closed, step = at_least - 1, 1
+  while is_closed_after(closed + step) do
+    closed = closed + step
+    step = step * 2
+  end
+  local open = closed + step
+  while open - closed > 1 do
+    local between = math.floor((closed + open) / 2)
+    if is_closed_after(between) then
+      closed = between
+    else
+      open = between
+    end
+  end
+  return open
+end
+
+-- How long it takes, at the pace of the last 10 to 20 s, until there is room and the next run is
+-- young enough; without a pace, until those that wait have been answered all the same
+local function retry_after_s(now)
+  local oldest = redis.call('ZRANGE', waiting, 0, 0, 'WITHSCORES')
+  local count = redis.call('ZCARD', waiting)
+  if count == 0 or (count < max_waiting and now - tonumber(oldest[2]) <= max_wait_ms) then
+    return nil -- before any other question: nearly always this is all
+  end
+  local period = math.floor(now / 10000)
+  local lately = redis.call('HMGET', begun, 'reached', period, period - 1)
+  local passed, since = next_in_line(tonumber(lately[1] or '') or 0)
+  local excess = redis.call('ZCARD', waiting) - max_waiting + 1
+  if excess <= 0 and not is_late(since, now) then
+    return nil
+  end
+  local begins = (tonumber(lately[2] or '') or 0) + (tonumber(lately[3] or '') or 0)
+  local retry_after_ms = answer_by_ms
+  if begins > 0 then
+    local ms_each = (now - (period - 1) * 10000) / begins
+    retry_after_ms = math.min(retry_after_ms,
+      ms_each * begins_until_open(math.max(1, excess), passed, now, ms_each))
+  end
+  return math.max(1, math.ceil(retry_after_ms / 1000))
+end
+
+local known = redis.call('HMGET', run, 'digest', 'accepted_by')
+if known[1] then
+  if known[1] ~= digest then
+    return 'conflict'
+  end
+  -- the same owner calls again when the reply to its first call was lost
+  return known[2] == owner and 'accepted' or 'duplicate'
+end
+local now = now_ms()
+local wait_s = retry_after_s(now)
+if wait_s then
+  return wait_s
+end
+redis.call('HSET', run, 'version', 1, 'run_id', run_id, 'digest', digest, 'state', 'accepted',
+  'generation', 0, 'calls', (#ARGV - first_call + 1) / 6, 'outputs', 0, 'accepted_at', now,
+  'accepted_by', owner, 'answer_by', now + answer_by_ms, 'expires_at', now + expires_ms,
+  unpack(ARGV, first_call))
+redis.call('ZADD', due, now + first_look_ms, key)
+redis.call('ZADD', waiting, now, key)
+return 'accepted'

@@ -1,0 +1,96 @@
+-- Gives out runs that need a step, and says which. Claims by re-scoring: a run that was given out is
+-- due again only after its step had time, so any number of reconcilers may call. A run that is due
+-- for submission joins the send queue, scored by answer-by; those still inside it go first, nearest
+-- first, then the late ones, oldest first. While it waits there a run stays due at its expiry, so
+-- that no closed rate limit or open circuit can make that pass unseen.
+--
+-- KEYS: due, send queue
+-- ARGV: prefix (of the runs' keys), look_at (runs at most), step_ms (until a run that was given out
+--   is due again), senders, may_go (submissions at most), then the milliseconds between two
+--   publishes of a run, by their count, the last for all further ones
+-- Returns: for each run {key, run id, generation, 'publish' | 'submit' | 'expire'}
+--- @include "run"
+--- @include "missing"
+local due, send_queue, prefix = KEYS[1], KEYS[2], ARGV[1]
+local look_at, step_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
+local senders, may_go = tonumber(ARGV[4]), tonumber(ARGV[5])
+local delays = {}
+for at = 6, #ARGV do delays[#delays + 1] = tonumber(ARGV[at]) end
+--- @include "free_write"
+local now = now_ms()
+local answer = {}
+
+local function need(run)
+  local at = redis.call('HMGET', run, 'state', 'answer_by', 'expires_at', 'calls', 'outputs',
+    'lease_until', 'next_attempt_at', 'body', 'publishes')
+  if not at[1] or at[1] == 'submitted' or at[1] == 'dead' then
+    return 'forget'
+  end
+  local lease_until, next_at = tonumber(at[6] or '') or 0, tonumber(at[7] or '') or 0
+  if lease_until > now then
+    return 'wait', lease_until
+  end
+  if now >= tonumber(at[3]) then
+    return 'expire'
+  end
+  if at[8] or at[4] == at[5] or now >= tonumber(at[2]) then
+    if next_at > now then
+      return 'wait', next_at
+    end
+    return 'submit'
+  end
+  local idle, next_look = missing(run, now)
+  if #idle == 0 then
+    return 'wait', math.min(next_look, tonumber(at[2]))
+  end
+  -- the message is lost or the queue is long; once more is harmless, and rarer each time
+  local published = redis.call('HINCRBY', run, 'publishes', 1)
+  local wait = delays[math.min(published + 1, #delays)]
+  return 'publish', math.min(now + wait, next_look or now + wait, tonumber(at[2]))
+end
+
+local function give_out(key, step, due_again_at)
+  redis.call('ZADD', due, due_again_at, key)
+  local ids = redis.call('HMGET', prefix .. key, 'run_id', 'generation')
+  answer[#answer + 1] = {key, ids[1], ids[2], step}
+end
+
+for _, key in ipairs(redis.call('ZRANGE', due, '-inf', now, 'BYSCORE', 'LIMIT', 0, look_at)) do
+  local run = prefix .. key
+  local step, at = need(run)
+  if step == 'forget' then
+    redis.call('ZREM', due, key)
+  elseif step == 'wait' then
+    redis.call('ZADD', due, at, key)
+  elseif step == 'submit' then
+    redis.call('ZADD', send_queue, number(run, 'answer_by'), key)
+    redis.call('ZADD', due, number(run, 'expires_at'), key)
+  elseif step == 'publish' then
+    give_out(key, step, at)
+  elseif senders > 0 then -- else it stays due: another reconciler may have a sender free
+    senders = senders - 1
+    give_out(key, step, now + step_ms)
+  end
+end
+
+-- runs of the send queue whose answer-by is in this range, nearest or oldest first
+local function give_out_queued(from, to)
+  while senders > 0 and may_go > 0 do
+    local keys = redis.call('ZRANGE', send_queue, from, to, 'BYSCORE', 'LIMIT', 0,
+      math.min(senders, may_go))
+    if #keys == 0 then
+      return
+    end
+    for _, key in ipairs(keys) do
+      redis.call('ZREM', send_queue, key)
+      if need(prefix .. key) == 'submit' then -- else it has gone another way meanwhile
+        senders, may_go = senders - 1, may_go - 1
+        give_out(key, 'submit', now + step_ms)
+      end
+    end
+  end
+end
+
+give_out_queued('(' .. now, '+inf')
+give_out_queued('-inf', now)
+return answer

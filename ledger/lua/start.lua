@@ -1,0 +1,47 @@
+-- Leases a call to one worker and counts the try before the work begins, so that a call that kills
+-- its workers is known by its tries. A message that comes back from a dead process takes over the
+-- lease that it held; any other finds the call leased.
+--
+-- KEYS: run, due
+-- ARGV: generation, index, owner, message (the task id under which the call is worked on),
+--   may_take_over (0 or 1), default_ms and special (what a call may take, and a JSON object of the
+--   tools that differ), margin_ms (kept free before answer-by and after a call's own time),
+--   max_tries
+-- Returns: {'started' or 'poison', tries, milliseconds left for the output, tool name, arguments,
+--   call id}; {'recorded', outputs missing}; or {'gone'}, {'leased'}, {'late'}
+--- @include "run"
+local run, due = KEYS[1], KEYS[2]
+local generation, index, owner, message, may_take_over = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local default_ms, special, margin_ms = tonumber(ARGV[6]), cjson.decode(ARGV[7]), tonumber(ARGV[8])
+local max_tries = tonumber(ARGV[9])
+--- @include "free_write"
+if not takes_outputs(run, generation) then
+  return {'gone'}
+elseif redis.call('HEXISTS', run, 'output:' .. index) == 1 then
+  return {'recorded', number(run, 'calls') - number(run, 'outputs')}
+end
+local now = now_ms()
+local at = redis.call('HMGET', run, 'name:' .. index, 'arguments:' .. index, 'id:' .. index,
+  'holder:' .. index, 'busy_until:' .. index, 'message:' .. index, 'tries:' .. index,
+  'is_poison:' .. index)
+-- the same owner calls again when the reply to its first call was lost
+local is_repeat = at[4] == owner
+local takes_over = may_take_over == '1' and at[6] == message
+if (tonumber(at[5] or '') or 0) > now and not is_repeat and not takes_over then
+  return {'leased'}
+end
+local left_ms = number(run, 'answer_by') - margin_ms - now
+if left_ms <= 0 then
+  return {'late'}
+end
+local word, tries = 'started', tonumber(at[7] or '') or 0
+if at[8] or (tries >= max_tries and not is_repeat) then
+  word = 'poison'
+  redis.call('HSET', run, 'is_poison:' .. index, 1)
+elseif not is_repeat then
+  tries = redis.call('HINCRBY', run, 'tries:' .. index, 1)
+  redis.call('HSETNX', run, 'started_at:' .. index, now)
+end
+redis.call('HSET', run, 'holder:' .. index, owner, 'message:' .. index, message,
+  'busy_until:' .. index, now + (special[at[1]] or default_ms) + margin_ms)
+return {word, tries, left_ms, at[1], at[2], at[3]}

@@ -1,0 +1,101 @@
+"""Values that travel: the tool call of a delivery, and what the ledger's steps return."""
+
+from dataclasses import dataclass
+from typing import Literal, TypedDict
+
+
+class Function(TypedDict):
+    """What the model calls: a tool's name and its arguments, a JSON string."""
+
+    name: str
+    arguments: str
+
+
+class ToolCall(TypedDict):
+    """One question of a run."""
+
+    id: str
+    type: Literal["function"]
+    function: Function
+
+
+class Delivery(TypedDict):
+    """A run and its tool calls, in order."""
+
+    run_id: str
+    tool_calls: list[ToolCall]
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A stored run; a duplicate was stored before, by an equal delivery."""
+
+    key: str
+    is_duplicate: bool
+
+
+@dataclass(frozen=True)
+class Begun:
+    """
+    What a fan-out has to do: call the missing calls, or submit when all outputs are there.
+
+    `missing` are call indexes, neither leased nor queued; `round` counts the fan-outs of the run.
+    """
+
+    round: int
+    missing: tuple[int, ...]
+    is_complete: bool
+
+
+@dataclass(frozen=True)
+class Started:
+    """
+    One leased call.
+
+    `left_ms` is what remains until its output must be recorded. `is_poison` when it was started
+    too often and never answered: it is to be given up.
+    """
+
+    owner: str
+    index: int
+    attempt: int
+    left_ms: int
+    name: str
+    arguments: str
+    call_id: str
+    is_poison: bool = False
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What there is to send: outputs in call order (None is missing), or the frozen body."""
+
+    run_id: str
+    call_ids: tuple[str, ...]
+    outputs: tuple[str | None, ...]
+    body: bytes | None
+
+    @property
+    def count(self) -> int:
+        """How many calls have an output."""
+        return sum(output is not None for output in self.outputs)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The lease of a POST; `is_repeat` when an earlier attempt may have arrived."""
+
+    fence: int
+    attempt: int
+    expires_in_ms: int
+    is_repeat: bool
+
+
+@dataclass(frozen=True)
+class DueRun:
+    """A run that needs a step now; no other reconciler gets it for a while."""
+
+    key: str
+    run_id: str
+    generation: int
+    step: Literal["publish", "submit", "expire"]

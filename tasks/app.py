@@ -1,0 +1,60 @@
+"""The Celery app: its configuration, its tasks by name, and how it publishes a run."""
+
+import runpy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from celery import Celery
+from celery.signals import celeryd_init, setup_logging
+
+import tasks.compat  # noqa: F401  (applies the patches, in every process that uses the broker)
+from runtime import logs, settings
+
+_CONFIG = Path(__file__).resolve().parent.parent / "celeryconfig.py"
+
+app = Celery("toolworker", include=["tasks.pipeline", "tasks.resources", "tasks.remote_control"])
+
+
+@app.add_defaults
+def _config() -> dict[str, Any]:
+    """Our `celeryconfig.py`, by its place: another project's may lie in the current folder."""
+    return {k: v for k, v in runpy.run_path(str(_CONFIG)).items() if not k.startswith("_")}
+
+
+def publish_fan_out(run_id: str, key: str, generation: int) -> None:
+    """
+    Publish the one message of a run, for any worker. Publishing twice is harmless.
+
+    Raises:
+        OperationalError: It is not known to be in the queue. It was tried as the process'
+            configuration says: see `limit_publishing`.
+    """
+    app.send_task(
+        "fan_out",
+        kwargs={"run_id": run_id, "key": key, "generation": generation},
+        task_id=f"{key}:{generation}:fan_out",
+    )
+
+
+def limit_publishing() -> None:
+    """In this process a publish ends within half a second, whatever the broker does."""
+    app.conf.update(app.conf["RECEIVER"])
+
+
+@setup_logging.connect
+def _configure_logs(**_: Any) -> None:
+    logs.configure()
+
+
+@celeryd_init.connect
+def _check_pool(options: Mapping[str, Any], **_: Any) -> None:
+    pool = options.get("pool_cls")
+    name = pool if isinstance(pool, str) else getattr(pool, "__module__", "")
+    kind = name.rpartition(".")[2]
+    allowed = {"prefork", "asynpool", ""} | ({"solo"} if settings.load().debug_solo_pool else set())
+    if kind not in allowed:
+        raise SystemExit(
+            f"the worker cannot start:\n-P {kind}: only the prefork pool keeps time limits, on "
+            "which every answer in time rests; for debugging set DEBUG_SOLO_POOL=true and use solo"
+        )

@@ -1,0 +1,191 @@
+"""The task class of a run: how its tasks retry, and how a link of a chain runs behind another."""
+
+import time
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from celery import Task
+from celery.app.trace import trace_task
+from kombu.exceptions import OperationalError
+
+from ledger.errors import LedgerUnavailable
+from runtime import logs
+
+_MUTE_EVENTS_S = 5.0
+"""After an event that the broker did not take, none is sent for so long: calls come first."""
+
+_log = logs.get("tasks")
+
+
+class Message(NamedTuple):
+    """The message that this process works on, for the task it names and all links behind that."""
+
+    task_id: str
+    deadline: float
+    """Monotonic; its soft time limit."""
+    owner_died: bool
+    """It came back because the process that had it before died."""
+
+
+class _Link(NamedTuple):
+    """A link that is to run behind the current task, in this process."""
+
+    task: "RunTask"
+    task_id: str
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    options: dict[str, Any]
+
+
+@dataclass
+class _Work:
+    """What this process keeps of a task while it runs."""
+
+    message: Message
+    handed_over: Any
+    began: float = field(default_factory=time.monotonic)
+    links: list[_Link] = field(default_factory=list)
+
+
+class RunTask(Task):  # type: ignore[type-arg]  # generic in the stubs alone
+    """
+    A task that retries while the ledger is unavailable, and else ends with a value.
+
+    A signature with the option `here=True` runs behind the task that applies it: in the same
+    process, by Celery's own tracer, after that task's messages are on the broker. So signals,
+    hooks and tracers see every link, and only one of them was a message. The message is
+    acknowledged after all links behind it, so a process that dies in between loses nothing.
+    """
+
+    abstract = True
+    autoretry_for = (LedgerUnavailable, OperationalError)
+    # 4 retries after 1, 2, 4, 8 s: the waits of one restart. Then the reconciler takes over.
+    # `max_retries` also bounds how often Celery runs a task again whose process died.
+    max_retries = 4
+    retry_backoff = True
+    retry_backoff_max = 8
+    retry_jitter = False
+    default_retry_delay = 0  # s; of a message whose process died
+
+    needs_s = 0.0
+    """To run behind another, what must be left of the message's time; else it is a message."""
+
+    _events_muted_until = 0.0
+
+    def apply_async(
+        self,
+        args: Any = None,
+        kwargs: Any = None,
+        task_id: str | None = None,
+        *positional: Any,
+        here: bool = False,
+        **options: Any,
+    ) -> Any:
+        current = self.app.current_worker_task
+        if not (here and task_id and isinstance(current, RunTask)):
+            return super().apply_async(args, kwargs, task_id, *positional, **options)
+        link = _Link(self, task_id, tuple(args or ()), dict(kwargs or {}), options)
+        current._work.links.append(link)
+        return self.AsyncResult(task_id)
+
+    @property
+    def message(self) -> Message:
+        """The message that this process works on."""
+        return self._work.message
+
+    def hand_over(self, value: Any) -> None:
+        """Keep *value* for the links behind this task; it never leaves the process."""
+        self._work.handed_over = value
+
+    @property
+    def handed_over(self) -> Any:
+        """What the task in front of this one has handed over; None for a message."""
+        return self._work.handed_over
+
+    def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
+        request, front = self.request, self._front
+        if front is None:
+            self.request.update(work=_Work(self._received(), None))
+            return
+        self.request.update(work=_Work(front.message, front.handed_over))
+        family = {"root_id": request.root_id, "parent_id": request.parent_id}
+        texts = {"name": self.name, "args": repr(args), "kwargs": repr(kwargs)}
+        self._send_event("task-received", retries=0, **texts, **family)
+        self._send_event("task-started")
+
+    def after_return(
+        self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: Any
+    ) -> None:
+        """Run the links behind this task; of one that failed or is retried, none."""
+        if status == "SUCCESS":
+            for link in self._work.links:
+                link.task._run_behind(self, link)
+
+    # Celery's main process sends the events of messages, and does not know of links behind them.
+
+    def on_success(self, retval: Any, task_id: str, args: Any, kwargs: Any) -> None:
+        if self._front is not None:
+            runtime_s = time.monotonic() - self._work.began
+            self._send_event("task-succeeded", result=repr(retval), runtime=runtime_s)
+
+    def on_failure(self, exc: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+        if self._front is not None:
+            self._send_event("task-failed", exception=type(exc).__name__, traceback="")
+
+    def on_retry(self, exc: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+        if self._front is not None:
+            self._send_event("task-retried", exception=type(exc).__name__, traceback="")
+
+    @property
+    def _work(self) -> _Work:
+        return self.request.get("work")  # type: ignore[no-any-return]
+
+    @property
+    def _front(self) -> _Work | None:
+        """The work of the task in front of this one; None for a message."""
+        return self.request.get("front")  # type: ignore[no-any-return]
+
+    def _received(self) -> Message:
+        request = self.request
+        soft_limit_s = (request.timelimit or (None, None))[1] or self.soft_time_limit or 0
+        # "redelivered" proves nothing: kombu puts every message back when its connection is lost,
+        # and the worker lives on. Celery counts in `retries` that a process died.
+        is_redelivered = (request.delivery_info or {}).get("redelivered")
+        owner_died = bool(request.retries) and not is_redelivered
+        return Message(str(request.id), time.monotonic() + soft_limit_s, owner_died)
+
+    def _run_behind(self, current: "RunTask", link: _Link) -> None:
+        """Run *link* behind *current*, or publish it where too little time is left."""
+        if current.message.deadline - time.monotonic() < self.needs_s:
+            try:
+                self.apply_async(link.args, link.kwargs, link.task_id, **link.options)
+            except OperationalError as error:  # the reconciler goes on
+                _log.warning("task.unpublished", task=self.name, reason=type(error).__name__)
+            return
+        options, request = link.options, current.request
+        headers: dict[str, Any] = {
+            "id": link.task_id,
+            "task": self.name,
+            "root_id": options.get("root_id") or request.root_id,
+            "parent_id": options.get("parent_id") or request.id,
+            "group": options.get("group_id"),
+            "group_index": options.get("group_index"),
+            "chord": options.get("chord"),
+            "chain": options.get("chain"),
+            "hostname": request.hostname,
+            "delivery_info": {},  # a retry goes where the task's messages go
+            "ignore_result": True,
+            "front": current._work,
+        }
+        trace_task(self, link.task_id, link.args, link.kwargs, headers, app=self.app)
+
+    def _send_event(self, kind: str, **fields: Any) -> None:
+        if not self.app.conf.worker_send_task_events or self._is_muted():
+            return
+        try:
+            self.send_event(kind, retry=False, **fields)
+        except (OperationalError, OSError):
+            RunTask._events_muted_until = time.monotonic() + _MUTE_EVENTS_S
+
+    def _is_muted(self) -> bool:
+        return time.monotonic() < RunTask._events_muted_until

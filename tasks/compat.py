@@ -1,0 +1,35 @@
+"""
+All patches of libraries, each for one release, with a test that fails without it.
+
+Importing this module applies them; `tests/integration/test_compat.py` says when to drop one.
+"""
+
+from importlib.metadata import version
+from typing import Any
+
+from kombu.transport.redis import Channel
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+_PATCHED = {"celery": "5.7.0", "kombu": "5.7.0"}
+
+for _name, _release in _PATCHED.items():
+    if version(_name) != _release:
+        raise ImportError(f"tasks/compat.py patches {_name} {_release}, not {version(_name)}")
+
+_connparams = Channel._connparams  # type: ignore[attr-defined]
+
+
+def _connparams_of_a_live_connection(channel: Channel, asynchronous: bool = False) -> Any:
+    """
+    Raise a connection error for a dead channel, which Celery ignores while it closes it.
+
+    Celery 5.7.0 (celery/celery#10242) clears the transport's client before it closes the
+    connection; the channel then reads its connection parameters, and the AttributeError ends the
+    worker whenever Redis restarts while a task is running and a slot is free.
+    """
+    if getattr(channel.connection, "client", None) is None:
+        raise RedisConnectionError("the channel belongs to a closed broker connection")
+    return _connparams(channel, asynchronous)
+
+
+Channel._connparams = _connparams_of_a_live_connection  # type: ignore[attr-defined]

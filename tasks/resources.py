@@ -1,0 +1,103 @@
+"""What one worker process holds: ledger, tool catalogue, databases, Genesys."""
+
+import gc
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from celery.signals import worker_before_create_process, worker_init, worker_process_init
+
+import ledger
+from db import catalog, pool
+from db.errors import CatalogError
+from genesys import client as genesys
+from runtime import logs, metrics, settings
+
+LEDGER_TIMEOUT_S, LEDGER_RETRIES = 5.0, 6
+"""Of a worker and a reconciler: together longer than a restart of the ledger."""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Made after the fork, because sockets do not survive it."""
+
+    ledger: ledger.Ledger
+    catalog: catalog.Catalog
+    databases: pool.Databases
+    genesys: genesys.Client
+
+
+@cache
+def resources() -> Resources:
+    """The resources of this process, made on first use. Nothing is connected yet."""
+    values = settings.load("REDIS_URL", "DATABASE_URL")
+    loaded = checked_catalog()
+    databases = pool.Databases(values.database_urls())
+    databases.open()
+    return Resources(open_ledger(values, loaded), loaded, databases, genesys.from_settings(values))
+
+
+def open_ledger(values: settings.Settings, loaded: catalog.Catalog) -> ledger.Ledger:
+    """The ledger of a worker or a reconciler; nothing is connected yet."""
+    return ledger.from_settings(
+        values,
+        timeout_s=LEDGER_TIMEOUT_S,
+        retries=LEDGER_RETRIES,
+        timeouts_ms={tool.name: tool.timeout_ms for tool in loaded.tools.values()},
+    )
+
+
+@cache
+def checked_catalog() -> catalog.Catalog:
+    """
+    Load settings and tool catalogue, as a start must before it takes work.
+
+    Once: what is made of a worker's tools before it forks is shared by its processes, those that
+    replace others included, whatever has become of the files by then.
+
+    Raises:
+        SettingsError, CatalogError: All mistakes at once.
+    """
+    return catalog.load(settings.load().tools_dir)
+
+
+_started_with: list[str] = []
+
+
+def started_with() -> str:
+    """The digest of the catalogue that this worker's main process has checked."""
+    return _started_with[-1] if _started_with else ""
+
+
+@worker_init.connect
+def _check_before_start(**_: Any) -> None:
+    # an exception here would be logged and ignored by Celery; only SystemExit stops the worker
+    try:
+        values = settings.load("REDIS_URL", "DATABASE_URL")
+        loaded = checked_catalog()
+        missing = loaded.without_database(values.database_urls())
+        if missing:
+            raise CatalogError(missing)
+        for name, url in values.database_urls().items():
+            pool.session_options(url, name)
+        genesys.from_settings(values)
+        metrics.serve_from(values)
+    except (settings.SettingsError, CatalogError) as mistakes:
+        raise SystemExit(f"the worker cannot start:\n{mistakes}") from mistakes
+    _started_with.append(loaded.digest)
+    logs.get("worker").info("worker.started", catalog=loaded.digest)
+
+
+@worker_before_create_process.connect
+def _share_memory(**_: Any) -> None:
+    # a full collection in a child would touch every object, and so copy the pages that it shares
+    # with its parent; what is garbage by now would be frozen for good
+    gc.collect()
+    gc.freeze()
+
+
+@worker_process_init.connect
+def _open_resources(**_: Any) -> None:
+    # makes objects and starts the pools' threads, but never waits: a handler slower than
+    # worker_proc_alive_timeout gets the process killed, and an outage would become a fork loop
+    resources()

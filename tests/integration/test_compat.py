@@ -1,0 +1,133 @@
+"""What each patch is for. When a "without" test fails, upstream has fixed it: drop the patch."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import redis
+from celery import Celery
+
+# by its path: the package around it would check the settings of a whole worker
+PATCH = f"import runpy; runpy.run_path({str(Path(__file__).parents[2] / 'tasks/compat.py')!r})"
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAM = """
+{patch}
+import time
+from celery import Celery
+app = Celery("program", broker="{url}")
+app.conf.update(task_acks_late=True, broker_connection_retry_on_startup=True,
+                worker_prefetch_multiplier=1{options})
+@app.task(name="hold")
+def hold():
+    import redis
+    redis.Redis.from_url("{url}").rpush("holding", 1)
+    time.sleep(3)
+@app.task(name="probe")
+def probe():
+    import redis
+    redis.Redis.from_url("{url}").rpush("probed", 1)
+"""
+
+
+def _worker(folder, url, patch, options=""):
+    program = PROGRAM.format(url=url, patch=patch, options=options)
+    (folder / "program.py").write_text(program)
+    with (folder / "log").open("wb") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "celery", "-A", "program", "worker", "-c", "2"],
+            cwd=folder,
+            env={"PYTHONPATH": f"{folder}:{ROOT}", "PATH": "/usr/bin:/bin"},
+            stdout=log,
+            stderr=log,
+        )  # fmt: skip
+
+
+def _wait(condition, within_s=30.0):
+    deadline = time.monotonic() + within_s
+    while True:
+        try:
+            if condition():
+                return
+        except redis.ConnectionError:
+            pass
+        assert time.monotonic() < deadline, f"not within {within_s} s"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def own_redis(own_redis_server):
+    return own_redis_server()
+
+
+@pytest.fixture
+def held_while_redis_restarts(own_redis, tmp_path):
+    """A worker with one task running and one slot free, right after Redis came back."""
+    workers = []
+
+    def start(patch):
+        worker = _worker(tmp_path, own_redis.url, patch)
+        workers.append(worker)
+        program = Celery(broker=own_redis.url)
+        client = redis.Redis.from_url(own_redis.url)
+        program.send_task("hold")
+        _wait(lambda: client.llen("holding"))
+        own_redis.stop()
+        own_redis.start()
+        return worker, program, client
+
+    yield start
+    for worker in workers:
+        worker.terminate()
+        worker.wait(20)
+
+
+def test_without_the_patch_a_redis_restart_ends_the_worker(held_while_redis_restarts):
+    worker, _, _ = held_while_redis_restarts("")
+    assert worker.wait(30) == 1
+
+
+def test_with_the_patch_the_worker_outlives_a_redis_restart(held_while_redis_restarts):
+    worker, program, client = held_while_redis_restarts(PATCH)
+    program.send_task("probe")
+    _wait(lambda: client.llen("probed"))
+    assert worker.poll() is None
+
+
+@pytest.fixture
+def full_while_messages_wait(own_redis, tmp_path):
+    """A worker that takes a message, which it may, and cannot note it: Redis has no memory left."""
+    workers = []
+
+    def start(options):
+        workers.append(_worker(tmp_path, own_redis.url, "", options))
+        program = Celery(broker=own_redis.url)
+        client = redis.Redis.from_url(own_redis.url)
+        for _ in range(2):
+            program.send_task("hold")
+        _wait(lambda: client.llen("holding") == 2)
+        for _ in range(20):
+            program.send_task("probe")
+        client.config_set("maxmemory", 1)
+        return workers[0], client
+
+    yield start
+    for worker in workers:
+        worker.terminate()
+        worker.wait(20)
+
+
+def test_without_a_setting_a_redis_without_memory_ends_the_worker(full_while_messages_wait):
+    worker, _ = full_while_messages_wait("")
+    assert worker.wait(30) == 1
+
+
+def test_with_the_setting_the_worker_goes_on_when_there_is_memory(
+    full_while_messages_wait, tmp_path
+):
+    worker, client = full_while_messages_wait(", broker_channel_error_retry=True")
+    _wait(lambda: "Trying to re-establish" in (tmp_path / "log").read_text())
+    client.config_set("maxmemory", 0)
+    _wait(lambda: client.llen("celery") == 0 and client.llen("probed"))
+    assert worker.poll() is None

@@ -1,0 +1,83 @@
+"""Accept a run in the ledger, then publish its one message."""
+
+from collections.abc import Sequence
+
+from kombu.exceptions import OperationalError
+
+import ledger
+from db import catalog
+from db.errors import CatalogError
+from ledger.errors import LedgerUnavailable
+from ledger.values import Accepted, ToolCall
+from runtime import logs, settings
+from tasks.app import limit_publishing, publish_fan_out
+from webhook.outage import Outage
+
+LEDGER_TIMEOUT_S, LEDGER_RETRIES = 0.3, 1
+"""Two tries fit into the second in which a 503 must be out. The second is for a connection that
+died in silence: it costs a retry, and no delivery is refused for it."""
+
+_log = logs.get("webhook")
+
+
+class Intake:
+    """Accepts runs; use one per process, from any thread."""
+
+    def __init__(self) -> None:
+        limit_publishing()
+        self._ledger = ledger.from_settings(
+            settings.load(), timeout_s=LEDGER_TIMEOUT_S, retries=LEDGER_RETRIES
+        )
+        self._ledger_outage = Outage(
+            lambda: LedgerUnavailable("the ledger is known to be down"), LedgerUnavailable
+        )
+        self._broker_outage = Outage(
+            lambda: OperationalError("the broker is known to be down"), OperationalError
+        )
+
+    def accept(self, run_id: str, calls: Sequence[ToolCall]) -> Accepted:
+        """
+        Accept a run: once this returns, it is safe.
+
+        A publish that fails is logged, and no more: the run is in the ledger and due.
+
+        Raises:
+            LedgerUnavailable: Nothing is known to be stored; the sender must try again.
+            Conflict: The key is known with other calls.
+            Busy: Too many runs wait for a worker.
+        """
+        with self._ledger_outage.guard():
+            accepted = self._ledger.accept(run_id, calls)
+        ids = {"run_id": run_id, "key": accepted.key}
+        if accepted.is_duplicate:
+            _log.info("delivery.duplicate", **ids)
+            return accepted
+        try:
+            with self._broker_outage.guard():
+                publish_fan_out(**ids, generation=0)
+        except OperationalError as error:
+            _log.warning("delivery.unpublished", **ids, reason=type(error).__name__)
+        _log.info("delivery.accepted", **ids, calls=len(calls))
+        return accepted
+
+    def missing(self) -> list[str]:
+        """What keeps runs from being accepted: a ledger that is down, full, or a replica."""
+        try:
+            self._ledger.ping()
+        except LedgerUnavailable:
+            return ["the ledger"]
+        return []
+
+
+def check() -> None:
+    """
+    Check settings and tool catalogue, as a start must before it listens.
+
+    Raises:
+        SystemExit: With all mistakes, one a line.
+    """
+    try:
+        values = settings.load("REDIS_URL", "WEBHOOK_SECRETS")
+        catalog.load(values.tools_dir)
+    except (settings.SettingsError, CatalogError) as mistakes:
+        raise SystemExit(f"the receiver cannot start:\n{mistakes}") from mistakes
