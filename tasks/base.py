@@ -10,11 +10,11 @@ from kombu.exceptions import OperationalError
 
 from ledger.errors import LedgerUnavailable
 from runtime import logs
-
-_MUTE_EVENTS_S = 5.0
-"""After an event that the broker did not take, none is sent for so long: calls come first."""
+from tasks.app import app
+from tasks.events import LinkEvents
 
 _log = logs.get("tasks")
+_events = LinkEvents(app)
 
 
 class Message(NamedTuple):
@@ -70,8 +70,6 @@ class RunTask(Task):  # type: ignore[type-arg]  # generic in the stubs alone
     needs_s = 0.0
     """To run behind another, what must be left of the message's time; else it is a message."""
 
-    _events_muted_until = 0.0
-
     def apply_async(
         self,
         args: Any = None,
@@ -112,6 +110,7 @@ class RunTask(Task):  # type: ignore[type-arg]  # generic in the stubs alone
         texts = {"name": self.name, "args": repr(args), "kwargs": repr(kwargs)}
         self._send_event("task-received", retries=0, **texts, **family)
         self._send_event("task-started")
+        _events.flush()
 
     def after_return(
         self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: Any
@@ -120,6 +119,8 @@ class RunTask(Task):  # type: ignore[type-arg]  # generic in the stubs alone
         if status == "SUCCESS":
             for link in self._work.links:
                 link.task._run_behind(self, link)
+        if self._front is None:
+            _events.flush()
 
     # Celery's main process sends the events of messages, and does not know of links behind them.
 
@@ -180,12 +181,4 @@ class RunTask(Task):  # type: ignore[type-arg]  # generic in the stubs alone
         trace_task(self, link.task_id, link.args, link.kwargs, headers, app=self.app)
 
     def _send_event(self, kind: str, **fields: Any) -> None:
-        if not self.app.conf.worker_send_task_events or self._is_muted():
-            return
-        try:
-            self.send_event(kind, retry=False, **fields)
-        except (OperationalError, OSError):
-            RunTask._events_muted_until = time.monotonic() + _MUTE_EVENTS_S
-
-    def _is_muted(self) -> bool:
-        return time.monotonic() < RunTask._events_muted_until
+        _events.send(kind, self.request.hostname, uuid=self.request.id, **fields)
