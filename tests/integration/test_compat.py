@@ -131,3 +131,42 @@ def test_with_the_setting_the_worker_goes_on_when_there_is_memory(
     client.config_set("maxmemory", 0)
     _wait(lambda: client.llen("celery") == 0 and client.llen("probed"))
     assert worker.poll() is None
+
+
+CLIENTS = """
+{patch}
+import redis
+from celery import Celery
+made = []
+class Client(redis.Redis):
+    def __init__(self, *args, **options):
+        made.append(1)
+        super().__init__(*args, **options)
+app = Celery("clients", broker="{url}")
+with app.connection_for_write() as connection:
+    channel = connection.default_channel
+    channel.Client = Client
+    producer = connection.Producer(channel)
+    for _ in range(10):
+        producer.publish("text", routing_key="somewhere")
+    before = len(made)
+    channel._disconnect_pools()
+    producer.publish("text", routing_key="somewhere")
+print(before, redis.Redis.from_url("{url}").llen("somewhere"))
+"""
+
+
+@pytest.mark.parametrize(("patch", "made"), [("", 10), (PATCH, 1)])
+def test_a_channel_sends_its_commands_with_one_client_and_outlives_its_pool(own_redis, patch, made):
+    program = CLIENTS.format(url=own_redis.url, patch=patch)
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == [str(made), "11"]
+
+
+def test_another_release_of_a_patched_library_fails_the_start(tmp_path):
+    program = f"import importlib.metadata as m; m.version = lambda name: '9.9.9'; {PATCH}"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "tasks/compat.py patches celery 5.7.0, not 9.9.9" in done.stderr
