@@ -24,9 +24,10 @@ def _connparams_of_a_live_connection(channel: Channel, asynchronous: bool = Fals
     """
     Raise a connection error for a dead channel, which Celery ignores while it closes it.
 
-    Celery 5.7.0 (celery/celery#10242; the same traceback as celery/kombu#582) clears the transport's client before it closes the
-    connection; the channel then reads its connection parameters, and the AttributeError ends the
-    worker whenever Redis restarts while a task is running and a slot is free.
+    Celery 5.7.0 (celery/celery#10242; the traceback is that of celery/kombu#582) clears the
+    transport's client before it closes the connection; the channel then reads its connection
+    parameters, and the AttributeError ends the worker whenever Redis restarts while a task is
+    running and a slot is free.
     """
     if getattr(channel.connection, "client", None) is None:
         raise RedisConnectionError("the channel belongs to a closed broker connection")
