@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import redis
-from redis.backoff import ExponentialBackoff
+from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.retry import Retry
 
 RUN, DUE, DEAD, ENDED = "tw:run:", "tw:due", "tw:dead", "tw:ended"
@@ -31,8 +31,8 @@ def connect(url: str, *, timeout_s: float, retries: int) -> redis.Redis:
     Args:
         timeout_s: For connecting and for each reply.
 
-        retries: Further tries of one step on a broken connection, 0.2 s to 1 s apart. Every step
-            may be repeated: each names its owner or writes once.
+        retries: Further tries of one step on a broken connection, 0.2 s to 1 s apart; a single one
+            is made at once. Every step may be repeated: each names its owner or writes once.
     """
     return redis.Redis.from_url(
         url,
@@ -40,7 +40,7 @@ def connect(url: str, *, timeout_s: float, retries: int) -> redis.Redis:
         socket_connect_timeout=timeout_s,
         socket_keepalive=True,
         socket_keepalive_options=_KEEPALIVE,
-        retry=Retry(ExponentialBackoff(cap=1.0, base=0.1), retries),
+        retry=Retry(ExponentialBackoff(cap=1.0, base=0.1) if retries > 1 else NoBackoff(), retries),
         retry_on_error=[redis.ConnectionError, redis.TimeoutError],
     )
 
