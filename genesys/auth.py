@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from genesys.errors import GenesysError, Rejected, Unavailable
+from genesys.errors import GenesysError, Rejected, Unavailable, Untrusted
 from genesys.grant import TIMEOUT_S, Grant
 from genesys.store import Store
 
@@ -73,7 +73,8 @@ class FleetTokens:
 
         Raises:
             Unavailable: Genesys could not answer, or no token came in time; try again.
-            Rejected: The credentials are wrong; asked once a minute by the whole fleet.
+            Rejected: The credentials are wrong; requested once a minute by the whole fleet.
+            Untrusted: No certificate that this process trusts; the others try for themselves.
         """
         asked = time.monotonic()
         if (kept := self._kept) and asked < kept[1]:
@@ -119,8 +120,12 @@ class FleetTokens:
             pause_s = REFUSED_S
             if isinstance(error, Unavailable):
                 pause_s = min(max(error.retry_after_s or 0, AGAIN_S), REFUSED_S)
+            elif isinstance(error, Untrusted):
+                pause_s = AGAIN_S
             pauses = [_ms(pause_s), _ms(max(pause_s, RENEW_AGAIN_S))]
-            if not self._store.run("token_pause", _KEYS, [owner, _write(error), *pauses]):
+            is_kept = self._store.run("token_pause", _KEYS, [owner, _write(error), *pauses])
+            # a wrong CA bundle is this machine's, so the others are told to try for themselves
+            if not is_kept or isinstance(error, Untrusted):
                 raise
             return None
         times = [max(_ms(granted.renew_in_s), 0), max(_ms(granted.ends_in_s), 1)]
@@ -208,7 +213,8 @@ def _write(error: GenesysError) -> str:
         "code": error.code,
         "correlation_id": error.correlation_id,
     }
-    return json.dumps({"is_for_good": isinstance(error, Rejected), "error": kept})
+    is_for_good = isinstance(error, Rejected) and not isinstance(error, Untrusted)
+    return json.dumps({"is_for_good": is_for_good, "error": kept})
 
 
 def _read(why: str, left_s: float) -> GenesysError:

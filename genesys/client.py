@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
-from genesys import http
+from genesys.answer import Answer
 from genesys.auth import FleetTokens, Tokens, TokenSource
 from genesys.errors import Held, Rejected, Unavailable
 from genesys.grant import TIMEOUT_S, Grant
+from genesys.http import BearerToken, HttpClient
 from genesys.pacing import Gate
-from genesys.regions import endpoints
+from genesys.route import Route, route
 from genesys.rules import NO_ANSWER, RULES, Rule, rule_for
 from genesys.standing import Standing
 from genesys.store import Store
@@ -45,10 +46,11 @@ class Receipt:
 
 @dataclass(frozen=True)
 class Permit:
-    """The right to send one POST now, with the token for it; None was refused for good."""
+    """The right to send one POST now, with the token for it; or why there is none for good."""
 
     token: str | None = field(repr=False)
     is_watched: bool = False
+    refused: Rejected | None = None
 
 
 class Client:
@@ -64,12 +66,19 @@ class Client:
     """
 
     def __init__(
-        self, submit_url: str, tokens: Tokens, *, list_key: str, gate: Gate | None = None
+        self,
+        submit_url: str,
+        tokens: Tokens,
+        *,
+        list_key: str,
+        gate: Gate | None = None,
+        http: HttpClient | None = None,
     ) -> None:
         self._submit_url = submit_url
         self._tokens = tokens
         self._list_key = list_key
         self._gate = gate
+        self._http = http or HttpClient()
 
     def encode(self, outputs: Sequence[ToolOutput]) -> bytes:
         """The body of a submission; the same outputs always give the same bytes."""
@@ -92,8 +101,8 @@ class Client:
         except Unavailable as error:
             why = f"there is no token: {error}"
             raise Held(why, is_for_token=True) from error
-        except Rejected:
-            return Permit(None)  # `post` is told the same, and there it ends the run
+        except Rejected as error:
+            return Permit(None, refused=error)  # raised by `post`, where it ends the run
         if self._gate is None:
             return Permit(token)
         turn = self._gate.ask()
@@ -147,8 +156,15 @@ class Client:
         started = time.monotonic()
         deadline = started + timeout_s
         permit = permit or Permit(None, is_watched=True)
+        if permit.refused is not None:
+            raise permit.refused
         token = permit.token or self._token(deadline)
-        answer = self._send(url, body, idempotency_key, Permit(token, permit.is_watched), deadline)
+        sent_with = Permit(token, permit.is_watched)
+        try:
+            answer = self._send(url, body, idempotency_key, sent_with, deadline)
+        except Rejected:  # nothing was sent
+            self.give_back(permit)
+            raise
         if answer.status == 401 and answer.code != "ip.not.authorized":
             self._tokens.invalidate(token)
             again = Permit(self._token(deadline), permit.is_watched)
@@ -162,7 +178,7 @@ class Client:
     def _token(self, deadline: float) -> str:
         return self._tokens.token(min(TIMEOUT_S, deadline - time.monotonic()))
 
-    def _count_one_more(self, refused: http.Answer) -> None:
+    def _count_one_more(self, refused: Answer) -> None:
         """Ask the gate for the POST that follows a refused token."""
         turn = self._gate.ask() if self._gate else None
         if turn and turn.wait_s > 0:
@@ -176,18 +192,14 @@ class Client:
 
     def _send(
         self, url: str, body: bytes, idempotency_key: str, permit: Permit, deadline: float
-    ) -> http.Answer:
+    ) -> Answer:
         left_s = deadline - time.monotonic()
         if left_s <= 0:
             raise Unavailable("no time was left after asking for a token")
-        headers = {
-            "Authorization": f"Bearer {permit.token}",
-            "Content-Type": "application/json",
-            "Accept": "application/json",
-            "Idempotency-Key": idempotency_key,
-        }
+        headers = {"Content-Type": "application/json", "Idempotency-Key": idempotency_key}
+        auth = BearerToken(permit.token or "")
         try:
-            answer = http.post(url, body, headers, left_s)
+            answer = self._http.post(url, body, headers, left_s, auth=auth)
         except Unavailable:
             metrics.count("submissions", status="none")
             self._tell(NO_ANSWER, permit, None)
@@ -218,14 +230,9 @@ def from_settings(settings: Settings) -> Client:
         SettingsError: All that is missing or wrong, one a line.
     """
     mistakes = []
-    where = None
+    way: Route | None = None
     try:
-        where = endpoints(
-            settings.genesys_region,
-            settings.genesys_base_url,
-            settings.genesys_login_url,
-            allow_http=settings.genesys_allow_http,
-        )
+        way = route(settings)
     except ValueError as error:
         mistakes.extend(str(error).splitlines())
     secret = settings.genesys_client_secret
@@ -250,17 +257,19 @@ def from_settings(settings: Settings) -> Client:
         )
     if not settings.genesys_list_key.isidentifier():
         mistakes.append("GENESYS_LIST_KEY: must be a name such as tool_calls or tool_outputs")
-    if mistakes or where is None or not settings.genesys_client_id or secret is None:
+    if mistakes or way is None or not settings.genesys_client_id or secret is None:
         raise SettingsError("\n".join(mistakes))
     client_id, scope = settings.genesys_client_id, settings.genesys_scope
-    grant = Grant(where.login, client_id, secret.reveal(), scope)
+    login = way.endpoints.login
+    grant = Grant(login, client_id, secret.reveal(), scope, http=way.http)
     tokens: Tokens = TokenSource(grant)
     gate = None
     if settings.broker():
-        store = Store(settings.broker(), [where.login, client_id, scope])
+        store = Store(settings.broker(), [login, client_id, scope])
         tokens = FleetTokens(store, grant)
         gate = Gate(store, requests_per_minute=settings.genesys_requests_per_minute)
-    return Client(where.api + path, tokens, list_key=settings.genesys_list_key, gate=gate)
+    list_key = settings.genesys_list_key
+    return Client(way.endpoints.api + path, tokens, list_key=list_key, gate=gate, http=way.http)
 
 
 def _path_segment(run_id: str) -> str:
@@ -274,7 +283,7 @@ def _path_segment(run_id: str) -> str:
     return segment.replace(".", "%2E") if run_id in (".", "..") else segment
 
 
-def _error(answer: http.Answer) -> Unavailable | Rejected:
+def _error(answer: Answer) -> Unavailable | Rejected:
     rule = rule_for(answer.status, answer.code)
     said = f" Genesys said: {answer.message}" if answer.message else ""
     if rule.is_passing:

@@ -5,6 +5,7 @@ What a call to Genesys can end in; the class says what to do.
     ├── Unavailable    try again: 429, 5xx, no connection, a time-out
     ├── Held           wait for your turn: nothing was sent, so it was no attempt
     └── Rejected       do not: the request, the run or our rights are wrong
+        └── Untrusted  nor here: the server did not prove that it is Genesys
 """
 
 
@@ -81,3 +82,12 @@ class Held(GenesysError):
 
 class Rejected(GenesysError):
     """Refused for good; the message says how to mend it."""
+
+
+class Untrusted(Rejected):
+    """
+    The server's certificate is not trusted, or for another host; nothing was sent.
+
+    A dead letter and not a retry: a wrong CA bundle, or a proxy that opens TLS, stays wrong until
+    an operator changes it, and a caller would wait for nothing. The dead letter can be replayed.
+    """

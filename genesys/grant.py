@@ -1,11 +1,13 @@
 """Ask Genesys for a token: one request of the client-credentials grant, and what it says."""
 
-import base64
 import time
 from dataclasses import dataclass, field
 
-from genesys import http
+from requests.auth import HTTPBasicAuth
+
+from genesys.answer import Answer
 from genesys.errors import GenesysError, Rejected, Unavailable
+from genesys.http import HttpClient
 from runtime import metrics
 
 EARLY_S = 300.0
@@ -28,13 +30,19 @@ class Granted:
 class Grant:
     """The right to ask for tokens; never shows the secret."""
 
-    def __init__(self, login_url: str, client_id: str, client_secret: str, scope: str) -> None:
+    def __init__(
+        self,
+        login_url: str,
+        client_id: str,
+        client_secret: str,
+        scope: str,
+        *,
+        http: HttpClient | None = None,
+    ) -> None:
         self._url = f"{login_url}/oauth/token"
-        pair = f"{client_id}:{client_secret}".encode()
-        self._headers = {
-            "Authorization": "Basic " + base64.b64encode(pair).decode(),
-            "Accept": "application/json",
-        }
+        # as bytes: requests would encode a text as Latin-1
+        self._auth = HTTPBasicAuth(client_id.encode(), client_secret.encode())
+        self._http = http or HttpClient()
         self._form = {"grant_type": "client_credentials", "scope": scope}
         self._scope = scope
 
@@ -58,7 +66,9 @@ class Grant:
         if timeout_s <= 0:
             raise Unavailable("no time was left to ask for a token")
         asked = time.monotonic()
-        answer = http.post(self._url, self._form, self._headers, min(timeout_s, TIMEOUT_S))
+        answer = self._http.post(
+            self._url, self._form, {}, min(timeout_s, TIMEOUT_S), auth=self._auth
+        )
         if answer.status == 200:
             text, lifetime_s = _granted(answer)
             # counted from the question: how long the answer was under way, nobody knows
@@ -79,7 +89,7 @@ class Grant:
             correlation_id=answer.correlation_id,
         )
 
-    def _advice(self, answer: http.Answer) -> str:
+    def _advice(self, answer: Answer) -> str:
         scope = f"OAuth scope mismatch. Ensure the application has {self._scope}."
         if answer.code in ("unauthorized_client", "unsupported_grant_type"):
             return f"{scope} Its grant must be Client Credentials."
@@ -93,7 +103,7 @@ class Grant:
         return f"The token endpoint answered {answer.status}. Verify GENESYS_LOGIN_URL."
 
 
-def _granted(answer: http.Answer) -> tuple[str, float]:
+def _granted(answer: Answer) -> tuple[str, float]:
     """The token and its lifetime in seconds, if both can be used."""
     token, lifetime = answer.body.get("access_token"), answer.body.get("expires_in")
     # it has to stand in a header

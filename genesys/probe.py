@@ -1,7 +1,7 @@
 """Ask Genesys for a token of one's own, to see whether the credentials are good."""
 
 from genesys.grant import TIMEOUT_S, Grant
-from genesys.regions import endpoints
+from genesys.route import route
 from runtime.settings import Settings
 
 
@@ -14,13 +14,14 @@ def ask_for_token(values: Settings) -> None:
         Rejected: The credentials are wrong; the message says what to verify.
         ValueError: A setting is missing or wrong.
     """
-    where = endpoints(
-        values.genesys_region,
-        values.genesys_base_url,
-        values.genesys_login_url,
-        allow_http=values.genesys_allow_http,
-    )
+    way = route(values)
     if not values.genesys_client_id or not values.genesys_client_secret:
         raise ValueError("the credentials are not set")
     secret = values.genesys_client_secret.reveal()
-    Grant(where.login, values.genesys_client_id, secret, values.genesys_scope).request(TIMEOUT_S)
+    Grant(
+        way.endpoints.login,
+        values.genesys_client_id,
+        secret,
+        values.genesys_scope,
+        http=way.http,
+    ).request(TIMEOUT_S)

@@ -93,12 +93,13 @@ def _url_mistake(url: str, allow_http: bool) -> str | None:
         return "holds a character that a URL cannot have"
     if parts.query or parts.fragment or "@" in parts.netloc:
         return "must have no user, query or fragment"
-    if parts.scheme == "http" and not allow_http and not _is_loopback(parts.hostname):
+    if parts.scheme == "http" and not allow_http and not is_loopback(parts.hostname):
         return "must be https, or the token would travel in the clear"
     return None
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether *host*, a name or an address, is this machine; no name is looked up."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

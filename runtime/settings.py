@@ -57,6 +57,15 @@ class Settings(Struct, frozen=True, kw_only=True):
     genesys_list_key: str = "tool_calls"
     genesys_requests_per_minute: _Count = 300
 
+    # as requests and curl name them; a proxy's URL may hold a password
+    https_proxy: Secret | None = None
+    http_proxy: Secret | None = None
+    all_proxy: Secret | None = None
+    no_proxy: str | None = None
+    requests_ca_bundle: str | None = None
+    curl_ca_bundle: str | None = None
+    ssl_cert_file: str | None = None
+
     webhook_secrets: Secret | None = None
     webhook_auth: str = "x-hub-signature-256"
 
@@ -131,7 +140,7 @@ def _read_all() -> tuple[Settings | None, list[str]]:
         try:
             if field.name == "databases":
                 found[field.name] = _named_databases()
-            elif text := _value(name) or _from_file(name):
+            elif text := _lower_case(name) or _value(name) or _from_file(name):
                 found[field.name] = convert(text, field.type, strict=False, dec_hook=_make)
         except ValidationError as mistake:
             # "Expected `int` >= 1"; that it came as text is no news
@@ -157,6 +166,11 @@ def _value(variable: str) -> str:
     except UnicodeEncodeError:  # Python keeps such bytes as lone surrogates
         raise SettingsError(f"{variable}: is not UTF-8") from None
     return text
+
+
+def _lower_case(name: str) -> str:
+    """`https_proxy` and the like, which come before `HTTPS_PROXY` for requests and curl."""
+    return _value(name.lower()) if name.endswith("_PROXY") else ""
 
 
 def _from_file(name: str) -> str:
@@ -228,7 +242,8 @@ def _named_databases() -> dict[str, Secret]:
 
 def _read(variable: str, path: str) -> str:
     try:
-        return Path(path).read_text(encoding="utf-8").strip()
+        # "-sig": an editor on Windows puts a byte order mark first
+        return Path(path).read_text(encoding="utf-8-sig").strip()
     except (OSError, UnicodeDecodeError) as exc:
         raise SettingsError(f"{variable}: {path} cannot be read ({type(exc).__name__})") from exc
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genesys import http
+from genesys.answer import Answer, json_object
 from genesys.client import Client
 
 
@@ -38,18 +38,18 @@ def test_encoding_is_byte_stable_and_survives_any_text(client):
     [("42", 42), ("0", 0), ("-1", None), ("soon", None), ("1e3", None), ("9" * 20, None)],
 )  # fmt: skip
 def test_retry_after_in_seconds(header, seconds):
-    assert http.Answer(503, {"Retry-After": header}, {}).retry_after_s == seconds
+    assert Answer(503, {"Retry-After": header}, {}).retry_after_s == seconds
 
 
 def test_retry_after_as_a_date_is_the_time_until_then():
-    assert http.Answer(503, {"Retry-After": "Fri, 01 Jan 1999 00:00:00 GMT"}, {}).retry_after_s == 0
-    far = http.Answer(503, {"Retry-After": "Fri, 01 Jan 2100 00:00:00 GMT"}, {}).retry_after_s
+    assert Answer(503, {"Retry-After": "Fri, 01 Jan 1999 00:00:00 GMT"}, {}).retry_after_s == 0
+    far = Answer(503, {"Retry-After": "Fri, 01 Jan 2100 00:00:00 GMT"}, {}).retry_after_s
     assert far > 10**9
 
 
 def test_a_429_without_the_header_is_read_from_its_sentence():
     said = "Rate limit exceeded the maximum. Retry the request in [42] seconds"
-    assert http.Answer(429, {}, {"message": said}).retry_after_s == 42
+    assert Answer(429, {}, {"message": said}).retry_after_s == 42
 
 
 @given(
@@ -57,7 +57,7 @@ def test_a_429_without_the_header_is_read_from_its_sentence():
     st.dictionaries(st.text(), st.none() | st.integers() | st.text() | st.lists(st.text())),
 )
 def test_no_header_or_body_breaks_the_reading_of_an_answer(header, body):
-    answer = http.Answer(429, {"Retry-After": header, "ININ-Correlation-Id": header}, body)
+    answer = Answer(429, {"Retry-After": header, "ININ-Correlation-Id": header}, body)
     assert answer.retry_after_s is None or answer.retry_after_s >= 0
     assert isinstance(answer.message, str)
     assert answer.code is None or isinstance(answer.code, str)
@@ -77,32 +77,32 @@ def test_the_list_key_is_the_one_that_is_set():
     st.from_regex(r"[A-Z][a-z]{2}, [0-9]{1,3} [A-Z][a-z]{2} [0-9]{1,6}( [0-9:]{1,9} [-+0-9A-Z]+)?")
 )
 def test_no_date_breaks_the_reading_of_retry_after(header):
-    seconds = http.Answer(503, {"Retry-After": header}, {}).retry_after_s
+    seconds = Answer(503, {"Retry-After": header}, {}).retry_after_s
     assert seconds is None or seconds >= 0
 
 
 @given(st.binary())
 def test_no_bytes_break_the_reading_of_a_body(raw):
-    assert isinstance(http._object(raw), dict)
+    assert isinstance(json_object(raw), dict)
 
 
 def test_a_body_nested_beyond_reason_is_no_body():
-    assert http._object(b"[" * 65_536) == {}
+    assert json_object(b"[" * 65_536) == {}
 
 
 def test_what_genesys_says_is_cut_and_stays_on_one_line():
     said = "first\nsecond \x1b[31m\ud800" + "x" * 400
-    answer = http.Answer(422, {"ININ-Correlation-Id": "id\r1"}, {"message": said, "code": "a\nb"})
+    answer = Answer(422, {"ININ-Correlation-Id": "id\r1"}, {"message": said, "code": "a\nb"})
     assert answer.message == ("first second  [31m " + "x" * 400)[:300]
     assert (answer.code, answer.correlation_id) == ("a b", "id 1")
 
 
 def test_the_correlation_id_is_the_context_of_the_body_when_the_header_lacks():
-    assert http.Answer(500, {}, {"contextId": "from-body"}).correlation_id == "from-body"
-    assert http.Answer(500, {}, {"contextId": 7}).correlation_id is None
+    assert Answer(500, {}, {"contextId": "from-body"}).correlation_id == "from-body"
+    assert Answer(500, {}, {"contextId": 7}).correlation_id is None
 
 
 def test_an_oauth_error_is_a_code():
     body = {"error": "invalid_client", "error_description": "authentication failed"}
-    answer = http.Answer(400, {}, body)
+    answer = Answer(400, {}, body)
     assert (answer.code, answer.message) == ("invalid_client", "authentication failed")

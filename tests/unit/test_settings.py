@@ -59,6 +59,18 @@ def test_a_value_comes_from_the_environment_or_from_a_file(load, tmp_path):
     assert values.run_answer_by_s == 12.5
 
 
+def test_a_byte_order_mark_is_no_part_of_a_secret(load, tmp_path):
+    (tmp_path / "secret").write_bytes(b"\xef\xbb\xbfplanted\r\n")
+    assert load(WEBHOOK_SECRETS_FILE=tmp_path / "secret").secrets() == [b"planted"]
+
+
+def test_a_proxy_in_lower_case_comes_first_as_for_requests_and_curl(load):
+    values = load(https_proxy="http://planted:1", HTTPS_PROXY="http://upper:1", NO_PROXY="h")
+    assert values.https_proxy.reveal() == "http://planted:1"
+    assert values.no_proxy == "h"
+    assert "planted" not in f"{values!r}"
+
+
 @pytest.mark.parametrize("name", ["FLOWER_PASSWORD", "DATABASE_URL", "GENESYS_CLIENT_SECRET"])
 def test_an_empty_file_is_no_secret(load, tmp_path, name):
     file = tmp_path / "empty"
