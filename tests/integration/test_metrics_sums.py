@@ -1,21 +1,18 @@
 """The numbers on the metrics page add up, over processes that come and go."""
 
+import os
 import re
+import socket
 import subprocess
 import sys
-import tempfile
-import urllib.error
 import urllib.request
 from pathlib import Path
-
-import pytest
 
 _ROOT = Path(__file__).resolve().parents[2]
 
 # Forks as Celery and gunicorn do: four children of 1,000 calls, one of them replaced half-way.
 _PARENT = """
 import os, sys
-import prometheus_client  # as Celery's command line does, with Flower
 from runtime import metrics
 
 print(metrics.serve(0), flush=True)
@@ -27,17 +24,19 @@ def child(calls):
     for number in range(calls):
         metrics.observe("tool_call_seconds", 0.003, tool="hold", code="ok")
         metrics.count("runs", state="submitted")
-    os._exit(0)
+    sys.exit(0)  # with what runs at exit, as a gunicorn worker ends
 
 def page():
     sys.stdout.write("page\\n"); sys.stdout.flush(); sys.stdin.readline()
 
 first = child(500)
 os.waitpid(first, 0)
+metrics.process_ended(first)
 page()
 rest = [child(calls) for calls in (500, 1000, 1000, 1000)]
 for pid in rest:
     os.waitpid(pid, 0)
+    metrics.process_ended(pid)
 page()
 page()
 """
@@ -53,19 +52,20 @@ def _value(page, sample):
     return float(found)
 
 
-def _files(port):
-    folder = Path(tempfile.gettempdir()) / f"toolworker-metrics-{port}"
-    return sorted(path.name for path in folder.glob("*.db"))
-
-
-def test_four_children_of_1000_calls_sum_exactly_also_after_one_was_recycled():
-    parent = subprocess.Popen(
-        [sys.executable, "-c", _PARENT],
+def _start(code, tmp_path, *arguments):
+    """A process whose temporary files are in *tmp_path*."""
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
         cwd=_ROOT,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
+
+
+def test_four_children_of_1000_calls_sum_exactly_also_after_one_was_recycled(tmp_path):
+    parent = _start(_PARENT, tmp_path)
     try:
         port = int(parent.stdout.readline())
         calls = 'toolworker_tool_call_seconds_count{code="ok",tool="hold"}'
@@ -74,39 +74,74 @@ def test_four_children_of_1000_calls_sum_exactly_also_after_one_was_recycled():
             page = _read(port)
             assert _value(page, calls) == expected
             assert _value(page, 'toolworker_runs_total{state="submitted"}') == expected
-            with pytest.raises(urllib.error.HTTPError, match="404"):
-                _read(port, "/")
-            # what has ended leaves one file a kind, however often processes are replaced
-            ended = [name for name in _files(port) if str(parent.pid) not in name]
-            assert ended == ["counter_0.db", "histogram_0.db"]
             parent.stdin.write("\n")
             parent.stdin.flush()
         bound = 'toolworker_tool_call_seconds_bucket{code="ok",le="0.005",tool="hold"}'
         assert _value(page, bound) == 4000.0
+        assert parent.wait(timeout=10) == 0
+        assert list(tmp_path.iterdir()) == []
     finally:
         parent.kill()
         parent.communicate()
 
 
-def test_a_start_on_the_same_port_begins_at_nothing(free_port):
+_ONE_RUN = """
+import sys
+from runtime import metrics
+metrics.serve(int(sys.argv[1]))
+metrics.count("runs", state="dead")
+print("up", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_a_start_on_the_same_port_begins_at_nothing_whatever_was_left(free_port, tmp_path):
     port = free_port()
-    code = (
-        "import sys; from runtime import metrics; metrics.serve(int(sys.argv[1]));"
-        "metrics.count('runs', state='dead'); print('up', flush=True); sys.stdin.readline()"
-    )
+    # as another user's leftover was, which nobody else could remove
+    (tmp_path / f"toolworker-metrics-{port}").touch()
     for _ in range(2):
-        with subprocess.Popen(
-            [sys.executable, "-c", code, str(port)],
-            cwd=_ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        ) as process:
+        with _start(_ONE_RUN, tmp_path, str(port)) as process:
             try:
                 assert process.stdout.readline() == "up\n"
                 assert _value(_read(port), 'toolworker_runs_total{state="dead"}') == 1.0
             finally:
                 process.kill()
+
+
+def test_the_folder_of_the_metrics_is_its_owners_alone(tmp_path):
+    with _start(_ONE_RUN, tmp_path, "0") as process:
+        try:
+            assert process.stdout.readline() == "up\n"
+            (folder,) = tmp_path.iterdir()
+            assert folder.stat().st_mode & 0o777 == 0o700
+        finally:
+            process.kill()
+
+
+def test_a_port_in_use_leaves_nothing_behind(tmp_path):
+    with socket.create_server(("", 0)) as taken:
+        code = (
+            "import sys; from runtime import metrics, settings\n"
+            "try: metrics.serve_from(settings.Settings(metrics_port=int(sys.argv[1])))\n"
+            "except settings.SettingsError as mistake: print(mistake)"
+        )
+        with _start(code, tmp_path, str(taken.getsockname()[1])) as process:
+            said, _ = process.communicate(timeout=30)
+    assert said.startswith("METRICS_PORT: Address already in use")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_process_that_could_not_sum_its_children_refuses_to_serve(tmp_path):
+    code = (
+        "import prometheus_client\n"
+        "from runtime import metrics, settings\n"
+        "try: metrics.serve(0)\n"
+        "except settings.SettingsError as mistake: print(mistake)"
+    )
+    with _start(code, tmp_path) as process:
+        said, _ = process.communicate(timeout=30)
+    assert "toolworker worker" in said
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_a_port_nothing_is_counted_and_nothing_breaks():
