@@ -42,6 +42,7 @@ def limit_publishing() -> None:
     app.conf.update(app.conf["RECEIVER"])
 
 
+@celeryd_init.connect  # before a worker's first line, and by the other one instead of Celery's own
 @setup_logging.connect
 def _configure_logs(**_: Any) -> None:
     logs.configure()
