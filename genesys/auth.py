@@ -7,12 +7,13 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from genesys.errors import GenesysError, Rejected, Unavailable, Untrusted
 from genesys.grant import TIMEOUT_S, Grant
-from genesys.store import Store
+from genesys.store import Store, WriteRefused
 
 RENEW_AGAIN_S = 30.0
 """Between tries to renew a token that is still good, when the endpoint does not answer."""
@@ -52,7 +53,7 @@ class _Token:
 
 class FleetTokens:
     """
-    The fleet's one token, in Redis; this process' own while Redis is away.
+    The fleet's one token, in Redis; this process' own while Redis cannot be reached.
 
     The token is at rest in Redis, in the clear, for as long as it is good. Whoever may read that
     Redis may submit as we do.
@@ -82,7 +83,10 @@ class FleetTokens:
         deadline = asked + timeout_s
         owner = f"{socket.gethostname()}:{os.getpid()}:{next(_askers)}"
         while True:
-            found = self._store.run("token_take", _KEYS, [owner, _ms(LOCK_S)])
+            try:
+                found = self._store.run("token_take", _KEYS, owner=owner, lock_ms=_ms(LOCK_S))
+            except WriteRefused as error:
+                raise Unavailable(f"Redis takes no lock for a token ({error})") from error
             if found is None:
                 return self._own.token(deadline - time.monotonic())
             match found:
@@ -105,7 +109,9 @@ class FleetTokens:
             if self._kept and self._kept[0] == token:
                 self._kept = None
         self._own.invalidate(token)
-        self._store.run("token_forget", ["token", "token:pause"], [token])
+        # if Redis refuses, a token is requested again only when it takes the lock
+        with suppress(WriteRefused):
+            self._store.run("token_forget", ["token", "token:pause"], text=token)
 
     def _keep(self, token: str, until: float) -> None:
         with self._keeping:
@@ -122,15 +128,32 @@ class FleetTokens:
                 pause_s = min(max(error.retry_after_s or 0, AGAIN_S), REFUSED_S)
             elif isinstance(error, Untrusted):
                 pause_s = AGAIN_S
-            pauses = [_ms(pause_s), _ms(max(pause_s, RENEW_AGAIN_S))]
-            is_kept = self._store.run("token_pause", _KEYS, [owner, _write(error), *pauses])
+            is_kept = self._put(
+                "token_pause",
+                owner=owner,
+                why=_write(error),
+                pause_ms=_ms(pause_s),
+                good_pause_ms=_ms(max(pause_s, RENEW_AGAIN_S)),
+            )
             # a wrong CA bundle is this machine's, so the others are told to try for themselves
             if not is_kept or isinstance(error, Untrusted):
                 raise
             return None
-        times = [max(_ms(granted.renew_in_s), 0), max(_ms(granted.ends_in_s), 1)]
-        self._store.run("token_put", _KEYS, [owner, granted.text, *times])
+        self._put(
+            "token_put",
+            owner=owner,
+            text=granted.text,
+            renew_ms=max(_ms(granted.renew_in_s), 0),
+            life_ms=max(_ms(granted.ends_in_s), 1),
+        )
         return granted.text
+
+    def _put(self, script: str, **arguments: Any) -> bool:
+        """Whether it was written: neither without Redis, nor if the lock is another's by now."""
+        try:
+            return bool(self._store.run(script, _KEYS, **arguments))
+        except WriteRefused:
+            return False
 
 
 class TokenSource:

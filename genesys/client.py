@@ -30,6 +30,7 @@ _HELD = {
     "rate": "GENESYS_REQUESTS_PER_MINUTE are used up for now",
     "throttled": "Genesys answered 429; nothing is sent until its Retry-After is over",
     "circuit": "Genesys is down; one POST at a time finds out whether it is back",
+    "unkept": "Redis refuses to keep the rate limit; nothing is sent until it does",
 }
 # printable ASCII without a space, "#" or "?"
 _PATH = re.compile(r"/[!\"$->@-~]*")

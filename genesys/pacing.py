@@ -1,9 +1,13 @@
 """How fast the fleet may POST: the rate, the gate that a 429 closes, and the circuit."""
 
+import time
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from genesys import standing
-from genesys.store import Store
+from genesys.store import Store, WriteRefused
 from runtime import logs
 
 WINDOW_S = 61.0
@@ -24,6 +28,9 @@ LONGEST_CLOSED_S = 600.0
 """No Retry-After closes the gate for longer: by then every run that waited has expired, and one
 POST finds out what it is like now."""
 
+UNKEPT_S = 1.0
+"""While Redis refuses to keep the limit nothing is sent; it is tried again after this."""
+
 _KEEP_S = LONGEST_CLOSED_S + 2 * WINDOW_S
 _log = logs.get("genesys")
 
@@ -33,8 +40,8 @@ class Turn:
     """
     Whether one POST may go: now if `wait_s` is 0, else it is worth asking again after that.
 
-    `why` is "rate", "throttled" or "circuit" when it may not; `is_watched` says that it matters
-    how the POST ends, even if it ends well.
+    `why` is "rate", "throttled", "circuit" or "unkept" (Redis refuses) when it may not;
+    `is_watched` means that the POST's outcome must be recorded, even if it is a success.
     """
 
     wait_s: float
@@ -44,7 +51,10 @@ class Turn:
 
 class Gate:
     """
-    One for all workers, in Redis; while Redis is away it is open.
+    One for all workers, in Redis.
+
+    While Redis cannot be reached every POST may go, but for this process' own 429s. While it can
+    be reached and refuses to write (a replica, no memory for a script, no permission) none may.
 
     Args:
         requests_per_minute: Of the whole fleet. All of them may go at once.
@@ -54,19 +64,18 @@ class Gate:
         self, store: Store, *, requests_per_minute: int, window_s: float = WINDOW_S
     ) -> None:
         self._store = store
-        self._limits = [requests_per_minute, _ms(window_s), _ms(PROBE_S)]
-        self._slow_ms = _ms(window_s)
+        self._limits = {"limit": requests_per_minute, "window_ms": _ms(window_s)}
+        self._closed_until = float("-inf")  # by this process' clock and its own 429s
 
     def ask(self) -> Turn:
         """Take the right to send one POST; who got it says how the POST ended, or gives it back."""
-        found = self._store.run("gate_ask", _KEYS, [1, *self._limits, "take"])
-        if found is None:
-            return Turn(0.0)
+        found = self._acquire(1, takes=True)
         return Turn(found[0] / 1000, str(found[3]), is_watched=bool(found[2]))
 
     def give_back(self) -> None:
         """Do without a right that was taken; nothing was sent."""
-        self._store.run("gate_give_back", _KEYS, [])
+        with suppress(WriteRefused):
+            self._store.run("give_back", _KEYS)
 
     def room(self, most: int) -> tuple[int, float]:
         """
@@ -76,38 +85,63 @@ class Gate:
         """
         if most <= 0:
             return 0, 0.0
-        found = self._store.run("gate_ask", _KEYS, [most, *self._limits, "look"])
-        return (most, 0.0) if found is None else (int(found[1]), found[0] / 1000)
+        found = self._acquire(most, takes=False)
+        return int(found[1]), found[0] / 1000
 
     def standing(self) -> standing.Standing | None:
         """What keeps POSTs from going out, for people; None when Redis does not answer."""
-        limit, window_ms, _ = self._limits
-        return standing.read(self._store, requests_per_minute=limit, window_ms=window_ms)
+        return standing.read(
+            self._store,
+            requests_per_minute=self._limits["limit"],
+            window_ms=self._limits["window_ms"],
+        )
 
     def is_there(self) -> None:
         """Genesys itself answered, whatever it said: an open circuit closes."""
-        self._tell(["there", _ms(_KEEP_S)])
+        self._record("success")
 
     def is_down(self) -> None:
         """A POST ended in a 5xx, in no answer, or in none in time."""
-        bounds = [PLAIN, _ms(OPEN_S), _ms(LONGEST_OPEN_S)]
-        self._tell(["down", _ms(_KEEP_S), *bounds])
+        self._record(
+            "failure",
+            threshold=PLAIN,
+            open_ms=_ms(OPEN_S),
+            longest_open_ms=_ms(LONGEST_OPEN_S),
+        )
 
     def is_throttled(self, retry_after_s: float | None) -> None:
         """Close the gate for everyone after a 429; for a minute after that POSTs go one by one."""
         wait_s = NO_RETRY_AFTER_S if retry_after_s is None else retry_after_s
         wait_s = min(max(wait_s, SHORTEST_CLOSED_S), LONGEST_CLOSED_S)
         _log.warning("genesys.throttled", closed_s=round(wait_s, 1))
-        self._tell(["throttled", _ms(_KEEP_S), _ms(wait_s), self._slow_ms])
+        self._closed_until = max(self._closed_until, time.monotonic() + wait_s)
+        self._record("throttled", closed_ms=_ms(wait_s), slow_ms=self._limits["window_ms"])
 
-    def _tell(self, arguments: list[object]) -> None:
-        change = self._store.run("gate_report", _KEYS[1:], arguments)
+    def _acquire(self, most: int, *, takes: bool) -> Sequence[Any]:
+        """What acquire.lua returns, or its like where Redis cannot be reached or refuses."""
+        limits = {**self._limits, "probe_ms": _ms(PROBE_S)}
+        try:
+            found = self._store.run("acquire", _KEYS, most=most, takes=takes, **limits)
+        except WriteRefused:
+            return _ms(UNKEPT_S), 0, 0, "unkept"
+        if found is not None:
+            return tuple(found)
+        left_ms = _ms(self._closed_until - time.monotonic())
+        return (left_ms, 0, 0, "throttled") if left_ms > 0 else (0, most, 0, "")
+
+    def _record(self, outcome: str, **arguments: int) -> None:
+        try:
+            change = self._store.run(
+                "record", _KEYS[1:], outcome=outcome, keep_ms=_ms(_KEEP_S), **arguments
+            )
+        except WriteRefused:  # then no POST may go, either
+            return
         if change in ("open", "closed"):
             _log.warning(f"genesys.circuit_{change}")
 
 
 def _ms(seconds: float) -> int:
-    return int(seconds * 1000)
+    return int(max(seconds, 0) * 1000)
 
 
 _KEYS = ("gate:window", "gate")

@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 
-from genesys.store import Store
+from genesys.store import Store, WriteRefused
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,10 @@ class Standing:
 def read(store: Store, *, requests_per_minute: int, window_ms: int) -> Standing | None:
     """The standing of one organisation's client; None when Redis does not answer."""
     keys = ("gate:window", "gate", "token:pause")
-    found = store.run("standing", keys, [requests_per_minute, window_ms])
+    try:
+        found = store.run("status", keys, limit=requests_per_minute, window_ms=window_ms)
+    except WriteRefused:
+        return None
     if found is None:
         return None
     why, wait_ms, failures, sent, is_open, paused, paused_ms = found

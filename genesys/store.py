@@ -1,9 +1,9 @@
-"""What the fleet shares about Genesys, in Redis; its absence is an answer, not an error."""
+"""Redis state that the fleet shares about Genesys: rate limit, circuit breaker and token."""
 
 import hashlib
+import json
 import time
 from collections.abc import Callable, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +12,23 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from runtime import logs
-from runtime.exchange import Exchange, Script, script
 
 TIMEOUT_S = 1.0
-"""For connecting and for each answer; a POST has 10 s in all."""
+"""For connecting and for each reply; a POST has 10 s in all."""
 AWAY_S = 2.0
-"""After a failure Redis is left alone this long, so that not every POST waits for a time-out."""
+"""After a failure Redis is not called for this long, so that not every POST waits for it."""
 
 _LUA = Path(__file__).parent / "lua"
 _log = logs.get("genesys")
 
 
+class WriteRefused(Exception):
+    """Redis answered and refused the script: it is a replica, is full, or denies the user."""
+
+
 class Store:
     """
-    Steps on one organisation's keys; each is one round trip and one atomic script.
+    Scripts on one organisation's keys; each call is one round trip and one atomic step.
 
     Args:
         names: What tells this organisation's client from others, such as login URL and client id.
@@ -37,39 +40,50 @@ class Store:
     def __init__(
         self, url: str, names: Sequence[str], *, now: Callable[[], float] = time.monotonic
     ) -> None:
-        client = redis.Redis.from_url(
+        self._redis = redis.Redis.from_url(
             url,
             socket_timeout=TIMEOUT_S,
             socket_connect_timeout=TIMEOUT_S,
-            # once more, because an idle connection may have been closed; every step bears it
+            socket_keepalive=True,
+            # once more, because an idle connection may have died; every script can be run twice.
+            # No health_check_interval: its PING is retried within the retry, and a server that
+            # hangs costs 4 s in place of 2 (redis-py 8.1)
             retry=Retry(NoBackoff(), 1),
             decode_responses=True,
         )
-        self._exchange = Exchange(client)
+        common = (_LUA / "_common.lua").read_text()
+        self._scripts = {
+            path.stem: self._redis.register_script(common + path.read_text())
+            for path in _LUA.glob("[a-z]*.lua")
+        }
         digest = hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
         # in braces, so that a cluster keeps them on one node
         self._prefix = f"tw:genesys:{{{digest}}}:"
         self._now = now
         self._away_until = float("-inf")
 
-    def run(self, step: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
+    def run(self, script: str, keys: Sequence[str], **arguments: Any) -> Any:
         """
-        Call `lua/<step>.lua` on the organisation's *keys*.
+        Run `lua/<script>.lua` on the organisation's *keys*.
 
         Returns:
-            What the script returns; None when Redis does not answer. No script returns nil.
+            What the script returns; None when Redis cannot be reached. No script returns nil.
+
+        Raises:
+            WriteRefused: Redis can be reached, but does not run the script for now.
         """
         if self._now() < self._away_until:
             return None
         names = [self._prefix + key for key in keys]
         try:
-            return self._exchange.run_script(_script(step), names, arguments)
+            return self._scripts[script](keys=names, args=[json.dumps(arguments)])
+        except redis.ResponseError as error:
+            # a primary that became a replica keeps its connections; a new one may lead to the
+            # new primary
+            self._redis.connection_pool.disconnect(inuse_connections=False)
+            _log.warning("genesys.store_refused", step=script, reason=type(error).__name__)
+            raise WriteRefused(type(error).__name__) from error
         except redis.RedisError as error:
             self._away_until = self._now() + AWAY_S
-            _log.warning("genesys.store_away", step=step, reason=type(error).__name__)
+            _log.warning("genesys.store_away", step=script, reason=type(error).__name__)
             return None
-
-
-@cache
-def _script(step: str) -> Script:
-    return script((_LUA / "_common.lua").read_text() + (_LUA / f"{step}.lua").read_text())

@@ -1,6 +1,17 @@
--- Prepended to every script of this folder. All times are this server's, in
--- milliseconds, so that no worker's clock is ever asked.
+-- Shared by the scripts of this folder, in front of each. A script's header lists its KEYS, the
+-- arguments by name (one JSON object) and what it returns.
+local args = cjson.decode(ARGV[1])
+
+-- This server's time in milliseconds; no worker's clock is used.
 local function now_ms()
   local time = redis.call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- Let this script write although Redis' memory is full: Redis refuses a script only if its first
+-- write needs memory, and removing a field that is not there needs none. What is kept is small and
+-- expires, and without it nothing would keep the fleet to its limit. (redis.io, "Eval scripts:
+-- execution under low memory conditions")
+local function write_when_full(hash)
+  redis.call('HDEL', hash, '')
 end

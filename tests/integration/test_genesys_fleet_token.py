@@ -113,7 +113,9 @@ def test_a_busy_worker_asks_redis_once_a_second(simulator, worker, monkeypatch):
     tokens, asked = worker(), []
     run = tokens._store.run
     monkeypatch.setattr(
-        tokens._store, "run", lambda step, *rest: asked.append(step) or run(step, *rest)
+        tokens._store,
+        "run",
+        lambda step, *rest, **more: asked.append(step) or run(step, *rest, **more),
     )
     text = tokens.token()  # the first, which it gets from Genesys
     assert {tokens.token() for _ in range(20)} == {text}
@@ -133,7 +135,7 @@ def test_no_token_is_kept_beyond_the_moment_when_it_is_to_be_renewed(
 ):
     tokens = worker()
     answers = [["good", "a", 0], ["good", "b", 60_000], ["good", "c", 60_000]]
-    monkeypatch.setattr(tokens._store, "run", lambda *_: answers.pop(0))
+    monkeypatch.setattr(tokens._store, "run", lambda *_, **__: answers.pop(0))
     assert [tokens.token() for _ in range(4)] == ["a", "b", "b", "b"]
     tokens.invalidate("another")
     assert tokens.token() == "b"
@@ -143,7 +145,7 @@ def test_a_refused_token_that_another_thread_brings_from_redis_is_not_kept(worke
     tokens = worker()
     answers = [["good", "old", 60_000], ["good", "old", 60_000], ["good", "new", 60_000]]
 
-    def run(step, *_):
+    def run(step, *_, **__):
         if step == "token_take":
             return answers.pop(0)
         assert tokens.token() == "old"  # asked by another thread, before Redis forgets it
@@ -235,14 +237,16 @@ def test_a_worker_whose_right_ran_out_does_not_replace_a_newer_token(redis_serve
     fleet = uuid.uuid4().hex
     store, grant = Store(redis_server.url, [fleet]), Grant(simulator, "demo-client", "x", "s")
     names = ["token", "token:lock", "token:pause"]
-    assert store.run("token_take", names, ["slow", 1]) == ["renew"]
+    assert store.run("token_take", names, owner="slow", lock_ms=1) == ["renew"]
     deadline = time.monotonic() + 5
-    while (found := store.run("token_take", names, ["fast", 9000])) != ["renew"]:
+    while (found := store.run("token_take", names, owner="fast", lock_ms=9000)) != ["renew"]:
         assert found == ["wait"]
         assert time.monotonic() < deadline
-    assert store.run("token_put", names, ["fast", "newer", 9000, 9000]) == 1
-    assert store.run("token_put", names, ["slow", "older", 9000, 9000]) == 0
-    assert store.run("token_pause", names, ["slow", "{}", 9000, 9000]) == 0
+    times = {"renew_ms": 9000, "life_ms": 9000}
+    assert store.run("token_put", names, owner="fast", text="newer", **times) == 1
+    assert store.run("token_put", names, owner="slow", text="older", **times) == 0
+    pauses = {"why": "{}", "pause_ms": 9000, "good_pause_ms": 9000}
+    assert store.run("token_pause", names, owner="slow", **pauses) == 0
     assert FleetTokens(store, grant).token() == "newer"
 
 
@@ -253,6 +257,24 @@ def test_without_redis_each_worker_has_its_own_token(simulator, worker, free_por
     tokens.invalidate(first)
     assert tokens.token() != first
     assert _token_requests(simulator) == 2
+
+
+def test_the_fleet_has_one_token_while_the_memory_of_redis_is_full(simulator, own_redis_server):
+    server = own_redis_server()
+    redis.Redis.from_url(server.url).config_set("maxmemory", 1)
+    grant = Grant(simulator, "demo-client", "demo-secret", "s")
+    fleet = [FleetTokens(Store(server.url, ["f"]), grant) for _ in range(3)]
+    assert len({tokens.token() for tokens in fleet}) == 1
+    assert _token_requests(simulator) == 1
+
+
+def test_a_redis_that_refuses_the_lock_makes_no_worker_request_a_token(simulator, own_redis_server):
+    server = own_redis_server()
+    redis.Redis.from_url(server.url).replicaof("127.0.0.1", 1)
+    grant = Grant(simulator, "demo-client", "demo-secret", "s")
+    with pytest.raises(Unavailable, match="no lock"):
+        FleetTokens(Store(server.url, ["f"]), grant).token()
+    assert _token_requests(simulator) == 0
 
 
 def test_a_redis_that_hangs_costs_a_second_once_and_not_each_time(simulator, own_redis_server):

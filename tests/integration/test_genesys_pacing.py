@@ -9,7 +9,7 @@ import redis
 
 from genesys import pacing
 from genesys.pacing import Gate
-from genesys.store import AWAY_S, Store
+from genesys.store import Store
 
 
 @pytest.fixture
@@ -171,26 +171,69 @@ def test_a_probe_that_is_given_back_goes_to_the_next(make_gate, quick_circuit):
     assert make_gate().ask().wait_s == 0
 
 
-def test_while_redis_is_away_everything_may_go(free_port):
+def test_while_redis_is_away_everything_may_go_but_for_ones_own_429s(free_port):
     gate = Gate(Store(f"redis://127.0.0.1:{free_port()}/0", ["f"]), requests_per_minute=1)
     assert [gate.ask().wait_s for _ in range(3)] == [0, 0, 0]
     assert gate.room(8) == (8, 0)
     gate.is_down()
-    gate.is_throttled(60)
     gate.give_back()
     assert gate.ask().wait_s == 0
+    gate.is_throttled(60)
+    turn = gate.ask()
+    assert (turn.why, 50 < turn.wait_s <= 60) == ("throttled", True)
+    assert gate.room(8)[0] == 0
+
+
+def test_the_limit_and_a_429_hold_while_the_memory_of_redis_is_full(own_redis_server):
+    server = own_redis_server()
+    client = redis.Redis.from_url(server.url)
+    gates = [Gate(Store(server.url, ["f"]), requests_per_minute=2) for _ in range(2)]
+    client.config_set("maxmemory", 1)
+    with pytest.raises(redis.exceptions.OutOfMemoryError):
+        client.set("k", "v")
+    waits = [gate.ask().wait_s for gate in gates for _ in range(3)]
+    assert [wait_s == 0 for wait_s in waits] == [True, True, False, False, False, False]
+    gates[0].is_throttled(300)
+    assert gates[1].ask().why == "throttled"
+    for _ in range(5):
+        gates[0].is_down()
+    assert gates[1].standing().is_circuit_open
+
+
+def _make_replica(client):
+    client.replicaof("127.0.0.1", 1)
+    return lambda: client.replicaof("NO", "ONE")
+
+
+def _deny(client):
+    client.execute_command("ACL", "SETUSER", "default", "-rpush")
+    return lambda: client.execute_command("ACL", "SETUSER", "default", "+rpush")
+
+
+@pytest.mark.parametrize("refuse", [_make_replica, _deny])
+def test_nothing_is_sent_while_redis_refuses_to_keep_the_limit(own_redis_server, refuse):
+    server = own_redis_server()
+    allow = refuse(redis.Redis.from_url(server.url))
+    gate = Gate(Store(server.url, ["f"]), requests_per_minute=1)
+    for _ in range(3):
+        turn = gate.ask()
+        assert (turn.why, turn.wait_s) == ("unkept", 1)
+    gate.is_there()
+    gate.is_throttled(0.001)
+    gate.give_back()
+    allow()
+    _wait_until_it_may_go(gate)
+    assert gate.ask().wait_s > 0
 
 
 def test_the_gate_finds_the_new_primary_though_the_old_one_answers(failover):
-    now = [0.0]
-    gate = Gate(Store(failover.url, ["f"], now=lambda: now[0]), requests_per_minute=1)
+    gate = Gate(Store(failover.url, ["f"]), requests_per_minute=1)
     gate.ask()
     failover.demote()
-    assert gate.ask().wait_s == 0  # as while Redis is away
+    assert gate.ask().why == "unkept"
     failover.lead_to_the_new()
-    now[0] += AWAY_S
-    gate.ask()
-    assert gate.ask().wait_s > 0
+    assert gate.ask().wait_s == 0
+    assert gate.ask().why == "rate"
     assert failover.new.keys("tw:genesys:*window")
 
 

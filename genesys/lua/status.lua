@@ -1,16 +1,19 @@
--- How Genesys stands with us, read in one step; nothing is taken and nothing changes.
--- Returns what has to be waited for ('', 'throttled', 'circuit' or 'rate'), milliseconds to wait,
--- failures in a row, POSTs of the last minute, 1 if the circuit is open, then why no token is asked
--- for ('' if one is) and for how many milliseconds more.
+-- Reads the state of rate limit, circuit breaker and token in one step; writes nothing.
+--
+-- KEYS  window, gate: as in acquire.lua
+--       pause: a string, why no token is requested for now
+-- args  limit, window_ms: as in acquire.lua
+-- Returns {reason to wait: '' | 'throttled' | 'circuit' | 'rate', milliseconds to wait, failures
+-- in a row, POSTs in the window, 1 if the circuit is open, the pause's JSON or '', milliseconds
+-- that the pause lasts}
 local window, gate, pause = KEYS[1], KEYS[2], KEYS[3]
-local limit, window_ms = tonumber(ARGV[1]), tonumber(ARGV[2])
 local now = now_ms()
 local at = redis.call('HMGET', gate, 'closed_until', 'open_until', 'probe_until', 'failures')
 for index = 1, 4 do at[index] = tonumber(at[index] or '') or 0 end
 local closed_until, open_until, probe_until, failures = unpack(at)
 local used, oldest = 0, nil
 for _, moment in ipairs(redis.call('LRANGE', window, 0, -1)) do
-  if tonumber(moment) > now - window_ms then
+  if tonumber(moment) > now - args.window_ms then
     used = used + 1
     oldest = oldest or tonumber(moment)
   end
@@ -20,8 +23,8 @@ if open_until > 0 then
   why, until_ms = 'circuit', math.max(open_until, probe_until)
 elseif closed_until > now then
   why, until_ms = 'throttled', closed_until
-elseif used >= limit then
-  why, until_ms = 'rate', oldest + window_ms
+elseif used >= args.limit then
+  why, until_ms = 'rate', oldest + args.window_ms
 end
 local is_open = open_until > 0 and 1 or 0
 local paused = redis.call('GET', pause) or ''
