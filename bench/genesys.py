@@ -22,7 +22,7 @@ import redis
 
 from genesys.auth import FleetTokens
 from genesys.client import Client
-from genesys.errors import Unavailable
+from genesys.errors import GenesysUnavailable
 from genesys.grant import Grant
 from genesys.store import Store
 from ops import deliveries
@@ -112,7 +112,7 @@ def measure_tokens() -> tuple[str, bool]:
             while time.monotonic() < until:
                 try:
                     client.post(f"r{number}", BODY, idempotency_key=f"k{number}")
-                except Unavailable as error:
+                except GenesysUnavailable as error:
                     failed[str(error)] += 1
 
         threads = [threading.Thread(target=post_until_then, args=(n,)) for n in range(THREADS)]

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from genesys.errors import GenesysError, Rejected, Unavailable, Untrusted
+from genesys.errors import GenesysError, GenesysUnavailable, Rejected, Untrusted
 from genesys.grant import TIMEOUT_S, Grant
 from genesys.store import Store, WriteRefused
 
@@ -36,7 +36,7 @@ class Tokens(Protocol):
     """Where the client takes its tokens from; shared by any number of threads."""
 
     def token(self, timeout_s: float = TIMEOUT_S) -> str:
-        """A token that is good now, within *timeout_s*; raises Unavailable or Rejected."""
+        """A token that is good now, within *timeout_s*; raises GenesysUnavailable or Rejected."""
 
     def invalidate(self, token: str) -> None:
         """Forget exactly *token*, which was refused; a newer one is kept."""
@@ -73,7 +73,7 @@ class FleetTokens:
         if there is none they wait for the new one.
 
         Raises:
-            Unavailable: Genesys could not answer, or no token came in time; try again.
+            GenesysUnavailable: Genesys could not answer, or no token came in time; try again.
             Rejected: The credentials are wrong; requested once a minute by the whole fleet.
             Untrusted: No certificate that this process trusts; the others try for themselves.
         """
@@ -86,7 +86,7 @@ class FleetTokens:
             try:
                 found = self._store.run("token_take", _KEYS, owner=owner, lock_ms=_ms(LOCK_S))
             except WriteRefused as error:
-                raise Unavailable(f"Redis takes no lock for a token ({error})") from error
+                raise GenesysUnavailable(f"Redis takes no lock for a token ({error})") from error
             if found is None:
                 return self._own.token(deadline - time.monotonic())
             match found:
@@ -100,7 +100,7 @@ class FleetTokens:
                 case ["wait"] if time.monotonic() + LOOK_EVERY_S < deadline:
                     time.sleep(LOOK_EVERY_S)
                 case ["wait"]:
-                    raise Unavailable("no token came in time")
+                    raise GenesysUnavailable("no token came in time")
 
     def invalidate(self, token: str) -> None:
         """Forget exactly *token*, which was refused; a newer one is kept."""
@@ -124,7 +124,7 @@ class FleetTokens:
             granted = self._grant.request(deadline - time.monotonic())
         except GenesysError as error:
             pause_s = REFUSED_S
-            if isinstance(error, Unavailable):
+            if isinstance(error, GenesysUnavailable):
                 pause_s = min(max(error.retry_after_s or 0, AGAIN_S), REFUSED_S)
             elif isinstance(error, Untrusted):
                 pause_s = AGAIN_S
@@ -182,7 +182,7 @@ class TokenSource:
             timeout_s: For all of it, waiting for another thread's request included.
 
         Raises:
-            Unavailable: Genesys could not answer; try again.
+            GenesysUnavailable: Genesys could not answer; try again.
             Rejected: The credentials are wrong; trying again does not help.
         """
         deadline = time.monotonic() + timeout_s
@@ -193,7 +193,7 @@ class TokenSource:
         if not self._renewing.acquire(timeout=0 if is_good else max(timeout_s, 0)):
             if held and is_good:
                 return held.text
-            raise Unavailable("no token came in time")
+            raise GenesysUnavailable("no token came in time")
         try:
             return self._renew(deadline).text
         finally:
@@ -212,7 +212,7 @@ class TokenSource:
             return held
         try:
             granted = self._grant.request(deadline - time.monotonic())
-        except Unavailable:
+        except GenesysUnavailable:
             if held is None or self._now() >= held.ends_at:
                 raise
             renewed = replace(held, renew_at=min(self._now() + RENEW_AGAIN_S, held.ends_at))
@@ -246,7 +246,7 @@ def _read(why: str, left_s: float) -> GenesysError:
     if kept["is_for_good"]:
         error["message"] += f" (No token is asked for in the next {left_s:.0f} s.)"
         return Rejected(**error)
-    return Unavailable(**error, retry_after_s=left_s)
+    return GenesysUnavailable(**error, retry_after_s=left_s)
 
 
 def _ms(seconds: float) -> int:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from genesys.answer import Answer
 from genesys.auth import FleetTokens, Tokens, TokenSource
-from genesys.errors import Held, Rejected, Unavailable
+from genesys.errors import GenesysUnavailable, Held, Rejected
 from genesys.grant import TIMEOUT_S, Grant
 from genesys.http import BearerToken, HttpClient
 from genesys.pacing import Gate
@@ -99,7 +99,7 @@ class Client:
         """
         try:
             token = self._tokens.token()
-        except Unavailable as error:
+        except GenesysUnavailable as error:
             why = f"there is no token: {error}"
             raise Held(why, is_for_token=True) from error
         except Rejected as error:
@@ -148,7 +148,7 @@ class Client:
             timeout_s: For all of it, the token included.
 
         Raises:
-            Unavailable: Worth another attempt, with the same bytes.
+            GenesysUnavailable: Worth another attempt, with the same bytes.
             Rejected: Refused for good; the message says what to mend.
         """
         if len(body) > MAX_BODY_BYTES:
@@ -183,7 +183,7 @@ class Client:
         """Ask the gate for the POST that follows a refused token."""
         turn = self._gate.ask() if self._gate else None
         if turn and turn.wait_s > 0:
-            raise Unavailable(
+            raise GenesysUnavailable(
                 "the token was refused, and no POST with a fresh one may go now",
                 status=refused.status,
                 code=refused.code,
@@ -196,12 +196,12 @@ class Client:
     ) -> Answer:
         left_s = deadline - time.monotonic()
         if left_s <= 0:
-            raise Unavailable("no time was left after asking for a token")
+            raise GenesysUnavailable("no time was left after asking for a token")
         headers = {"Content-Type": "application/json", "Idempotency-Key": idempotency_key}
         auth = BearerToken(permit.token or "")
         try:
             answer = self._http.post(url, body, headers, left_s, auth=auth)
-        except Unavailable:
+        except GenesysUnavailable:
             metrics.count("submissions", status="none")
             self._tell(NO_ANSWER, permit, None)
             raise
@@ -284,11 +284,11 @@ def _path_segment(run_id: str) -> str:
     return segment.replace(".", "%2E") if run_id in (".", "..") else segment
 
 
-def _error(answer: Answer) -> Unavailable | Rejected:
+def _error(answer: Answer) -> GenesysUnavailable | Rejected:
     rule = rule_for(answer.status, answer.code)
     said = f" Genesys said: {answer.message}" if answer.message else ""
     if rule.is_passing:
-        return Unavailable(
+        return GenesysUnavailable(
             f"Genesys answered {answer.status}.{said}",
             status=answer.status,
             code=answer.code,

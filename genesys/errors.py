@@ -2,10 +2,10 @@
 What a call to Genesys can end in; the class says what to do.
 
     GenesysError
-    ├── Unavailable    try again: 429, 5xx, no connection, a time-out
-    ├── Held           wait for your turn: nothing was sent, so it was no attempt
-    └── Rejected       do not: the request, the run or our rights are wrong
-        └── Untrusted  nor here: the server did not prove that it is Genesys
+    ├── GenesysUnavailable    try again: 429, 5xx, no connection, a time-out
+    ├── Held                wait for your turn: nothing was sent, so it was no attempt
+    └── Rejected            do not: the request, the run or our rights are wrong
+        └── Untrusted       nor here: the server did not prove that it is Genesys
 """
 
 
@@ -37,7 +37,7 @@ class GenesysError(Exception):
         self.correlation_id = correlation_id
 
 
-class Unavailable(GenesysError):
+class GenesysUnavailable(GenesysError):
     """
     Worth another attempt.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from requests.auth import HTTPBasicAuth
 
 from genesys.answer import Answer
-from genesys.errors import GenesysError, Rejected, Unavailable
+from genesys.errors import GenesysError, GenesysUnavailable, Rejected
 from genesys.http import HttpClient
 from runtime import metrics
 
@@ -51,20 +51,21 @@ class Grant:
         Ask once.
 
         Raises:
-            Unavailable: Genesys could not answer; try again.
+            GenesysUnavailable: Genesys could not answer; try again.
             Rejected: The credentials are wrong; trying again does not help.
         """
         try:
             granted = self._request(timeout_s)
         except GenesysError as error:
-            metrics.count("token_refreshes", outcome=type(error).__name__.lower())
+            is_refused = isinstance(error, Rejected)
+            metrics.count("token_refreshes", outcome="rejected" if is_refused else "unavailable")
             raise
         metrics.count("token_refreshes", outcome="granted")
         return granted
 
     def _request(self, timeout_s: float) -> Granted:
         if timeout_s <= 0:
-            raise Unavailable("no time was left to ask for a token")
+            raise GenesysUnavailable("no time was left to ask for a token")
         asked = time.monotonic()
         answer = self._http.post(
             self._url, self._form, {}, min(timeout_s, TIMEOUT_S), auth=self._auth
@@ -75,7 +76,7 @@ class Grant:
             left_s = lifetime_s - (time.monotonic() - asked)
             return Granted(text, left_s - min(EARLY_S, lifetime_s / 5), left_s)
         if answer.status in (408, 429) or answer.status >= 500:
-            raise Unavailable(
+            raise GenesysUnavailable(
                 f"the token endpoint answered {answer.status}",
                 status=answer.status,
                 code=answer.code,
@@ -108,11 +109,13 @@ def _granted(answer: Answer) -> tuple[str, float]:
     token, lifetime = answer.body.get("access_token"), answer.body.get("expires_in")
     # it has to stand in a header
     if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token:
-        raise Unavailable("the token endpoint answered 200 without a usable token", status=200)
+        raise GenesysUnavailable(
+            "the token endpoint answered 200 without a usable token", status=200
+        )
     if isinstance(lifetime, bool) or not isinstance(lifetime, int | float):
         lifetime = 0
     if not 0 < lifetime < _LONGEST_S:
-        raise Unavailable(
+        raise GenesysUnavailable(
             "the token endpoint answered 200 with an expires_in that is no lifetime", status=200
         )
     return token, float(lifetime)

@@ -15,7 +15,7 @@ from urllib3.exceptions import DecodeError, HTTPError, ProtocolError
 
 from genesys.answer import Answer, json_object, one_line
 from genesys.connections import DeadlineAdapter, deadline, may_have_arrived
-from genesys.errors import GenesysError, Rejected, Unavailable, Untrusted
+from genesys.errors import GenesysError, GenesysUnavailable, Rejected, Untrusted
 from genesys.regions import is_loopback
 
 MAX_ANSWER_BYTES = 65_536
@@ -86,7 +86,8 @@ class HttpClient:
                 of the host's name may take longer; then nothing is sent.
 
         Raises:
-            Unavailable: No answer in time. `is_unknown` unless the connection was never made.
+            GenesysUnavailable: No answer in time. `is_unknown` unless the connection was never
+                made.
             Untrusted: The server's certificate is not trusted or not for this host. Nothing was
                 sent.
             Rejected: The URL or a header cannot be sent at all.
@@ -164,7 +165,9 @@ def _failure(exc: Exception, host: str | None) -> GenesysError:
     """The error for a request without an answer, with the cause that the libraries know."""
     is_unknown = may_have_arrived()
     if isinstance(exc, requests.Timeout):
-        return Unavailable(f"Genesys did not answer ({type(exc).__name__})", is_unknown=is_unknown)
+        return GenesysUnavailable(
+            f"Genesys did not answer ({type(exc).__name__})", is_unknown=is_unknown
+        )
     causes = list(_causes(exc))
     server = "the proxy" if isinstance(exc, requests.exceptions.ProxyError) else f"{host}"
     for cause in causes:
@@ -177,13 +180,15 @@ def _failure(exc: Exception, host: str | None) -> GenesysError:
     for cause in causes:
         if isinstance(cause, ssl.SSLError):
             said = f"TLS with {server} failed ({cause.reason or type(cause).__name__})"
-            return Unavailable(said, is_unknown=is_unknown)
+            return GenesysUnavailable(said, is_unknown=is_unknown)
     if isinstance(exc, requests.exceptions.ProxyError):
         last = one_line(str(causes[-1]), 120)
-        return Unavailable(f"the proxy did not connect ({last})", is_unknown=is_unknown)
+        return GenesysUnavailable(f"the proxy did not connect ({last})", is_unknown=is_unknown)
     if isinstance(exc, OSError) and not isinstance(exc, requests.RequestException):
-        return Unavailable("the CA bundle cannot be read any more; see REQUESTS_CA_BUNDLE")
-    return Unavailable(f"Genesys did not answer ({type(exc).__name__})", is_unknown=is_unknown)
+        return GenesysUnavailable("the CA bundle cannot be read any more; see REQUESTS_CA_BUNDLE")
+    return GenesysUnavailable(
+        f"Genesys did not answer ({type(exc).__name__})", is_unknown=is_unknown
+    )
 
 
 def _causes(exc: BaseException) -> Iterator[BaseException]:

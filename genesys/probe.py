@@ -10,7 +10,7 @@ def ask_for_token(values: Settings) -> None:
     Ask once and forget what comes; the fleet's token and its pauses are left alone.
 
     Raises:
-        Unavailable: Genesys could not answer.
+        GenesysUnavailable: Genesys could not answer.
         Rejected: The credentials are wrong; the message says what to verify.
         ValueError: A setting is missing or wrong.
     """

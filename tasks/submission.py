@@ -9,7 +9,8 @@ import backoff
 from db.errors import ToolError
 from db.outputs import error_output, fit
 from genesys.client import Client, Permit, Receipt
-from genesys.errors import GenesysError, Held, Rejected, Unavailable
+from genesys.errors import GenesysError, Held, Rejected
+from genesys.errors import GenesysUnavailable as Unavailable
 from genesys.rules import rule_for
 from genesys.types import ToolOutput
 from ledger import Ledger

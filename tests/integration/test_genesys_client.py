@@ -7,7 +7,7 @@ import requests
 
 from genesys.auth import TokenSource
 from genesys.client import Client
-from genesys.errors import GenesysError, Rejected, Unavailable
+from genesys.errors import GenesysError, GenesysUnavailable, Rejected
 from genesys.grant import Grant
 
 BODY = b'{"tool_calls":[{"tool_call_id":"c","output":"{}"}]}'
@@ -60,7 +60,7 @@ def test_a_run_id_stays_in_its_place_in_the_path(simulator, client, run_id):
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 599])
 def test_what_passes_is_unavailable_and_did_not_arrive(simulator, client, status):
     _faults(simulator, submit=[status])
-    with pytest.raises(Unavailable) as failed:
+    with pytest.raises(GenesysUnavailable) as failed:
         _post(client)
     assert (failed.value.status, failed.value.is_unknown) == (status, False)
     assert failed.value.correlation_id
@@ -89,7 +89,7 @@ def test_what_stays_is_rejected_with_advice_and_genesys_own_code(simulator, clie
 
 def test_retry_after_is_told(simulator, client):
     _faults(simulator, submit=[{"status": 429, "retry_after": 42}])
-    with pytest.raises(Unavailable) as failed:
+    with pytest.raises(GenesysUnavailable) as failed:
         _post(client)
     assert failed.value.retry_after_s == 42
 
@@ -115,9 +115,9 @@ def test_a_401_that_no_token_cures_costs_no_second_try(simulator, client):
 
 def test_a_passing_failure_of_the_token_endpoint_is_unavailable(simulator, client):
     _faults(simulator, token=[503, {"status": 429, "retry_after": 7}])
-    with pytest.raises(Unavailable):
+    with pytest.raises(GenesysUnavailable):
         _post(client)
-    with pytest.raises(Unavailable) as failed:
+    with pytest.raises(GenesysUnavailable) as failed:
         _post(client)
     assert failed.value.retry_after_s == 7
     assert _submissions(simulator) == []
@@ -126,7 +126,7 @@ def test_a_passing_failure_of_the_token_endpoint_is_unavailable(simulator, clien
 def test_a_dropped_connection_is_of_unknown_outcome(simulator, client):
     _post(client)
     _faults(simulator, submit=["drop"])
-    with pytest.raises(Unavailable) as failed:
+    with pytest.raises(GenesysUnavailable) as failed:
         _post(client)
     assert failed.value.is_unknown
 
@@ -135,7 +135,7 @@ def test_a_post_ends_at_its_deadline_though_the_server_says_nothing(simulator, c
     _post(client)
     _faults(simulator, submit=["timeout"])
     began = time.monotonic()
-    with pytest.raises(Unavailable) as failed:
+    with pytest.raises(GenesysUnavailable) as failed:
         client.post("r", BODY, idempotency_key="k", timeout_s=0.5)
     assert failed.value.is_unknown
     assert time.monotonic() - began < 1.5
@@ -150,7 +150,7 @@ def test_a_body_over_the_limit_is_not_sent(simulator, client):
 def test_the_token_is_part_of_the_posts_time(simulator, client):
     _faults(simulator, token=["timeout"])
     began = time.monotonic()
-    with pytest.raises(Unavailable):
+    with pytest.raises(GenesysUnavailable):
         client.post("r", BODY, idempotency_key="k", timeout_s=0.5)
     assert time.monotonic() - began < 1.5
     assert _submissions(simulator) == []
@@ -178,7 +178,7 @@ def test_no_error_or_repr_holds_a_token_or_secret(simulator, client):
 def test_a_200_that_comes_late_is_unknown_and_the_repeat_is_taken_as_the_same(simulator, client):
     _post(client, "other")
     _faults(simulator, submit=[{"status": 200, "delay_s": 20}])
-    with pytest.raises(Unavailable) as failed:
+    with pytest.raises(GenesysUnavailable) as failed:
         client.post("r", BODY, idempotency_key="k", timeout_s=0.5)
     assert failed.value.is_unknown
     assert _post(client).status == 200

@@ -12,7 +12,7 @@ import requests
 
 from genesys.auth import FleetTokens
 from genesys.client import Client
-from genesys.errors import Rejected, Unavailable
+from genesys.errors import GenesysUnavailable, Rejected
 from genesys.grant import Grant
 from genesys.store import Store
 
@@ -189,7 +189,7 @@ def test_wrong_credentials_are_asked_about_once_a_minute_by_all(simulator, worke
 def test_a_passing_failure_is_asked_about_again_when_it_may_have_passed(simulator, worker):
     _faults(simulator, {"status": 429, "retry_after": 2})
     for _ in range(5):
-        with pytest.raises(Unavailable) as failed:
+        with pytest.raises(GenesysUnavailable) as failed:
             worker().token()
         assert failed.value.status == 429
         assert 0 < failed.value.retry_after_s <= 2
@@ -225,11 +225,11 @@ def test_waiting_for_anothers_token_ends_in_time(simulator, worker):
         asking = threads.submit(worker().token)
         _wait_for_token_requests(simulator, 1)
         began = time.monotonic()
-        with pytest.raises(Unavailable, match="in time"):
+        with pytest.raises(GenesysUnavailable, match="in time"):
             worker().token(timeout_s=0.3)
         assert time.monotonic() - began < 1
         requests.delete(f"{simulator}/_sim/state", timeout=5)
-        with pytest.raises(Unavailable):
+        with pytest.raises(GenesysUnavailable):
             asking.result()
 
 
@@ -272,7 +272,7 @@ def test_a_redis_that_refuses_the_lock_makes_no_worker_request_a_token(simulator
     server = own_redis_server()
     redis.Redis.from_url(server.url).replicaof("127.0.0.1", 1)
     grant = Grant(simulator, "demo-client", "demo-secret", "s")
-    with pytest.raises(Unavailable, match="no lock"):
+    with pytest.raises(GenesysUnavailable, match="no lock"):
         FleetTokens(Store(server.url, ["f"]), grant).token()
     assert _token_requests(simulator) == 0
 
@@ -306,6 +306,6 @@ def _wait_for_token(tokens):
     while True:
         try:
             return tokens.token()
-        except Unavailable:
+        except GenesysUnavailable:
             assert time.monotonic() < deadline
             time.sleep(0.05)

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from genesys.client import Client
-from genesys.errors import GenesysError, Rejected, Unavailable
+from genesys.errors import GenesysError, GenesysUnavailable, Rejected
 from genesys.http import HttpClient
 
 BODY = b'{"tool_calls":[{"tool_call_id":"c","output":"{}"}]}'
@@ -57,7 +57,7 @@ def odd_server():
 
 
 def test_a_refused_connection_surely_did_not_arrive(free_port):
-    with pytest.raises(Unavailable) as failed:
+    with pytest.raises(GenesysUnavailable) as failed:
         HttpClient().post(f"http://127.0.0.1:{free_port()}/", BODY, {}, 1.0)
     assert not failed.value.is_unknown
 
@@ -66,7 +66,7 @@ def test_a_refused_connection_surely_did_not_arrive(free_port):
 def test_a_post_ends_at_its_deadline_though_the_server_drips(odd_server, head):
     url, _ = odd_server([head, *([b"x"] * 200)], pause_s=0.1)
     began = time.monotonic()
-    with pytest.raises(Unavailable) as failed:
+    with pytest.raises(GenesysUnavailable) as failed:
         HttpClient().post(url, BODY, {}, 1.0)
     assert failed.value.is_unknown
     assert time.monotonic() - began < 2.5
@@ -81,7 +81,7 @@ def test_what_a_slow_name_server_holds_back_past_the_deadline_is_not_sent(odd_se
         return lookup(*arguments, **options)
 
     monkeypatch.setattr(socket, "getaddrinfo", slow)
-    with pytest.raises(Unavailable, match="ConnectTimeout") as failed:
+    with pytest.raises(GenesysUnavailable, match="ConnectTimeout") as failed:
         HttpClient().post(url, BODY, {}, 0.3)
     assert not failed.value.is_unknown
     deadline = time.monotonic() + 5
@@ -115,7 +115,7 @@ def test_odd_answers_are_read_tolerantly_and_redirects_not_followed(odd_server, 
 
 
 def test_bytes_that_are_no_http_are_unavailable(odd_server):
-    with pytest.raises(Unavailable):
+    with pytest.raises(GenesysUnavailable):
         HttpClient().post(odd_server([b"\x00\xff nonsense\r\n\r\n"])[0], BODY, {}, 2.0)
 
 
@@ -178,14 +178,14 @@ def test_a_header_that_cannot_be_sent_is_rejected_and_not_repeated_in_the_error(
 
 def test_a_failed_tls_handshake_surely_did_not_arrive(odd_server):
     url, _ = odd_server([b"no TLS here\r\n"])
-    with pytest.raises(Unavailable) as failed:
+    with pytest.raises(GenesysUnavailable) as failed:
         HttpClient().post(url.replace("http:", "https:"), BODY, {}, 2.0)
     assert not failed.value.is_unknown
 
 
 def test_a_connection_lost_after_sending_is_of_unknown_outcome(odd_server):
     url, _ = odd_server([b""])
-    with pytest.raises(Unavailable) as failed:
+    with pytest.raises(GenesysUnavailable) as failed:
         HttpClient().post(url, BODY, {}, 2.0)
     assert failed.value.is_unknown
 

@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 from genesys.auth import FleetTokens
 from genesys.client import Client
-from genesys.errors import Rejected, Unavailable
+from genesys.errors import GenesysUnavailable, Rejected
 from genesys.grant import Grant
 from genesys.pacing import Gate
 from genesys.rules import RULES
@@ -440,7 +440,7 @@ def test_a_lease_that_was_long_under_way_is_given_back_unused(runs, monkeypatch)
 
 @pytest.mark.parametrize("status", [400, 503])
 def test_what_genesys_says_of_the_body_is_not_logged(runs, brief, monkeypatch, status):
-    kind = Rejected if status == 400 else Unavailable
+    kind = Rejected if status == 400 else GenesysUnavailable
     refusal = kind("Genesys said: planted-row is no output", status=status, code="bad.request")
 
     def refuse(*_, **__):

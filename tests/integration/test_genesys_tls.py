@@ -13,7 +13,7 @@ import pytest
 import trustme
 
 from genesys.client import from_settings
-from genesys.errors import Rejected, Unavailable, Untrusted
+from genesys.errors import GenesysUnavailable, Rejected, Untrusted
 from genesys.http import HttpClient
 from genesys.probe import ask_for_token
 from runtime.settings import Secret, Settings, SettingsError
@@ -213,7 +213,7 @@ def test_a_worker_that_trusts_no_certificate_does_not_stop_the_others(
         try:
             assert right.post("r", BODY, idempotency_key="k").status == 200
             break
-        except Unavailable:
+        except GenesysUnavailable:
             assert time.monotonic() < deadline
             time.sleep(0.05)
 
@@ -226,7 +226,7 @@ def test_the_doctor_names_a_certificate_that_is_not_trusted(genesys):
 
 def test_a_server_that_speaks_no_tls_is_named_and_may_be_tried_again(listen):
     port = listen(lambda connection: connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n"))
-    with pytest.raises(Unavailable, match=r"TLS with 127.0.0.1 failed") as failed:
+    with pytest.raises(GenesysUnavailable, match=r"TLS with 127.0.0.1 failed") as failed:
         HttpClient().post(f"https://127.0.0.1:{port}/", BODY, {}, 2.0)
     assert not failed.value.is_unknown
 
@@ -262,7 +262,7 @@ def test_a_proxy_that_refuses_is_named_with_its_status(genesys, bundle, proxy, s
     url, received = genesys("localhost")
     address, _ = proxy(f"HTTP/1.1 {status}\r\n\r\n".encode())
     settings = _settings(url, requests_ca_bundle=bundle, https_proxy=Secret(f"u:planted@{address}"))
-    with pytest.raises(Unavailable, match=f"the proxy did not connect .*{status}") as failed:
+    with pytest.raises(GenesysUnavailable, match=f"the proxy did not connect .*{status}") as failed:
         _post(settings)
     assert "planted" not in f"{failed.value!r} {failed.value.__cause__!r}"
     assert not failed.value.is_unknown
@@ -273,7 +273,7 @@ def test_a_proxy_that_answers_connect_byte_by_byte_is_cut_at_the_deadline(genesy
     url, received = genesys("localhost")
     address, _ = proxy(b"HTTP/1.1 200 Connection established\r\n", pause_s=0.1)
     began = time.monotonic()
-    with pytest.raises(Unavailable, match="ConnectTimeout"):
+    with pytest.raises(GenesysUnavailable, match="ConnectTimeout"):
         HttpClient(proxies={"https": f"http://{address}"}).post(url, BODY, {}, 1.0)
     assert time.monotonic() - began < 3
     assert received == []
@@ -333,7 +333,7 @@ def test_an_idle_connection_that_died_in_silence_costs_one_attempt(listen):
 
     url, client = f"http://127.0.0.1:{listen(handle)}/", HttpClient()
     assert client.post(url, BODY, {}, 2.0).status == 204
-    with pytest.raises(Unavailable) as failed:
+    with pytest.raises(GenesysUnavailable) as failed:
         client.post(url, BODY, {}, 0.3)
     assert failed.value.is_unknown
     assert client.post(url, BODY, {}, 2.0).status == 204

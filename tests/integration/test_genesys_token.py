@@ -8,7 +8,7 @@ import requests
 from werkzeug.serving import make_server
 
 from genesys.auth import TokenSource
-from genesys.errors import Rejected, Unavailable
+from genesys.errors import GenesysUnavailable, Rejected
 from genesys.grant import Grant
 
 
@@ -90,7 +90,7 @@ def test_a_token_that_is_still_good_outlives_an_outage_of_the_token_endpoint(sim
     assert tokens.token() == first
     assert _token_requests(simulator) == 3
     now[0] = 3601.0
-    with pytest.raises(Unavailable):
+    with pytest.raises(GenesysUnavailable):
         tokens.token()
 
 
@@ -118,7 +118,7 @@ def test_waiting_for_another_threads_token_ends_in_time(simulator):
     asking.start()
     _wait_for_token_requests(simulator, 1)
     began = time.monotonic()
-    with pytest.raises(Unavailable, match="in time"):
+    with pytest.raises(GenesysUnavailable, match="in time"):
         tokens.token(timeout_s=0.3)
     assert time.monotonic() - began < 2
     requests.delete(f"{simulator}/_sim/state", timeout=5)
@@ -149,7 +149,7 @@ def test_a_refusal_names_what_to_mend(simulator, status, code, sentence):
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
 def test_what_passes_at_the_token_endpoint_is_unavailable(simulator, status):
     _faults(simulator, {"status": status, "retry_after": 7})
-    with pytest.raises(Unavailable) as failed:
+    with pytest.raises(GenesysUnavailable) as failed:
         _source(simulator).token()
     assert (failed.value.status, failed.value.retry_after_s) == (status, 7)
 
@@ -182,7 +182,7 @@ def test_an_odd_grant_is_unavailable_and_its_token_not_told(body):
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        with pytest.raises(Unavailable, match="answered 200") as failed:
+        with pytest.raises(GenesysUnavailable, match="answered 200") as failed:
             _source(f"http://127.0.0.1:{server.port}").token()
     finally:
         server.shutdown()
@@ -200,5 +200,5 @@ def _wait_for_token_requests(url, count):
 def _is_unavailable(tokens, found):
     try:
         tokens.token()
-    except Unavailable:
+    except GenesysUnavailable:
         found.append(True)
