@@ -20,10 +20,10 @@ from typing import Any
 
 import redis
 
-from genesys.auth import FleetTokens
+from genesys.auth.token_request import Grant
+from genesys.auth.tokens import FleetTokens
 from genesys.client import Client
 from genesys.errors import GenesysUnavailable
-from genesys.grant import Grant
 from genesys.store import Store
 from ops import deliveries
 from ops.stack import Stack

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from genesys.answer import Answer
-from genesys.auth import FleetTokens, Tokens, TokenSource
+from genesys.auth.token_request import TIMEOUT_S, Grant
+from genesys.auth.tokens import FleetTokens, Tokens, TokenSource
 from genesys.errors import GenesysUnavailable, Held, Rejected
-from genesys.grant import TIMEOUT_S, Grant
 from genesys.http import BearerToken, HttpClient
-from genesys.pacing import Gate
+from genesys.pacing.rate_limiter import Gate
+from genesys.pacing.status import Standing
 from genesys.route import Route, route
 from genesys.rules import NO_ANSWER, RULES, Rule, rule_for
-from genesys.standing import Standing
 from genesys.store import Store
 from genesys.types import ToolOutput
 from runtime import metrics

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from db import activity, catalog
 from db.errors import CatalogError, Unavailable
 from genesys import client as genesys
-from genesys.standing import Standing
+from genesys.pacing.status import Standing
 from ledger.admin import Place, RunStore
 from runtime import settings
 from tasks import fleet

@@ -7,8 +7,8 @@ import redis
 
 from db import catalog, live
 from db.errors import CatalogError, Unavailable
+from genesys.auth.probe import ask_for_token
 from genesys.errors import GenesysError
-from genesys.probe import ask_for_token
 from ops.findings import Finding
 from runtime import settings
 

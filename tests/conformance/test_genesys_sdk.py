@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 import pytest
 import requests
 
-from genesys.grant import Grant
+from genesys.auth.token_request import Grant
 
 pytestmark = pytest.mark.conformance
 

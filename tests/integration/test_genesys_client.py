@@ -5,10 +5,10 @@ import time
 import pytest
 import requests
 
-from genesys.auth import TokenSource
+from genesys.auth.token_request import Grant
+from genesys.auth.tokens import TokenSource
 from genesys.client import Client
 from genesys.errors import GenesysError, GenesysUnavailable, Rejected
-from genesys.grant import Grant
 
 BODY = b'{"tool_calls":[{"tool_call_id":"c","output":"{}"}]}'
 PATH = "/api/v2/ai/assistants/runs/{run_id}/tool_calls"

@@ -10,10 +10,10 @@ import pytest
 import redis
 import requests
 
-from genesys.auth import FleetTokens
+from genesys.auth.token_request import Grant
+from genesys.auth.tokens import FleetTokens
 from genesys.client import Client
 from genesys.errors import GenesysUnavailable, Rejected
-from genesys.grant import Grant
 from genesys.store import Store
 
 SECRET = "demo-secret"
@@ -69,8 +69,8 @@ def test_fifty_threads_of_fifty_workers_ask_for_one_token(simulator, worker):
 def test_processes_share_one_token(simulator, redis_server):
     program = (
         "import sys\n"
-        "from genesys.auth import FleetTokens\n"
-        "from genesys.grant import Grant\n"
+        "from genesys.auth.tokens import FleetTokens\n"
+        "from genesys.auth.token_request import Grant\n"
         "from genesys.store import Store\n"
         "grant = Grant(sys.argv[1], 'demo-client', 'demo-secret', 's')\n"
         "print(FleetTokens(Store(sys.argv[2], [sys.argv[3]]), grant).token())\n"
@@ -123,7 +123,7 @@ def test_a_busy_worker_asks_redis_once_a_second(simulator, worker, monkeypatch):
     assert asked[:3] == ["token_take", "token_put", "token_take"]
     assert len(asked) <= 5
     del asked[:]
-    monkeypatch.setattr("genesys.auth.KEEP_S", 0.0)
+    monkeypatch.setattr("genesys.auth.tokens.KEEP_S", 0.0)
     tokens.invalidate(text)
     assert tokens.token() != text
     assert len({tokens.token() for _ in range(3)}) == 1

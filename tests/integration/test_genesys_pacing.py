@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import redis
 
-from genesys import pacing
-from genesys.pacing import Gate
+from genesys.pacing import rate_limiter
+from genesys.pacing.rate_limiter import Gate
 from genesys.store import Store
 
 
@@ -31,8 +31,8 @@ def make_gate(redis_server, fleet):
 @pytest.fixture
 def quick_circuit(monkeypatch):
     """A circuit that opens for a tenth of a second, and at most for two tenths."""
-    monkeypatch.setattr(pacing, "OPEN_S", 0.1)
-    monkeypatch.setattr(pacing, "LONGEST_OPEN_S", 0.2)
+    monkeypatch.setattr(rate_limiter, "OPEN_S", 0.1)
+    monkeypatch.setattr(rate_limiter, "LONGEST_OPEN_S", 0.2)
 
 
 def _wait_until_it_may_go(gate, within_s=3):

@@ -15,11 +15,11 @@ import requests
 from kombu.exceptions import OperationalError
 from structlog.testing import capture_logs
 
-from genesys.auth import FleetTokens
+from genesys.auth.token_request import Grant
+from genesys.auth.tokens import FleetTokens
 from genesys.client import Client
 from genesys.errors import GenesysUnavailable, Rejected
-from genesys.grant import Grant
-from genesys.pacing import Gate
+from genesys.pacing.rate_limiter import Gate
 from genesys.rules import RULES
 from genesys.store import Store
 from ledger import Ledger

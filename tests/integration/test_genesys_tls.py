@@ -12,10 +12,10 @@ import uuid
 import pytest
 import trustme
 
+from genesys.auth.probe import ask_for_token
 from genesys.client import from_settings
 from genesys.errors import GenesysUnavailable, Rejected, Untrusted
 from genesys.http import HttpClient
-from genesys.probe import ask_for_token
 from runtime.settings import Secret, Settings, SettingsError
 
 BODY = b'{"tool_calls":[{"tool_call_id":"c","output":"{}"}]}'

@@ -7,9 +7,9 @@ import pytest
 import requests
 from werkzeug.serving import make_server
 
-from genesys.auth import TokenSource
+from genesys.auth.token_request import Grant
+from genesys.auth.tokens import TokenSource
 from genesys.errors import GenesysUnavailable, Rejected
-from genesys.grant import Grant
 
 
 def _faults(url, *entries):

@@ -1,6 +1,6 @@
 """Which reason a run is given, for circumstances that are written out."""
 
-from genesys.standing import Standing
+from genesys.pacing.status import Standing
 from ledger.admin import Place
 from ops.circumstances import Circumstances
 from ops.diagnosis import EXIT_CODES

@@ -11,8 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from genesys.auth.token_request import TIMEOUT_S, Grant
 from genesys.errors import GenesysError, GenesysUnavailable, Rejected, Untrusted
-from genesys.grant import TIMEOUT_S, Grant
 from genesys.store import Store, WriteRefused
 
 RENEW_AGAIN_S = 30.0

@@ -1,6 +1,6 @@
 """Ask Genesys for a token of one's own, to see whether the credentials are good."""
 
-from genesys.grant import TIMEOUT_S, Grant
+from genesys.auth.token_request import TIMEOUT_S, Grant
 from genesys.route import route
 from runtime.settings import Settings
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from genesys import standing
+from genesys.pacing import status
 from genesys.store import Store, WriteRefused
 from runtime import logs
 
@@ -88,9 +88,9 @@ class Gate:
         found = self._acquire(most, takes=False)
         return int(found[1]), found[0] / 1000
 
-    def standing(self) -> standing.Standing | None:
+    def standing(self) -> status.Standing | None:
         """What keeps POSTs from going out, for people; None when Redis does not answer."""
-        return standing.read(
+        return status.read(
             self._store,
             requests_per_minute=self._limits["limit"],
             window_ms=self._limits["window_ms"],
