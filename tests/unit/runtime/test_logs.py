@@ -13,7 +13,7 @@ import structlog
 
 from runtime import logs
 
-_ROOT = Path(__file__).resolve().parents[2]
+_ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from genesys.client import from_settings
 from genesys.regions import REGIONS, endpoints
 from runtime.settings import Secret, Settings, SettingsError
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_a_region_has_its_two_hosts_and_an_unknown_one_names_the_closest():
