@@ -20,7 +20,7 @@ from typing import Any
 
 import redis
 
-from genesys.auth.token_request import Grant
+from genesys.auth.token_request import TokenRequest
 from genesys.auth.tokens import FleetTokens
 from genesys.client import Client
 from genesys.errors import GenesysUnavailable
@@ -106,8 +106,8 @@ def measure_tokens() -> tuple[str, bool]:
         failed: Counter[str] = Counter()
 
         def post_until_then(number: int) -> None:
-            grant = Grant(stack.simulator_url, "demo-client", "demo-secret", "s")
-            tokens = FleetTokens(Store(stack.ledger.url, ["bench"]), grant)
+            request = TokenRequest(stack.simulator_url, "demo-client", "demo-secret", "s")
+            tokens = FleetTokens(Store(stack.ledger.url, ["bench"]), request)
             client = Client(stack.simulator_url + PATH, tokens, list_key="tool_calls")
             while time.monotonic() < until:
                 try:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from genesys.answer import Answer
-from genesys.auth.token_request import TIMEOUT_S, Grant
+from genesys.auth.token_request import TIMEOUT_S, TokenRequest
 from genesys.auth.tokens import FleetTokens, Tokens, TokenSource
 from genesys.errors import GenesysUnavailable, Held, Rejected
 from genesys.http import BearerToken, HttpClient
@@ -262,12 +262,12 @@ def from_settings(settings: Settings) -> Client:
         raise SettingsError("\n".join(mistakes))
     client_id, scope = settings.genesys_client_id, settings.genesys_scope
     login = way.endpoints.login
-    grant = Grant(login, client_id, secret.reveal(), scope, http=way.http)
-    tokens: Tokens = TokenSource(grant)
+    request = TokenRequest(login, client_id, secret.reveal(), scope, http=way.http)
+    tokens: Tokens = TokenSource(request)
     gate = None
     if settings.broker():
         store = Store(settings.broker(), [login, client_id, scope])
-        tokens = FleetTokens(store, grant)
+        tokens = FleetTokens(store, request)
         gate = Gate(store, requests_per_minute=settings.genesys_requests_per_minute)
     list_key = settings.genesys_list_key
     return Client(way.endpoints.api + path, tokens, list_key=list_key, gate=gate, http=way.http)

@@ -7,7 +7,7 @@ import redis
 
 from db import catalog, live
 from db.errors import CatalogError, Unavailable
-from genesys.auth.probe import ask_for_token
+from genesys.auth.probe import verify_credentials
 from genesys.errors import GenesysError
 from ops.findings import Finding
 from runtime import settings
@@ -105,7 +105,7 @@ def database(name: str, url: str, tools: Sequence[catalog.Tool]) -> Iterator[Fin
 def token(values: settings.Settings) -> Iterator[Finding]:
     """Whether Genesys gives a token for our credentials."""
     try:
-        ask_for_token(values)
+        verify_credentials(values)
     except ValueError:
         return  # said before
     except GenesysError as error:

@@ -1,13 +1,13 @@
-"""Ask Genesys for a token of one's own, to see whether the credentials are good."""
+"""Verify the OAuth credentials by one token request, for the doctor."""
 
-from genesys.auth.token_request import TIMEOUT_S, Grant
+from genesys.auth.token_request import TIMEOUT_S, TokenRequest
 from genesys.route import route
 from runtime.settings import Settings
 
 
-def ask_for_token(values: Settings) -> None:
+def verify_credentials(values: Settings) -> None:
     """
-    Ask once and forget what comes; the fleet's token and its pauses are left alone.
+    Request a token and drop it; the fleet's token and its pauses are left alone.
 
     Raises:
         GenesysUnavailable: Genesys could not answer.
@@ -18,10 +18,10 @@ def ask_for_token(values: Settings) -> None:
     if not values.genesys_client_id or not values.genesys_client_secret:
         raise ValueError("the credentials are not set")
     secret = values.genesys_client_secret.reveal()
-    Grant(
+    TokenRequest(
         way.endpoints.login,
         values.genesys_client_id,
         secret,
         values.genesys_scope,
         http=way.http,
-    ).request(TIMEOUT_S)
+    ).send(TIMEOUT_S)

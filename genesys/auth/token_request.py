@@ -1,4 +1,4 @@
-"""Ask Genesys for a token: one request of the client-credentials grant, and what it says."""
+"""Request a token from Genesys: OAuth client credentials, and what each answer means."""
 
 import time
 from dataclasses import dataclass, field
@@ -15,20 +15,27 @@ EARLY_S = 300.0
 TIMEOUT_S = 5.0
 """For the token request; half of what a submission has in all."""
 _LONGEST_S = 10**9
-"""Above every lifetime that Genesys gives (172,800 s); what is longer is no lifetime."""
+"""Genesys gives 172,800 s at most; an expires_in above this is no lifetime."""
 
 
 @dataclass(frozen=True)
-class Granted:
-    """A new token. Both times are in seconds from now on; its text never shows."""
+class AccessToken:
+    """A new token; both times are seconds from now on. Its text never shows."""
 
     text: str = field(repr=False)
     renew_in_s: float
     ends_in_s: float
 
 
-class Grant:
-    """The right to ask for tokens; never shows the secret."""
+class TokenRequest:
+    """
+    The token request of one OAuth client; any thread may send it. Never shows the secret.
+
+    Args:
+        login_url: Without a trailing slash.
+
+        http: The way to the login server; by default a direct one.
+    """
 
     def __init__(
         self,
@@ -46,35 +53,38 @@ class Grant:
         self._form = {"grant_type": "client_credentials", "scope": scope}
         self._scope = scope
 
-    def request(self, timeout_s: float) -> Granted:
+    def send(self, timeout_s: float) -> AccessToken:
         """
-        Ask once.
+        Send the request once.
+
+        Args:
+            timeout_s: For all of it; `TIMEOUT_S` at most.
 
         Raises:
             GenesysUnavailable: Genesys could not answer; try again.
             Rejected: The credentials are wrong; trying again does not help.
         """
         try:
-            granted = self._request(timeout_s)
+            token = self._send(timeout_s)
         except GenesysError as error:
             is_refused = isinstance(error, Rejected)
             metrics.count("token_refreshes", outcome="rejected" if is_refused else "unavailable")
             raise
         metrics.count("token_refreshes", outcome="granted")
-        return granted
+        return token
 
-    def _request(self, timeout_s: float) -> Granted:
+    def _send(self, timeout_s: float) -> AccessToken:
         if timeout_s <= 0:
-            raise GenesysUnavailable("no time was left to ask for a token")
-        asked = time.monotonic()
+            raise GenesysUnavailable("no time was left to request a token")
+        began = time.monotonic()
         answer = self._http.post(
             self._url, self._form, {}, min(timeout_s, TIMEOUT_S), auth=self._auth
         )
         if answer.status == 200:
-            text, lifetime_s = _granted(answer)
-            # counted from the question: how long the answer was under way, nobody knows
-            left_s = lifetime_s - (time.monotonic() - asked)
-            return Granted(text, left_s - min(EARLY_S, lifetime_s / 5), left_s)
+            text, lifetime_s = _token(answer)
+            # from the sending of the request: Genesys may have made it at once
+            left_s = lifetime_s - (time.monotonic() - began)
+            return AccessToken(text, left_s - min(EARLY_S, lifetime_s / 5), left_s)
         if answer.status in (408, 429) or answer.status >= 500:
             raise GenesysUnavailable(
                 f"the token endpoint answered {answer.status}",
@@ -104,7 +114,7 @@ class Grant:
         return f"The token endpoint answered {answer.status}. Verify GENESYS_LOGIN_URL."
 
 
-def _granted(answer: Answer) -> tuple[str, float]:
+def _token(answer: Answer) -> tuple[str, float]:
     """The token and its lifetime in seconds, if both can be used."""
     token, lifetime = answer.body.get("access_token"), answer.body.get("expires_in")
     # it has to stand in a header

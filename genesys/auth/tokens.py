@@ -1,4 +1,4 @@
-"""The OAuth token: one for the fleet, renewed early and by one worker at a time."""
+"""The OAuth token: one for the fleet, renewed early, by one worker at a time."""
 
 import itertools
 import json
@@ -11,32 +11,32 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from genesys.auth.token_request import TIMEOUT_S, Grant
+from genesys.auth.token_request import TIMEOUT_S, TokenRequest
 from genesys.errors import GenesysError, GenesysUnavailable, Rejected, Untrusted
 from genesys.store import Store, WriteRefused
 
 RENEW_AGAIN_S = 30.0
-"""Between tries to renew a token that is still good, when the endpoint does not answer."""
+"""Between attempts to renew a token that is still good, while the endpoint does not answer."""
 REFUSED_S = 60.0
-"""After a refusal that asking again does not cure, the whole fleet asks no more for this long."""
+"""After wrong credentials no worker of the fleet sends a token request for this long."""
 AGAIN_S = 1.0
-"""Between tries of the fleet while there is no token and Genesys names no Retry-After."""
+"""Between the fleet's token requests while there is no token and Genesys names no Retry-After."""
 LOCK_S = TIMEOUT_S + 2.0
-"""One worker's right to ask; longer than the request can take."""
+"""How long one worker may take to request a token; longer than the request can take."""
 KEEP_S = 1.0
-"""A process goes on with the fleet's token this long without asking for it; a worker that is busy
-asks once a second, and one that another worker found refused is forgotten within it."""
-LOOK_EVERY_S = 0.05
-"""Between two looks of a worker that waits for another's token."""
+"""A process uses the fleet's token this long without reading Redis: a busy worker reads it once a
+second, and a token that another worker found refused is forgotten within a second."""
+POLL_S = 0.05
+"""Between two reads of a worker that waits for another's token."""
 
-_askers = itertools.count()
+_owners = itertools.count()
 
 
 class Tokens(Protocol):
-    """Where the client takes its tokens from; shared by any number of threads."""
+    """A source of tokens for any number of threads."""
 
     def token(self, timeout_s: float = TIMEOUT_S) -> str:
-        """A token that is good now, within *timeout_s*; raises GenesysUnavailable or Rejected."""
+        """Return a token that is good now; raises GenesysUnavailable or Rejected."""
 
     def invalidate(self, token: str) -> None:
         """Forget exactly *token*, which was refused; a newer one is kept."""
@@ -55,21 +55,20 @@ class FleetTokens:
     """
     The fleet's one token, in Redis; this process' own while Redis cannot be reached.
 
-    The token is at rest in Redis, in the clear, for as long as it is good. Whoever may read that
-    Redis may submit as we do.
+    The token is in Redis in the clear until it ends: a reader of that Redis can submit as we do.
     """
 
-    def __init__(self, store: Store, grant: Grant) -> None:
+    def __init__(self, store: Store, request: TokenRequest) -> None:
         self._store = store
-        self._grant = grant
+        self._request = request
         self._keeping = threading.Lock()
-        self._kept: tuple[str, float] | None = None  # with the moment until which it is
-        self._refused = ""  # the last; another thread may still bring it from Redis
-        self._own = TokenSource(grant)
+        self._kept: tuple[str, float] | None = None  # text, and until when it is used
+        self._refused = ""  # the last; another thread may still read it from Redis
+        self._own = TokenSource(request)
 
     def token(self, timeout_s: float = TIMEOUT_S) -> str:
         """
-        A token that is good now. While one worker renews it, the others go on with the old one;
+        Return a token that is good now. While one worker renews it, the others use the old one;
         if there is none they wait for the new one.
 
         Raises:
@@ -77,11 +76,11 @@ class FleetTokens:
             Rejected: The credentials are wrong; requested once a minute by the whole fleet.
             Untrusted: No certificate that this process trusts; the others try for themselves.
         """
-        asked = time.monotonic()
-        if (kept := self._kept) and asked < kept[1]:
+        began = time.monotonic()
+        if (kept := self._kept) and began < kept[1]:
             return kept[0]
-        deadline = asked + timeout_s
-        owner = f"{socket.gethostname()}:{os.getpid()}:{next(_askers)}"
+        deadline = began + timeout_s
+        owner = f"{socket.gethostname()}:{os.getpid()}:{next(_owners)}"
         while True:
             try:
                 found = self._store.run("token_take", _KEYS, owner=owner, lock_ms=_ms(LOCK_S))
@@ -91,14 +90,14 @@ class FleetTokens:
                 return self._own.token(deadline - time.monotonic())
             match found:
                 case ["good", str(token), int(renew_in_ms)]:
-                    self._keep(token, asked + min(renew_in_ms / 1000, KEEP_S))
+                    self._keep(token, began + min(renew_in_ms / 1000, KEEP_S))
                     return token
                 case ["paused", str(why), int(left_ms)]:
-                    raise _read(why, left_ms / 1000)
+                    raise _from_json(why, left_ms / 1000)
                 case ["renew"] if renewed := self._renew(owner, deadline):
                     return renewed
-                case ["wait"] if time.monotonic() + LOOK_EVERY_S < deadline:
-                    time.sleep(LOOK_EVERY_S)
+                case ["wait"] if time.monotonic() + POLL_S < deadline:
+                    time.sleep(POLL_S)
                 case ["wait"]:
                     raise GenesysUnavailable("no token came in time")
 
@@ -119,9 +118,9 @@ class FleetTokens:
                 self._kept = token, until
 
     def _renew(self, owner: str, deadline: float) -> str | None:
-        """Ask for a token and give it to all; None when there was none, which is written down."""
+        """Request a token for the fleet; None when none came, and the fleet pauses."""
         try:
-            granted = self._grant.request(deadline - time.monotonic())
+            fresh = self._request.send(deadline - time.monotonic())
         except GenesysError as error:
             pause_s = REFUSED_S
             if isinstance(error, GenesysUnavailable):
@@ -131,25 +130,25 @@ class FleetTokens:
             is_kept = self._put(
                 "token_pause",
                 owner=owner,
-                why=_write(error),
+                why=_to_json(error),
                 pause_ms=_ms(pause_s),
                 good_pause_ms=_ms(max(pause_s, RENEW_AGAIN_S)),
             )
-            # a wrong CA bundle is this machine's, so the others are told to try for themselves
+            # a wrong CA bundle is this machine's; after a short pause the others try themselves
             if not is_kept or isinstance(error, Untrusted):
                 raise
             return None
         self._put(
             "token_put",
             owner=owner,
-            text=granted.text,
-            renew_ms=max(_ms(granted.renew_in_s), 0),
-            life_ms=max(_ms(granted.ends_in_s), 1),
+            text=fresh.text,
+            renew_ms=max(_ms(fresh.renew_in_s), 0),
+            life_ms=max(_ms(fresh.ends_in_s), 1),
         )
-        return granted.text
+        return fresh.text
 
     def _put(self, script: str, **arguments: Any) -> bool:
-        """Whether it was written: neither without Redis, nor if the lock is another's by now."""
+        """Whether it was written; not without Redis, nor if another worker has the lock by now."""
         try:
             return bool(self._store.run(script, _KEYS, **arguments))
         except WriteRefused:
@@ -164,8 +163,8 @@ class TokenSource:
         now: A monotonic clock, in seconds.
     """
 
-    def __init__(self, grant: Grant, *, now: Callable[[], float] = time.monotonic) -> None:
-        self._grant = grant
+    def __init__(self, request: TokenRequest, *, now: Callable[[], float] = time.monotonic) -> None:
+        self._request = request
         self._now = now
         self._renewing = threading.Lock()
         self._changing = threading.Lock()
@@ -173,9 +172,9 @@ class TokenSource:
 
     def token(self, timeout_s: float = TIMEOUT_S) -> str:
         """
-        A token that is good now; asks Genesys only when there is none or it ends soon.
+        Return a token that is good now; requests one only when there is none or it ends soon.
 
-        While one thread renews a token, the others go on with it as long as it is good; so they
+        While one thread renews a token, the others use the old one as long as it is good; so they
         do when Genesys cannot renew it.
 
         Args:
@@ -206,30 +205,30 @@ class TokenSource:
                 self._held = None
 
     def _renew(self, deadline: float) -> _Token:
-        """Ask for a token, unless the thread before us just got one."""
+        """Request a token, unless the thread that held the lock before just got one."""
         held = self._held
         if held and self._now() < held.renew_at:
             return held
         try:
-            granted = self._grant.request(deadline - time.monotonic())
+            fresh = self._request.send(deadline - time.monotonic())
         except GenesysUnavailable:
             if held is None or self._now() >= held.ends_at:
                 raise
             renewed = replace(held, renew_at=min(self._now() + RENEW_AGAIN_S, held.ends_at))
             with self._changing:
-                if self._held is held:  # else it was refused meanwhile
+                if self._held is held:  # else another thread found it refused
                     self._held = renewed
                     return renewed
             raise
         now = self._now()
-        renewed = _Token(granted.text, now + granted.renew_in_s, now + granted.ends_in_s)
+        renewed = _Token(fresh.text, now + fresh.renew_in_s, now + fresh.ends_in_s)
         with self._changing:
             self._held = renewed
         return renewed
 
 
-def _write(error: GenesysError) -> str:
-    """An error as it is kept in Redis: what it says, never a token or a secret."""
+def _to_json(error: GenesysError) -> str:
+    """An error as Redis keeps it for the fleet; its message never holds a token or a secret."""
     kept = {
         "message": str(error),
         "status": error.status,
@@ -240,11 +239,11 @@ def _write(error: GenesysError) -> str:
     return json.dumps({"is_for_good": is_for_good, "error": kept})
 
 
-def _read(why: str, left_s: float) -> GenesysError:
+def _from_json(why: str, left_s: float) -> GenesysError:
     kept = json.loads(why)
     error = kept["error"]
     if kept["is_for_good"]:
-        error["message"] += f" (No token is asked for in the next {left_s:.0f} s.)"
+        error["message"] += f" (No token is requested in the next {left_s:.0f} s.)"
         return Rejected(**error)
     return GenesysUnavailable(**error, retry_after_s=left_s)
 

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 import pytest
 import requests
 
-from genesys.auth.token_request import Grant
+from genesys.auth.token_request import TokenRequest
 
 pytestmark = pytest.mark.conformance
 
@@ -158,7 +158,7 @@ def login():
 def test_our_token_request_is_the_one_it_sends_and_a_scope(sdk, login):
     url, sent = login
     sdk.ApiClient(host=url).get_client_credentials_token("id", "secret")
-    Grant(url, "id", "secret", "ai:assistant:run:write").request(5)
+    TokenRequest(url, "id", "secret", "ai:assistant:run:write").send(5)
     (path, authorization, form), ours = sent
     assert ours == (path, authorization, {**form, "scope": ["ai:assistant:run:write"]})
     assert (path, form) == ("/oauth/token", {"grant_type": ["client_credentials"]})

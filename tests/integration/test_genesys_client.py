@@ -5,7 +5,7 @@ import time
 import pytest
 import requests
 
-from genesys.auth.token_request import Grant
+from genesys.auth.token_request import TokenRequest
 from genesys.auth.tokens import TokenSource
 from genesys.client import Client
 from genesys.errors import GenesysError, GenesysUnavailable, Rejected
@@ -16,8 +16,8 @@ PATH = "/api/v2/ai/assistants/runs/{run_id}/tool_calls"
 
 @pytest.fixture
 def client(simulator):
-    grant = Grant(simulator, "demo-client", "demo-secret", "ai:assistant:run:write")
-    tokens = TokenSource(grant)
+    request = TokenRequest(simulator, "demo-client", "demo-secret", "ai:assistant:run:write")
+    tokens = TokenSource(request)
     return Client(simulator + PATH, tokens, list_key="tool_calls")
 
 

@@ -10,7 +10,7 @@ import pytest
 import redis
 import requests
 
-from genesys.auth.token_request import Grant
+from genesys.auth.token_request import TokenRequest
 from genesys.auth.tokens import FleetTokens
 from genesys.client import Client
 from genesys.errors import GenesysUnavailable, Rejected
@@ -27,7 +27,7 @@ def worker(redis_server, simulator):
     fleet = uuid.uuid4().hex
 
     def start(secret=SECRET, url=redis_server.url):
-        return FleetTokens(Store(url, [fleet]), Grant(simulator, "demo-client", secret, "s"))
+        return FleetTokens(Store(url, [fleet]), TokenRequest(simulator, "demo-client", secret, "s"))
 
     return start
 
@@ -70,10 +70,10 @@ def test_processes_share_one_token(simulator, redis_server):
     program = (
         "import sys\n"
         "from genesys.auth.tokens import FleetTokens\n"
-        "from genesys.auth.token_request import Grant\n"
+        "from genesys.auth.token_request import TokenRequest\n"
         "from genesys.store import Store\n"
-        "grant = Grant(sys.argv[1], 'demo-client', 'demo-secret', 's')\n"
-        "print(FleetTokens(Store(sys.argv[2], [sys.argv[3]]), grant).token())\n"
+        "request = TokenRequest(sys.argv[1], 'demo-client', 'demo-secret', 's')\n"
+        "print(FleetTokens(Store(sys.argv[2], [sys.argv[3]]), request).token())\n"
     )
     command = [sys.executable, "-c", program, simulator, redis_server.url, uuid.uuid4().hex]
     started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
@@ -235,7 +235,10 @@ def test_waiting_for_anothers_token_ends_in_time(simulator, worker):
 
 def test_a_worker_whose_right_ran_out_does_not_replace_a_newer_token(redis_server, simulator):
     fleet = uuid.uuid4().hex
-    store, grant = Store(redis_server.url, [fleet]), Grant(simulator, "demo-client", "x", "s")
+    store, request = (
+        Store(redis_server.url, [fleet]),
+        TokenRequest(simulator, "demo-client", "x", "s"),
+    )
     names = ["token", "token:lock", "token:pause"]
     assert store.run("token_take", names, owner="slow", lock_ms=1) == ["renew"]
     deadline = time.monotonic() + 5
@@ -247,7 +250,7 @@ def test_a_worker_whose_right_ran_out_does_not_replace_a_newer_token(redis_serve
     assert store.run("token_put", names, owner="slow", text="older", **times) == 0
     pauses = {"why": "{}", "pause_ms": 9000, "good_pause_ms": 9000}
     assert store.run("token_pause", names, owner="slow", **pauses) == 0
-    assert FleetTokens(store, grant).token() == "newer"
+    assert FleetTokens(store, request).token() == "newer"
 
 
 def test_without_redis_each_worker_has_its_own_token(simulator, worker, free_port):
@@ -262,8 +265,8 @@ def test_without_redis_each_worker_has_its_own_token(simulator, worker, free_por
 def test_the_fleet_has_one_token_while_the_memory_of_redis_is_full(simulator, own_redis_server):
     server = own_redis_server()
     redis.Redis.from_url(server.url).config_set("maxmemory", 1)
-    grant = Grant(simulator, "demo-client", "demo-secret", "s")
-    fleet = [FleetTokens(Store(server.url, ["f"]), grant) for _ in range(3)]
+    request = TokenRequest(simulator, "demo-client", "demo-secret", "s")
+    fleet = [FleetTokens(Store(server.url, ["f"]), request) for _ in range(3)]
     assert len({tokens.token() for tokens in fleet}) == 1
     assert _token_requests(simulator) == 1
 
@@ -271,9 +274,9 @@ def test_the_fleet_has_one_token_while_the_memory_of_redis_is_full(simulator, ow
 def test_a_redis_that_refuses_the_lock_makes_no_worker_request_a_token(simulator, own_redis_server):
     server = own_redis_server()
     redis.Redis.from_url(server.url).replicaof("127.0.0.1", 1)
-    grant = Grant(simulator, "demo-client", "demo-secret", "s")
+    request = TokenRequest(simulator, "demo-client", "demo-secret", "s")
     with pytest.raises(GenesysUnavailable, match="no lock"):
-        FleetTokens(Store(server.url, ["f"]), grant).token()
+        FleetTokens(Store(server.url, ["f"]), request).token()
     assert _token_requests(simulator) == 0
 
 
@@ -282,7 +285,7 @@ def test_a_redis_that_hangs_costs_a_second_once_and_not_each_time(simulator, own
     with redis.Redis.from_url(server.url) as client:
         client.client_pause(8_000, all=True)
     tokens = FleetTokens(
-        Store(server.url, ["f"]), Grant(simulator, "demo-client", "demo-secret", "s")
+        Store(server.url, ["f"]), TokenRequest(simulator, "demo-client", "demo-secret", "s")
     )
     began = time.monotonic()
     first = tokens.token()

@@ -15,7 +15,7 @@ import requests
 from kombu.exceptions import OperationalError
 from structlog.testing import capture_logs
 
-from genesys.auth.token_request import Grant
+from genesys.auth.token_request import TokenRequest
 from genesys.auth.tokens import FleetTokens
 from genesys.client import Client
 from genesys.errors import GenesysUnavailable, Rejected
@@ -50,7 +50,7 @@ class Runs:
         self.client = self.new_client(url)
 
     def new_client(self, url, secret="demo-secret"):  # noqa: S107
-        tokens = FleetTokens(self.store, Grant(self.url, "demo-client", secret, "s"))
+        tokens = FleetTokens(self.store, TokenRequest(self.url, "demo-client", secret, "s"))
         gate = Gate(self.store, requests_per_minute=300)
         return Client(url + PATH, tokens, list_key="tool_calls", gate=gate)
 

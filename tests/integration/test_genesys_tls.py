@@ -12,7 +12,7 @@ import uuid
 import pytest
 import trustme
 
-from genesys.auth.probe import ask_for_token
+from genesys.auth.probe import verify_credentials
 from genesys.client import from_settings
 from genesys.errors import GenesysUnavailable, Rejected, Untrusted
 from genesys.http import HttpClient
@@ -221,7 +221,7 @@ def test_a_worker_that_trusts_no_certificate_does_not_stop_the_others(
 def test_the_doctor_names_a_certificate_that_is_not_trusted(genesys):
     url, _ = genesys("localhost")
     with pytest.raises(Untrusted, match="not trusted"):
-        ask_for_token(_settings(url))
+        verify_credentials(_settings(url))
 
 
 def test_a_server_that_speaks_no_tls_is_named_and_may_be_tried_again(listen):

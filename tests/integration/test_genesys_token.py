@@ -7,7 +7,7 @@ import pytest
 import requests
 from werkzeug.serving import make_server
 
-from genesys.auth.token_request import Grant
+from genesys.auth.token_request import TokenRequest
 from genesys.auth.tokens import TokenSource
 from genesys.errors import GenesysUnavailable, Rejected
 
@@ -21,8 +21,8 @@ def _token_requests(url):
 
 
 def _source(url, now=time.monotonic):
-    grant = Grant(url, "demo-client", "demo-secret", "ai:assistant:run:write")
-    return TokenSource(grant, now=now)
+    request = TokenRequest(url, "demo-client", "demo-secret", "ai:assistant:run:write")
+    return TokenSource(request, now=now)
 
 
 def test_one_token_serves_many_posts_until_it_is_nearly_over(simulator):
@@ -57,7 +57,7 @@ def test_fifty_threads_ask_for_one_token(simulator):
 
 
 def test_wrong_credentials_name_the_likely_cause_and_no_secret(simulator):
-    tokens = TokenSource(Grant(simulator, "demo-client", "planted-secret", "s"))
+    tokens = TokenSource(TokenRequest(simulator, "demo-client", "planted-secret", "s"))
     with pytest.raises(Rejected) as failed:
         tokens.token()
     text = f"{failed.value} {failed.value!r} {failed.value.__cause__}"
