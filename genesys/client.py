@@ -1,4 +1,4 @@
-"""Send a submission when one may go, and say how it ended. No other file knows a path."""
+"""Submissions to Genesys: permits, one POST each, and what its answer means."""
 
 import json
 import re
@@ -12,8 +12,8 @@ from genesys.auth.token_request import TIMEOUT_S, TokenRequest
 from genesys.auth.tokens import FleetTokens, Tokens, TokenSource
 from genesys.errors import GenesysUnavailable, Held, Rejected
 from genesys.http import BearerToken, HttpClient
-from genesys.pacing.rate_limiter import Gate
-from genesys.pacing.status import Standing
+from genesys.pacing.rate_limiter import RateLimiter
+from genesys.pacing.status import GenesysStatus
 from genesys.route import Route, route
 from genesys.rules import NO_ANSWER, RULES, Rule, rule_for
 from genesys.store import Store
@@ -29,7 +29,7 @@ POST_TIMEOUT_S = 10.0
 _HELD = {
     "rate": "GENESYS_REQUESTS_PER_MINUTE are used up for now",
     "throttled": "Genesys answered 429; nothing is sent until its Retry-After is over",
-    "circuit": "Genesys is down; one POST at a time finds out whether it is back",
+    "circuit": "Genesys is down; one POST at a time probes whether it is back",
     "unkept": "Redis refuses to keep the rate limit; nothing is sent until it does",
 }
 # printable ASCII without a space, "#" or "?"
@@ -38,7 +38,7 @@ _PATH = re.compile(r"/[!\"$->@-~]*")
 
 @dataclass(frozen=True)
 class Receipt:
-    """A 2xx: the submission has arrived."""
+    """A 2xx: the submission arrived."""
 
     status: int
     correlation_id: str | None
@@ -47,7 +47,7 @@ class Receipt:
 
 @dataclass(frozen=True)
 class Permit:
-    """The right to send one POST now, with the token for it; or why there is none for good."""
+    """The right to send one POST now, with its token; or the error that `post` will raise."""
 
     token: str | None = field(repr=False)
     is_watched: bool = False
@@ -63,7 +63,9 @@ class Client:
 
         list_key: The name of the list in the body.
 
-        gate: The fleet's; without one, every POST may go at once.
+        rate_limiter: The fleet's; without one, every POST may go at once.
+
+        http: The way to Genesys; by default a direct one.
     """
 
     def __init__(
@@ -72,13 +74,13 @@ class Client:
         tokens: Tokens,
         *,
         list_key: str,
-        gate: Gate | None = None,
+        rate_limiter: RateLimiter | None = None,
         http: HttpClient | None = None,
     ) -> None:
         self._submit_url = submit_url
         self._tokens = tokens
         self._list_key = list_key
-        self._gate = gate
+        self._rate_limiter = rate_limiter
         self._http = http or HttpClient()
 
     def encode(self, outputs: Sequence[ToolOutput]) -> bytes:
@@ -92,10 +94,10 @@ class Client:
 
     def permit(self) -> Permit:
         """
-        Take the right to send one POST now; `post` uses it up, `give_back` returns it.
+        Take the right to send one POST now; `post` uses it, `give_back` returns it.
 
         Raises:
-            Held: None may go now, or there is no token for now. Nothing was sent.
+            Held: No POST may go now, or there is no token for now. Nothing was sent.
         """
         try:
             token = self._tokens.token()
@@ -104,29 +106,29 @@ class Client:
             raise Held(why, is_for_token=True) from error
         except Rejected as error:
             return Permit(None, refused=error)  # raised by `post`, where it ends the run
-        if self._gate is None:
+        if self._rate_limiter is None:
             return Permit(token)
-        turn = self._gate.ask()
-        if turn.wait_s > 0:
-            raise Held(_HELD[turn.why])
-        return Permit(token, is_watched=turn.is_watched)
+        slot = self._rate_limiter.acquire()
+        if slot.wait_s > 0:
+            raise Held(_HELD[slot.why])
+        return Permit(token, is_watched=slot.is_watched)
 
     def give_back(self, permit: Permit) -> None:
-        """Do without a permit that was not used."""
-        if self._gate is not None and permit.token is not None:
-            self._gate.give_back()
+        """Return an unused permit."""
+        if self._rate_limiter is not None and permit.token is not None:
+            self._rate_limiter.give_back()
 
-    def may_go(self, most: int) -> tuple[int, float]:
+    def available(self, most: int) -> tuple[int, float]:
         """
         How many of *most* POSTs could go now, and if none, after how many seconds one may.
 
         The permits may turn out fewer.
         """
-        return (most, 0.0) if self._gate is None else self._gate.room(most)
+        return (most, 0.0) if self._rate_limiter is None else self._rate_limiter.available(most)
 
-    def standing(self) -> Standing | None:
-        """What keeps POSTs from going out, for people; None when it is not known."""
-        return None if self._gate is None else self._gate.standing()
+    def status(self) -> GenesysStatus | None:
+        """What keeps POSTs from going out, for dashboards; None when it is not known."""
+        return None if self._rate_limiter is None else self._rate_limiter.status()
 
     def post(
         self,
@@ -143,13 +145,13 @@ class Client:
         Args:
             idempotency_key: The same for every attempt with the same bytes.
 
-            permit: Without one the gate is not asked, but learns how the POST ended.
+            permit: Without one no place is taken; the POST's outcome is recorded all the same.
 
             timeout_s: For all of it, the token included.
 
         Raises:
             GenesysUnavailable: Worth another attempt, with the same bytes.
-            Rejected: Refused for good; the message says what to mend.
+            Rejected: Refused for good; the message says what to fix.
         """
         if len(body) > MAX_BODY_BYTES:
             raise Rejected(f"{RULES[413].advice} ({len(body)} bytes; {MAX_BODY_BYTES} are taken)")
@@ -169,7 +171,7 @@ class Client:
         if answer.status == 401 and answer.code != "ip.not.authorized":
             self._tokens.invalidate(token)
             again = Permit(self._token(deadline), permit.is_watched)
-            self._count_one_more(answer)
+            self._acquire_again(answer)
             answer = self._send(url, body, idempotency_key, again, deadline)
         if 200 <= answer.status < 300:
             took_ms = round((time.monotonic() - started) * 1000)
@@ -179,16 +181,16 @@ class Client:
     def _token(self, deadline: float) -> str:
         return self._tokens.token(min(TIMEOUT_S, deadline - time.monotonic()))
 
-    def _count_one_more(self, refused: Answer) -> None:
-        """Ask the gate for the POST that follows a refused token."""
-        turn = self._gate.ask() if self._gate else None
-        if turn and turn.wait_s > 0:
+    def _acquire_again(self, refused: Answer) -> None:
+        """Take a place for the POST that follows a refused token."""
+        slot = self._rate_limiter.acquire() if self._rate_limiter else None
+        if slot and slot.wait_s > 0:
             raise GenesysUnavailable(
                 "the token was refused, and no POST with a fresh one may go now",
                 status=refused.status,
                 code=refused.code,
                 correlation_id=refused.correlation_id,
-                retry_after_s=turn.wait_s,
+                retry_after_s=slot.wait_s,
             )
 
     def _send(
@@ -196,31 +198,31 @@ class Client:
     ) -> Answer:
         left_s = deadline - time.monotonic()
         if left_s <= 0:
-            raise GenesysUnavailable("no time was left after asking for a token")
+            raise GenesysUnavailable("no time was left after the token request")
         headers = {"Content-Type": "application/json", "Idempotency-Key": idempotency_key}
         auth = BearerToken(permit.token or "")
         try:
             answer = self._http.post(url, body, headers, left_s, auth=auth)
         except GenesysUnavailable:
             metrics.count("submissions", status="none")
-            self._tell(NO_ANSWER, permit, None)
+            self._record(NO_ANSWER, permit, None)
             raise
         metrics.count("submissions", status=str(answer.status))
         is_good = 200 <= answer.status < 300
-        rule = Rule(is_passing=False) if is_good else rule_for(answer.status, answer.code)
-        self._tell(rule, permit, answer.retry_after_s)
+        rule = Rule(is_retried=False) if is_good else rule_for(answer.status, answer.code)
+        self._record(rule, permit, answer.retry_after_s)
         return answer
 
-    def _tell(self, rule: Rule, permit: Permit, retry_after_s: float | None) -> None:
-        """Let the gate learn how a POST ended; mostly it need not know."""
-        if self._gate is None:
+    def _record(self, rule: Rule, permit: Permit, retry_after_s: float | None) -> None:
+        """Record a POST's outcome; most successes change nothing and cost no round trip."""
+        if self._rate_limiter is None:
             return
-        if rule.tells == "down":
-            self._gate.is_down()
-        elif rule.tells == "throttled":
-            self._gate.is_throttled(retry_after_s)
+        if rule.outcome == "failure":
+            self._rate_limiter.record_failure()
+        elif rule.outcome == "throttled":
+            self._rate_limiter.record_throttled(retry_after_s)
         elif permit.is_watched:
-            self._gate.is_there()
+            self._rate_limiter.record_success()
 
 
 def from_settings(settings: Settings) -> Client:
@@ -264,13 +266,15 @@ def from_settings(settings: Settings) -> Client:
     login = way.endpoints.login
     request = TokenRequest(login, client_id, secret.reveal(), scope, http=way.http)
     tokens: Tokens = TokenSource(request)
-    gate = None
+    limiter = None
     if settings.broker():
         store = Store(settings.broker(), [login, client_id, scope])
         tokens = FleetTokens(store, request)
-        gate = Gate(store, requests_per_minute=settings.genesys_requests_per_minute)
+        limiter = RateLimiter(store, requests_per_minute=settings.genesys_requests_per_minute)
     list_key = settings.genesys_list_key
-    return Client(way.endpoints.api + path, tokens, list_key=list_key, gate=gate, http=way.http)
+    return Client(
+        way.endpoints.api + path, tokens, list_key=list_key, rate_limiter=limiter, http=way.http
+    )
 
 
 def _path_segment(run_id: str) -> str:
@@ -287,7 +291,7 @@ def _path_segment(run_id: str) -> str:
 def _error(answer: Answer) -> GenesysUnavailable | Rejected:
     rule = rule_for(answer.status, answer.code)
     said = f" Genesys said: {answer.message}" if answer.message else ""
-    if rule.is_passing:
+    if rule.is_retried:
         return GenesysUnavailable(
             f"Genesys answered {answer.status}.{said}",
             status=answer.status,

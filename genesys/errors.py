@@ -1,11 +1,11 @@
 """
-What a call to Genesys can end in; the class says what to do.
+Errors of a request to Genesys; the class decides what follows.
 
     GenesysError
-    ├── GenesysUnavailable    try again: 429, 5xx, no connection, a time-out
-    ├── Held                wait for your turn: nothing was sent, so it was no attempt
-    └── Rejected            do not: the request, the run or our rights are wrong
-        └── Untrusted       nor here: the server did not prove that it is Genesys
+    ├── GenesysUnavailable   retry: 429, 5xx, no connection, a time-out
+    ├── Held                 wait: nothing was sent, so it was no attempt
+    └── Rejected             dead letter: the request, the run or our rights are wrong
+        └── Untrusted        the server did not prove that it is Genesys
 """
 
 
@@ -39,15 +39,15 @@ class GenesysError(Exception):
 
 class GenesysUnavailable(GenesysError):
     """
-    Worth another attempt.
+    Retry: Genesys throttles, is down, or could not be reached.
 
     Args:
-        retry_after_s: What Genesys asked us to wait, in seconds, or None.
+        retry_after_s: Seconds to wait, as Genesys' answer says, or None.
 
         is_unknown: The request may have arrived (a time-out, a connection lost after
             sending); a repeat must be byte-equal.
 
-        most_attempts: After so many of the run it is refused for good; None means no limit.
+        most_attempts: After so many attempts the run is a dead letter; None means no limit.
     """
 
     def __init__(
@@ -69,10 +69,10 @@ class GenesysUnavailable(GenesysError):
 
 class Held(GenesysError):
     """
-    No POST may go now: the rate, a 429, an open circuit, or no token.
+    Wait: no POST may go now, because of the rate limit, a 429, an open circuit, or no token.
 
     Args:
-        is_for_token: It is the token that lacks; the gate does not know of that.
+        is_for_token: There is no token; the rate limiter does not know when one may go.
     """
 
     def __init__(self, message: str, *, is_for_token: bool = False) -> None:
@@ -81,7 +81,7 @@ class Held(GenesysError):
 
 
 class Rejected(GenesysError):
-    """Refused for good; the message says how to mend it."""
+    """Refused for good; the message says what to fix."""
 
 
 class Untrusted(Rejected):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from db import activity, catalog
 from db.errors import CatalogError, Unavailable
 from genesys import client as genesys
-from genesys.pacing.status import Standing
+from genesys.pacing.status import GenesysStatus
 from ledger.admin import Place, RunStore
 from runtime import settings
 from tasks import fleet
@@ -31,7 +31,7 @@ class Circumstances:
     away: Mapping[str, str] = field(default_factory=dict)
     database_of: Mapping[str, str] = field(default_factory=dict)
     statement_of: Mapping[str, str] = field(default_factory=dict)
-    standing: Standing | None = None
+    standing: GenesysStatus | None = None
 
 
 def missing_calls(entry: Mapping[str, str]) -> list[int]:
@@ -76,9 +76,9 @@ def gather(archive: RunStore, key: str, entry: Mapping[str, str]) -> Circumstanc
     )
 
 
-def _standing() -> Standing | None:
+def _standing() -> GenesysStatus | None:
     try:
-        return genesys.from_settings(settings.load("REDIS_URL")).standing()
+        return genesys.from_settings(settings.load("REDIS_URL")).status()
     except settings.SettingsError:
         return None
 

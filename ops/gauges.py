@@ -20,7 +20,7 @@ class Gauges:
     def __call__(self) -> Mapping[str, float]:
         """What is known; while Redis is away, that is only the last look."""
         values = {"last_look_seconds": time.monotonic() - self._reconciler.looked_at}
-        standing = self._client.standing()
+        standing = self._client.status()
         if standing is not None:
             values["circuit_open"] = float(standing.is_circuit_open)
         try:

@@ -111,7 +111,7 @@ class Reconciler:
         self._pause_s = LOOK_EVERY_S
         if time.monotonic() < self._held_until:
             return 0
-        may_go, wait_s = self._client.may_go(free)
+        may_go, wait_s = self._client.available(free)
         if wait_s > 0:
             self._pause_s = min(wait_s, LOOK_EVERY_S)
         return may_go

@@ -1,4 +1,4 @@
-"""How fast the fleet may POST: the rate, the gate that a 429 closes, and the circuit."""
+"""The fleet's rate limiter and circuit breaker, in Redis."""
 
 import time
 from collections.abc import Sequence
@@ -6,39 +6,39 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from genesys.pacing import status
+from genesys.pacing.status import GenesysStatus, read_status
 from genesys.store import Store, WriteRefused
 from runtime import logs
 
 WINDOW_S = 61.0
-"""Genesys counts a minute; one second more, because a POST may be longer under way than one that
-follows it."""
-PLAIN = 5
-"""Failures in a row, of the whole fleet, after which Genesys is plainly down."""
+"""Genesys counts a minute; one second more, because a POST may arrive after one that was sent
+later."""
+FAILURES_TO_OPEN = 5
+"""Failures in a row, of the whole fleet, that open the circuit."""
 OPEN_S, LONGEST_OPEN_S = 1.0, 5.0
-"""An open circuit lets a probe through after this; doubled with each that fails."""
+"""An open circuit lets one probe through after this; doubled with each probe that fails."""
 PROBE_S = 12.0
-"""A probe that was never heard of again is replaced after this: a POST has 10 s in all."""
+"""A probe without an outcome is replaced after this: a POST has 10 s in all."""
 NO_RETRY_AFTER_S = 3.0
-"""A 429 that names no time; what Genesys' own Java SDK waits."""
+"""The wait after a 429 without Retry-After; Genesys' own Java SDK waits as long."""
 SHORTEST_CLOSED_S = 1.0
-"""A 429 closes the gate for at least this: a Retry-After of 0, or a date that is past by our clock,
-would let the whole fleet go on."""
+"""The shortest wait after a 429: with a Retry-After of 0, or a date that is past by our clock, the
+whole fleet would go on."""
 LONGEST_CLOSED_S = 600.0
-"""No Retry-After closes the gate for longer: by then every run that waited has expired, and one
-POST finds out what it is like now."""
+"""The longest wait after a 429: by then every run that waited has expired, and one POST finds out
+whether Genesys still throttles."""
 
 UNKEPT_S = 1.0
-"""While Redis refuses to keep the limit nothing is sent; it is tried again after this."""
+"""While Redis refuses to keep the limit no POST may go; the next attempt is after this."""
 
 _KEEP_S = LONGEST_CLOSED_S + 2 * WINDOW_S
 _log = logs.get("genesys")
 
 
 @dataclass(frozen=True)
-class Turn:
+class Slot:
     """
-    Whether one POST may go: now if `wait_s` is 0, else it is worth asking again after that.
+    A place for one POST: it may go now if `wait_s` is 0, else try again after that.
 
     `why` is "rate", "throttled", "circuit" or "unkept" (Redis refuses) when it may not;
     `is_watched` means that the POST's outcome must be recorded, even if it is a success.
@@ -49,15 +49,17 @@ class Turn:
     is_watched: bool = False
 
 
-class Gate:
+class RateLimiter:
     """
-    One for all workers, in Redis.
+    One rate limiter and circuit breaker for all workers; any thread may use it.
 
     While Redis cannot be reached every POST may go, but for this process' own 429s. While it can
     be reached and refuses to write (a replica, no memory for a script, no permission) none may.
 
     Args:
         requests_per_minute: Of the whole fleet. All of them may go at once.
+
+        window_s: The minute, in seconds; tests shorten it.
     """
 
     def __init__(
@@ -67,50 +69,50 @@ class Gate:
         self._limits = {"limit": requests_per_minute, "window_ms": _ms(window_s)}
         self._closed_until = float("-inf")  # by this process' clock and its own 429s
 
-    def ask(self) -> Turn:
-        """Take the right to send one POST; who got it says how the POST ended, or gives it back."""
+    def acquire(self) -> Slot:
+        """Take a place for one POST; then record the POST's outcome, or give the place back."""
         found = self._acquire(1, takes=True)
-        return Turn(found[0] / 1000, str(found[3]), is_watched=bool(found[2]))
+        return Slot(found[0] / 1000, str(found[3]), is_watched=bool(found[2]))
 
     def give_back(self) -> None:
-        """Do without a right that was taken; nothing was sent."""
+        """Return a place that was taken; nothing was sent."""
         with suppress(WriteRefused):
             self._store.run("give_back", _KEYS)
 
-    def room(self, most: int) -> tuple[int, float]:
+    def available(self, most: int) -> tuple[int, float]:
         """
         How many of *most* POSTs could go now, and if none, after how many seconds one may.
 
-        Nothing is taken; the next may hear otherwise.
+        Takes no place, so that `acquire` may find fewer.
         """
         if most <= 0:
             return 0, 0.0
         found = self._acquire(most, takes=False)
         return int(found[1]), found[0] / 1000
 
-    def standing(self) -> status.Standing | None:
-        """What keeps POSTs from going out, for people; None when Redis does not answer."""
-        return status.read(
+    def status(self) -> GenesysStatus | None:
+        """What keeps POSTs from going out, for dashboards; None when Redis does not answer."""
+        return read_status(
             self._store,
             requests_per_minute=self._limits["limit"],
             window_ms=self._limits["window_ms"],
         )
 
-    def is_there(self) -> None:
-        """Genesys itself answered, whatever it said: an open circuit closes."""
+    def record_success(self) -> None:
+        """Record any answer but a 429 or 5xx: an open circuit closes."""
         self._record("success")
 
-    def is_down(self) -> None:
-        """A POST ended in a 5xx, in no answer, or in none in time."""
+    def record_failure(self) -> None:
+        """Record a 5xx, a lost connection or a time-out."""
         self._record(
             "failure",
-            threshold=PLAIN,
+            threshold=FAILURES_TO_OPEN,
             open_ms=_ms(OPEN_S),
             longest_open_ms=_ms(LONGEST_OPEN_S),
         )
 
-    def is_throttled(self, retry_after_s: float | None) -> None:
-        """Close the gate for everyone after a 429; for a minute after that POSTs go one by one."""
+    def record_throttled(self, retry_after_s: float | None) -> None:
+        """Hold all POSTs after a 429; for a minute after that they go one by one."""
         wait_s = NO_RETRY_AFTER_S if retry_after_s is None else retry_after_s
         wait_s = min(max(wait_s, SHORTEST_CLOSED_S), LONGEST_CLOSED_S)
         _log.warning("genesys.throttled", closed_s=round(wait_s, 1))

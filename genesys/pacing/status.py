@@ -1,4 +1,4 @@
-"""How Genesys stands with the fleet, for people and dashboards; nothing is asked of it."""
+"""State of rate limit, circuit breaker and token, for dashboards. Read-only."""
 
 import json
 from dataclasses import dataclass
@@ -7,14 +7,14 @@ from genesys.store import Store, WriteRefused
 
 
 @dataclass(frozen=True)
-class Standing:
+class GenesysStatus:
     """
     What keeps submissions from going out.
 
     `why` is "", "circuit" (Genesys is down), "throttled" (it answered 429) or "rate" (our own
     limit is used up), for `wait_s` more seconds; `sent` counts the POSTs of the last minute,
-    `failures` those that failed in a row. `token_error` says why there is no token, and none is
-    asked for during `token_wait_s`.
+    `failures` those that failed in a row. `token_error` is why there is no token, or "", and none
+    is requested during `token_wait_s`.
     """
 
     why: str
@@ -26,8 +26,8 @@ class Standing:
     token_wait_s: float = 0.0
 
 
-def read(store: Store, *, requests_per_minute: int, window_ms: int) -> Standing | None:
-    """The standing of one organisation's client; None when Redis does not answer."""
+def read_status(store: Store, *, requests_per_minute: int, window_ms: int) -> GenesysStatus | None:
+    """The status of one organisation's client; None when Redis does not answer."""
     keys = ("gate:window", "gate", "token:pause")
     try:
         found = store.run("status", keys, limit=requests_per_minute, window_ms=window_ms)
@@ -37,6 +37,6 @@ def read(store: Store, *, requests_per_minute: int, window_ms: int) -> Standing 
         return None
     why, wait_ms, failures, sent, is_open, paused, paused_ms = found
     token_error = json.loads(paused)["error"]["message"] if paused else ""
-    return Standing(
+    return GenesysStatus(
         why, wait_ms / 1000, failures, sent, bool(is_open), token_error, paused_ms / 1000
     )

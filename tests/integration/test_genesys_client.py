@@ -71,7 +71,7 @@ def test_what_passes_is_unavailable_and_did_not_arrive(simulator, client, status
     [
         (400, "GENESYS_SUBMIT_PATH"),
         (403, "OAuth scope mismatch"),
-        (404, "knows no such run"),
+        (404, "has no such run"),
         (409, "does not wait"),
         (413, "too large"),
         (422, "tool_call_id"),

@@ -19,7 +19,7 @@ from genesys.auth.token_request import TokenRequest
 from genesys.auth.tokens import FleetTokens
 from genesys.client import Client
 from genesys.errors import GenesysUnavailable, Rejected
-from genesys.pacing.rate_limiter import Gate
+from genesys.pacing.rate_limiter import RateLimiter
 from genesys.rules import RULES
 from genesys.store import Store
 from ledger import Ledger
@@ -51,8 +51,8 @@ class Runs:
 
     def new_client(self, url, secret="demo-secret"):  # noqa: S107
         tokens = FleetTokens(self.store, TokenRequest(self.url, "demo-client", secret, "s"))
-        gate = Gate(self.store, requests_per_minute=300)
-        return Client(url + PATH, tokens, list_key="tool_calls", gate=gate)
+        limiter = RateLimiter(self.store, requests_per_minute=300)
+        return Client(url + PATH, tokens, list_key="tool_calls", rate_limiter=limiter)
 
     def accept(self, run_id="r"):
         key = self.ledger.accept(run_id, [CALL]).key
@@ -225,7 +225,9 @@ def test_five_failures_open_the_circuit_and_the_next_run_burns_no_attempt(runs, 
 
 def test_a_reconciler_sends_at_the_full_rate_when_posts_go_one_by_one(runs):
     keys = [runs.accept(f"r{number}") for number in range(15)]
-    runs.client._gate.is_throttled(0)  # in a second from now one every 0.2 s, at 300 a minute
+    runs.client._rate_limiter.record_throttled(
+        0
+    )  # in a second from now one every 0.2 s, at 300 a minute
     for key in keys:
         runs.ledger.park(key, 0, "the gate is closed")
     reconciler = Reconciler(runs.ledger, runs.client)
@@ -262,7 +264,7 @@ def test_a_signal_ends_a_reconciler_wherever_it_finds_it(runs):
 def test_a_retry_in_place_that_is_not_let_through_is_no_attempt(runs):
     key = runs.accept()
     for _ in range(4):
-        runs.client._gate.is_down()
+        runs.client._rate_limiter.record_failure()
     runs.faults(*[503] * 50)
     assert runs.submit(key) == "postponed"
     entry = runs.entry(key)
@@ -302,12 +304,12 @@ def test_a_401_is_cured_by_one_fresh_token(runs):
         (400, "GENESYS_LIST_KEY"),
         (401, "Verify client_id and client_secret"),
         (403, "Ensure the application has the scope"),
-        (404, "knows no such run"),
+        (404, "has no such run"),
         (409, "does not wait"),
         (413, "max_bytes"),
         (415, "GENESYS_SUBMIT_PATH"),
         (418, "answered 418"),
-        (422, "each tool_call_id one that the run asked for"),
+        (422, "each tool_call_id one of the run"),
     ],
 )
 def test_what_stays_is_a_dead_letter_that_says_what_to_mend(runs, status, advice):
@@ -408,8 +410,8 @@ def test_the_table_in_the_docs_has_each_status_of_the_rules_on_its_side():
     ended = {
         s for what, then in rows if "dead letter" in then for s in re.findall(r"\b\d{3}\b", what)
     }
-    assert {str(status) for status, rule in RULES.items() if rule.is_passing} == again
-    assert {str(s) for s, rule in RULES.items() if not rule.is_passing} <= ended
+    assert {str(status) for status, rule in RULES.items() if rule.is_retried} == again
+    assert {str(s) for s, rule in RULES.items() if not rule.is_retried} <= ended
 
 
 def test_a_2xx_that_the_ledger_did_not_hear_is_told_again_and_nothing_sent_again(runs, monkeypatch):

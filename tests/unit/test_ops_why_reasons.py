@@ -1,6 +1,6 @@
 """Which reason a run is given, for circumstances that are written out."""
 
-from genesys.pacing.status import Standing
+from genesys.pacing.status import GenesysStatus
 from ledger.admin import Place
 from ops.circumstances import Circumstances
 from ops.diagnosis import EXIT_CODES
@@ -91,14 +91,14 @@ def test_a_due_time_that_passed_unseen_means_that_there_is_no_reconciler():
 
 def test_an_open_circuit_explains_more_than_the_next_attempt():
     assert reason(FAILED).reason == "RETRYING"
-    down = Standing("circuit", 2.0, 6, 10, is_circuit_open=True)
+    down = GenesysStatus("circuit", 2.0, 6, 10, is_circuit_open=True)
     said = reason(FAILED, standing=down)
     assert said.reason == "CIRCUIT_OPEN"
     assert "attempt 1 ended with 503" in said.sentence
 
 
 def test_our_own_limit_is_told_from_a_429():
-    used_up = Standing("rate", 3.0, 0, 300, is_circuit_open=False)
+    used_up = GenesysStatus("rate", 3.0, 0, 300, is_circuit_open=False)
     said = reason(COMPLETE, standing=used_up, turn_after=4)
     assert said.reason == "RATE_LIMITED"
     assert said.sentence == (
@@ -108,7 +108,7 @@ def test_our_own_limit_is_told_from_a_429():
 
 
 def test_without_a_token_the_endpoints_words_are_quoted():
-    none = Standing("", 0.0, 0, 0, False, "the token endpoint answered 503", 1.0)
+    none = GenesysStatus("", 0.0, 0, 0, False, "the token endpoint answered 503", 1.0)
     said = reason(COMPLETE, standing=none)
     assert (said.reason, said.next[0]) == ("RETRYING", "toolworker doctor --token")
     assert "the token endpoint answered 503" in said.sentence
