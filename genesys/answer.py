@@ -37,6 +37,13 @@ class Answer:
         return header or _line(self.body.get("contextId"), 100) or None
 
     @property
+    def rate_limit_remaining(self) -> int | None:
+        """`X-RateLimit-Remaining`: requests left in Genesys' window; None when it is not sent."""
+        header = self.headers.get("X-RateLimit-Remaining", "").strip()
+        is_number = header.isascii() and header.isdigit() and len(header) <= 9
+        return int(header) if is_number else None
+
+    @property
     def retry_after_s(self) -> float | None:
         """Seconds to wait: the header, a number or a date; else what a 429's message names."""
         header = self.headers.get("Retry-After", "").strip()

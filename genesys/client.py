@@ -1,7 +1,6 @@
 """Submissions to Genesys: permits, one POST each, and what its answer means."""
 
 import json
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,11 +13,11 @@ from genesys.errors import GenesysUnavailable, Held, Rejected
 from genesys.http import BearerToken, HttpClient
 from genesys.pacing.rate_limiter import RateLimiter
 from genesys.pacing.status import GenesysStatus
-from genesys.route import Route, route
-from genesys.rules import NO_ANSWER, RULES, Rule, rule_for
+from genesys.route import route
+from genesys.rules import NO_ANSWER, RULES, Rule, error_for, retry_delay_s, rule_for
 from genesys.store import Store
 from genesys.types import ToolOutput
-from runtime import metrics
+from runtime import logs, metrics
 from runtime.settings import Settings, SettingsError
 
 MAX_BODY_BYTES = 512_000
@@ -26,14 +25,13 @@ MAX_BODY_BYTES = 512_000
 POST_TIMEOUT_S = 10.0
 """For one POST, all of it."""
 
+_log = logs.get("genesys")
 _HELD = {
     "rate": "GENESYS_REQUESTS_PER_MINUTE are used up for now",
     "throttled": "Genesys answered 429; nothing is sent until its Retry-After is over",
     "circuit": "Genesys is down; one POST at a time probes whether it is back",
     "unkept": "Redis refuses to keep the rate limit; nothing is sent until it does",
 }
-# printable ASCII without a space, "#" or "?"
-_PATH = re.compile(r"/[!\"$->@-~]*")
 
 
 @dataclass(frozen=True)
@@ -43,6 +41,7 @@ class Receipt:
     status: int
     correlation_id: str | None
     took_ms: int
+    rate_limit_remaining: int | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +65,10 @@ class Client:
         rate_limiter: The fleet's; without one, every POST may go at once.
 
         http: The way to Genesys; by default a direct one.
+
+        max_attempts: POSTs of one run, whatever their answers; None means until it expires.
+
+        retry_base_s: Before the first retry from the ledger; doubled with each.
     """
 
     def __init__(
@@ -76,12 +79,16 @@ class Client:
         list_key: str,
         rate_limiter: RateLimiter | None = None,
         http: HttpClient | None = None,
+        max_attempts: int | None = None,
+        retry_base_s: float = 1.0,
     ) -> None:
         self._submit_url = submit_url
         self._tokens = tokens
         self._list_key = list_key
         self._rate_limiter = rate_limiter
         self._http = http or HttpClient()
+        self._max_attempts = max_attempts
+        self._retry_base_s = retry_base_s
 
     def encode(self, outputs: Sequence[ToolOutput]) -> bytes:
         """The body of a submission; the same outputs always give the same bytes."""
@@ -130,6 +137,15 @@ class Client:
         """What keeps POSTs from going out, for dashboards; None when it is not known."""
         return None if self._rate_limiter is None else self._rate_limiter.status()
 
+    def retry_delay_s(self, retries: int) -> float:
+        """
+        Seconds before the next attempt: exponential, with jitter over its upper half.
+
+        Args:
+            retries: How many delays the run had before this one; 0 for its first.
+        """
+        return retry_delay_s(retries, self._retry_base_s)
+
     def post(
         self,
         run_id: str,
@@ -153,6 +169,21 @@ class Client:
             GenesysUnavailable: Worth another attempt, with the same bytes.
             Rejected: Refused for good; the message says what to fix.
         """
+        try:
+            return self._post(run_id, body, idempotency_key, permit, timeout_s)
+        except GenesysUnavailable as error:
+            bounds = [most for most in (error.most_attempts, self._max_attempts) if most]
+            error.most_attempts = min(bounds, default=None)
+            raise
+
+    def _post(
+        self,
+        run_id: str,
+        body: bytes,
+        idempotency_key: str,
+        permit: Permit | None,
+        timeout_s: float,
+    ) -> Receipt:
         if len(body) > MAX_BODY_BYTES:
             raise Rejected(f"{RULES[413].advice} ({len(body)} bytes; {MAX_BODY_BYTES} are taken)")
         url = self._submit_url.replace("{run_id}", _path_segment(run_id))
@@ -175,8 +206,9 @@ class Client:
             answer = self._send(url, body, idempotency_key, again, deadline)
         if 200 <= answer.status < 300:
             took_ms = round((time.monotonic() - started) * 1000)
-            return Receipt(answer.status, answer.correlation_id, took_ms)
-        raise _error(answer)
+            remaining = answer.rate_limit_remaining
+            return Receipt(answer.status, answer.correlation_id, took_ms, remaining)
+        raise error_for(answer)
 
     def _token(self, deadline: float) -> str:
         return self._tokens.token(min(TIMEOUT_S, deadline - time.monotonic()))
@@ -208,6 +240,9 @@ class Client:
             self._record(NO_ANSWER, permit, None)
             raise
         metrics.count("submissions", status=str(answer.status))
+        if answer.rate_limit_remaining is not None:
+            remaining = answer.rate_limit_remaining
+            _log.info("genesys.rate_limit", remaining=remaining, status=answer.status)
         is_good = 200 <= answer.status < 300
         rule = Rule(is_retried=False) if is_good else rule_for(answer.status, answer.code)
         self._record(rule, permit, answer.retry_after_s)
@@ -232,48 +267,26 @@ def from_settings(settings: Settings) -> Client:
     Raises:
         SettingsError: All that is missing or wrong, one a line.
     """
-    mistakes = []
-    way: Route | None = None
     try:
         way = route(settings)
-    except ValueError as error:
-        mistakes.extend(str(error).splitlines())
-    secret = settings.genesys_client_secret
-    if not settings.genesys_client_id:
-        mistakes.append("GENESYS_CLIENT_ID: is not set (or GENESYS_CLIENT_ID_FILE)")
-    if not secret:
-        mistakes.append("GENESYS_CLIENT_SECRET: is not set (or GENESYS_CLIENT_SECRET_FILE)")
-    sent = {
-        "GENESYS_CLIENT_ID": settings.genesys_client_id or "",
-        "GENESYS_CLIENT_SECRET": secret.reveal() if secret else "",
-        "GENESYS_SCOPE": settings.genesys_scope,
-    }
-    mistakes += [
-        f"{name}: holds a line break or another character that cannot be sent"
-        for name, text in sent.items()
-        if not text.isprintable()
-    ]
-    path = settings.genesys_submit_path
-    if not _PATH.fullmatch(path) or path.count("{run_id}") != 1:
-        mistakes.append(
-            "GENESYS_SUBMIT_PATH: must start with / and hold {run_id} once; no query, no spaces"
-        )
-    if not settings.genesys_list_key.isidentifier():
-        mistakes.append("GENESYS_LIST_KEY: must be a name such as tool_calls or tool_outputs")
-    if mistakes or way is None or not settings.genesys_client_id or secret is None:
-        raise SettingsError("\n".join(mistakes))
-    client_id, scope = settings.genesys_client_id, settings.genesys_scope
-    login = way.endpoints.login
-    request = TokenRequest(login, client_id, secret.reveal(), scope, http=way.http)
+    except ValueError as mistakes:
+        raise SettingsError(str(mistakes)) from mistakes
+    login, client_id, scope = way.endpoints.login, way.client_id, settings.genesys_scope
+    request = TokenRequest(login, client_id, way.client_secret, scope, http=way.http)
     tokens: Tokens = TokenSource(request)
     limiter = None
     if settings.broker():
         store = Store(settings.broker(), [login, client_id, scope])
         tokens = FleetTokens(store, request)
         limiter = RateLimiter(store, requests_per_minute=settings.genesys_requests_per_minute)
-    list_key = settings.genesys_list_key
     return Client(
-        way.endpoints.api + path, tokens, list_key=list_key, rate_limiter=limiter, http=way.http
+        way.endpoints.api + settings.genesys_submit_path,
+        tokens,
+        list_key=settings.genesys_list_key,
+        rate_limiter=limiter,
+        http=way.http,
+        max_attempts=settings.genesys_max_attempts,
+        retry_base_s=settings.genesys_retry_base_s,
     )
 
 
@@ -286,23 +299,3 @@ def _path_segment(run_id: str) -> str:
         raise Rejected("the run id is empty or no Unicode text; no path can name this run")
     # dots need no encoding, but a segment of dots alone would climb the path
     return segment.replace(".", "%2E") if run_id in (".", "..") else segment
-
-
-def _error(answer: Answer) -> GenesysUnavailable | Rejected:
-    rule = rule_for(answer.status, answer.code)
-    said = f" Genesys said: {answer.message}" if answer.message else ""
-    if rule.is_retried:
-        return GenesysUnavailable(
-            f"Genesys answered {answer.status}.{said}",
-            status=answer.status,
-            code=answer.code,
-            correlation_id=answer.correlation_id,
-            retry_after_s=answer.retry_after_s,
-            most_attempts=rule.most_attempts,
-        )
-    return Rejected(
-        rule.advice + said,
-        status=answer.status,
-        code=answer.code,
-        correlation_id=answer.correlation_id,
-    )

@@ -1,7 +1,8 @@
-"""The way to Genesys from the settings: its URLs, a proxy, and the CA certificates to trust."""
+"""The way to Genesys from the settings: URLs, credentials, proxy, CA certificates to trust."""
 
+import re
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -9,13 +10,18 @@ from genesys.http import HttpClient
 from genesys.regions import Endpoints, endpoints
 from runtime.settings import Settings
 
+# printable ASCII without a space, "#" or "?"
+_PATH = re.compile(r"/[!\"$->@-~]*")
+
 
 @dataclass(frozen=True)
 class Route:
-    """Where Genesys is, and the HTTP client that reaches it."""
+    """Where Genesys is, the HTTP client that reaches it, and the OAuth client's credentials."""
 
     endpoints: Endpoints
     http: HttpClient
+    client_id: str
+    client_secret: str = field(repr=False)
 
 
 def route(settings: Settings) -> Route:
@@ -25,7 +31,7 @@ def route(settings: Settings) -> Route:
     Raises:
         ValueError: All mistakes, one a line, each with the name of its setting.
     """
-    mistakes = []
+    mistakes: list[str] = []
     where = None
     try:
         where = endpoints(
@@ -36,6 +42,10 @@ def route(settings: Settings) -> Route:
         )
     except ValueError as error:
         mistakes += str(error).splitlines()
+    client_id, secret = settings.genesys_client_id or "", settings.genesys_client_secret
+    client_secret = secret.reveal() if secret else ""
+    mistakes += _credential_mistakes(client_id, client_secret, settings.genesys_scope)
+    mistakes += _submission_mistakes(settings.genesys_submit_path, settings.genesys_list_key)
     proxies = {}
     for scheme in ("https", "http", "all"):
         if secret := getattr(settings, f"{scheme}_proxy"):
@@ -57,7 +67,37 @@ def route(settings: Settings) -> Route:
         ca_bundle=ca_bundle,
         allow_http=settings.genesys_allow_http,
     )
-    return Route(where, client)
+    return Route(where, client, client_id, client_secret)
+
+
+def _credential_mistakes(client_id: str, client_secret: str, scope: str) -> list[str]:
+    sent = {
+        "GENESYS_CLIENT_ID": client_id,
+        "GENESYS_CLIENT_SECRET": client_secret,
+        "GENESYS_SCOPE": scope,
+    }
+    mistakes = [
+        f"{name}: is not set (or {name}_FILE)"
+        for name, text in sent.items()
+        if not text and name != "GENESYS_SCOPE"
+    ]
+    mistakes += [
+        f"{name}: holds a line break or another character that cannot be sent"
+        for name, text in sent.items()
+        if not text.isprintable()
+    ]
+    return mistakes
+
+
+def _submission_mistakes(path: str, list_key: str) -> list[str]:
+    mistakes = []
+    if not _PATH.fullmatch(path) or path.count("{run_id}") != 1:
+        mistakes.append(
+            "GENESYS_SUBMIT_PATH: must start with / and hold {run_id} once; no query, no spaces"
+        )
+    if not list_key.isidentifier():
+        mistakes.append("GENESYS_LIST_KEY: must be a name such as tool_calls or tool_outputs")
+    return mistakes
 
 
 def _proxy_mistake(url: str) -> str | None:

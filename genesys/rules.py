@@ -1,8 +1,15 @@
 """Rules: what follows from each HTTP status of Genesys, the table of docs/genesys.md as data."""
 
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
+
+from genesys.answer import Answer
+from genesys.errors import GenesysUnavailable, Rejected
+
+LONGEST_DELAY_S = 10.0
+"""Between two attempts of one run; a caller waits for its answer."""
 
 
 @dataclass(frozen=True)
@@ -119,3 +126,33 @@ def rule_for(status: int, code: str | None = None) -> Rule:
     if status > 504:
         return _DOWN
     return RULES.get(status, Rule(is_retried=False, advice=f"Genesys answered {status}."))
+
+
+def error_for(answer: Answer) -> GenesysUnavailable | Rejected:
+    """The error for an answer that is no 2xx; its class and advice are the rule's."""
+    rule = rule_for(answer.status, answer.code)
+    said = f" Genesys said: {answer.message}" if answer.message else ""
+    if rule.is_retried:
+        return GenesysUnavailable(
+            f"Genesys answered {answer.status}.{said}",
+            status=answer.status,
+            code=answer.code,
+            correlation_id=answer.correlation_id,
+            retry_after_s=answer.retry_after_s,
+            most_attempts=rule.most_attempts,
+        )
+    return Rejected(
+        rule.advice + said,
+        status=answer.status,
+        code=answer.code,
+        correlation_id=answer.correlation_id,
+    )
+
+
+def retry_delay_s(retries: int, base_s: float) -> float:
+    """
+    Seconds before an attempt: *base_s* doubled *retries* times, with jitter over the upper half.
+    """
+    # a float ends at 1024 doublings, and the longest delay comes long before
+    full_s = min(base_s * 2.0 ** min(retries, 10), max(LONGEST_DELAY_S, base_s))
+    return random.uniform(full_s / 2, full_s)  # noqa: S311  (not for secrets)

@@ -56,6 +56,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     genesys_submit_path: str = "/api/v2/ai/assistants/runs/{run_id}/tool_calls"
     genesys_list_key: str = "tool_calls"
     genesys_requests_per_minute: _Count = 300
+    genesys_max_attempts: _Count | None = None
+    genesys_retry_base_s: Annotated[float, Meta(ge=0.1, le=60)] = 1.0
 
     # as requests and curl name them; a proxy's URL may hold a password
     https_proxy: Secret | None = None

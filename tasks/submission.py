@@ -27,8 +27,7 @@ FINISH_S = 20.0
 """How long a 2xx is kept for a ledger that is away, if its message has so long: a sender in place
 has 20 s in all, a `submit` of its own 40 s."""
 _FIRST_WAIT_S = 0.25
-_FIRST_DELAY_S, _LONGEST_DELAY_S = 1.0, 10.0
-_MOST_DOUBLINGS = 10  # far beyond the longest delay; a float ends at 1024 of them
+_FIRST_DELAY_S = 1.0
 
 _log = logs.get("submission")
 
@@ -211,12 +210,15 @@ class _Sender:
         asked_s = error.retry_after_s
         left_s = self._claim.expires_in_ms / 1000 - (time.monotonic() - self._claimed)
         if self._is_last(error):
-            return self._end("rejected", {**outcome, "error": self._advice(error)})
+            reason = "unconfirmed" if error.is_unknown else "rejected"
+            return self._end(reason, {**outcome, "error": self._advice(error)})
         if asked_s is not None and asked_s >= left_s:
             said = f"{error} The wait it asks for ({asked_s:.0f} s) outlasts the run."
             return self._end("expired", {**outcome, "error": said})
+        own_s = self._client.retry_delay_s(self._claim.fence - 1)
         # "Retry-After: 0", or a date that is past, asks for less than what spares Genesys
-        delay_s = asked_s if asked_s and asked_s >= _FIRST_DELAY_S else self._delay_s()
+        # our own wait counts claims and not attempts: those in place come within two seconds
+        delay_s = asked_s if asked_s and asked_s >= _FIRST_DELAY_S else own_s
         self._ledger.postpone(
             self._key,
             self._generation,
@@ -227,11 +229,6 @@ class _Sender:
         )
         _log.warning("run.postponed", **self._ids(), **_told(outcome), delay_s=round(delay_s, 1))
         return "postponed"
-
-    def _delay_s(self) -> float:
-        """Our own wait, by claims and not attempts: those in place come within two seconds."""
-        doublings = min(self._claim.fence - 1, _MOST_DOUBLINGS)
-        return min(_FIRST_DELAY_S * 2.0**doublings, _LONGEST_DELAY_S)
 
     def _bury(self, error: Rejected) -> str:
         is_explained = error.status and rule_for(error.status).is_explained_by_arrival

@@ -15,13 +15,10 @@ def verify_credentials(values: Settings) -> None:
         ValueError: A setting is missing or wrong.
     """
     way = route(values)
-    if not values.genesys_client_id or not values.genesys_client_secret:
-        raise ValueError("the credentials are not set")
-    secret = values.genesys_client_secret.reveal()
     TokenRequest(
         way.endpoints.login,
-        values.genesys_client_id,
-        secret,
+        way.client_id,
+        way.client_secret,
         values.genesys_scope,
         http=way.http,
     ).send(TIMEOUT_S)

@@ -11,9 +11,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from genesys.auth.token_request import TIMEOUT_S, TokenRequest
+from genesys.auth.token_request import TIMEOUT_S, AccessToken, TokenRequest
 from genesys.errors import GenesysError, GenesysUnavailable, Rejected, Untrusted
 from genesys.store import Store, WriteRefused
+from runtime import logs
 
 RENEW_AGAIN_S = 30.0
 """Between attempts to renew a token that is still good, while the endpoint does not answer."""
@@ -29,6 +30,7 @@ second, and a token that another worker found refused is forgotten within a seco
 POLL_S = 0.05
 """Between two reads of a worker that waits for another's token."""
 
+_log = logs.get("genesys")
 _owners = itertools.count()
 
 
@@ -120,7 +122,7 @@ class FleetTokens:
     def _renew(self, owner: str, deadline: float) -> str | None:
         """Request a token for the fleet; None when none came, and the fleet pauses."""
         try:
-            fresh = self._request.send(deadline - time.monotonic())
+            fresh = _send(self._request, deadline)
         except GenesysError as error:
             pause_s = REFUSED_S
             if isinstance(error, GenesysUnavailable):
@@ -210,7 +212,7 @@ class TokenSource:
         if held and self._now() < held.renew_at:
             return held
         try:
-            fresh = self._request.send(deadline - time.monotonic())
+            fresh = _send(self._request, deadline)
         except GenesysUnavailable:
             if held is None or self._now() >= held.ends_at:
                 raise
@@ -225,6 +227,13 @@ class TokenSource:
         with self._changing:
             self._held = renewed
         return renewed
+
+
+def _send(request: TokenRequest, deadline: float) -> AccessToken:
+    fresh = request.send(deadline - time.monotonic())
+    # its length alone, in which a token that was cut shows
+    _log.info("genesys.token", length=len(fresh.text), ends_in_s=round(fresh.ends_in_s))
+    return fresh
 
 
 def _to_json(error: GenesysError) -> str:

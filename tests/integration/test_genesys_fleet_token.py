@@ -72,6 +72,8 @@ def test_processes_share_one_token(simulator, redis_server):
         "from genesys.auth.tokens import FleetTokens\n"
         "from genesys.auth.token_request import TokenRequest\n"
         "from genesys.store import Store\n"
+        "from runtime import logs\n"
+        "logs.configure()\n"
         "request = TokenRequest(sys.argv[1], 'demo-client', 'demo-secret', 's')\n"
         "print(FleetTokens(Store(sys.argv[2], [sys.argv[3]]), request).token())\n"
     )

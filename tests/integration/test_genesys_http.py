@@ -7,6 +7,7 @@ import time
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from genesys.client import Client
 from genesys.errors import GenesysError, GenesysUnavailable, Rejected
@@ -268,3 +269,12 @@ def _receive(connection):
     while piece and raw.startswith(b"POST ") and not raw.endswith(BODY):
         raw += (piece := connection.recv(65536))
     return raw
+
+
+def test_what_is_left_of_genesys_rate_limit_is_logged_and_in_the_receipt(odd_server):
+    url, _ = odd_server([b"HTTP/1.1 204 No Content\r\nX-RateLimit-Remaining: 299\r\n\r\n"])
+    client = Client(url + "/{run_id}", OneToken(), list_key="tool_calls")
+    with capture_logs() as lines:
+        receipt = client.post("r", BODY, idempotency_key="k")
+    assert receipt.rate_limit_remaining == 299
+    assert [(line["event"], line["remaining"]) for line in lines] == [("genesys.rate_limit", 299)]

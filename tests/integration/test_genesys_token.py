@@ -5,6 +5,7 @@ import time
 
 import pytest
 import requests
+from structlog.testing import capture_logs
 from werkzeug.serving import make_server
 
 from genesys.auth.token_request import TokenRequest
@@ -44,6 +45,14 @@ def test_a_short_token_is_not_renewed_for_ever(simulator):
     assert tokens.token() == first
     now[0] = 241.0
     assert tokens.token() != first
+
+
+def test_a_tokens_length_is_logged_and_never_the_token(simulator):
+    with capture_logs() as lines:
+        token = _source(simulator).token()
+    (line,) = [line for line in lines if line["event"] == "genesys.token"]
+    assert line["length"] == len(token)
+    assert token not in str(lines)
 
 
 def test_fifty_threads_ask_for_one_token(simulator):

@@ -47,6 +47,24 @@ def test_retry_after_as_a_date_is_the_time_until_then():
     assert far > 10**9
 
 
+@pytest.mark.parametrize(
+    ("header", "remaining"),
+    [("299", 299), (" 0 ", 0), ("many", None), ("-1", None), ("9" * 20, None)],
+)
+def test_what_is_left_of_the_rate_limit_is_read_when_it_is_sent(header, remaining):
+    assert Answer(200, {"X-RateLimit-Remaining": header}, {}).rate_limit_remaining == remaining
+    assert Answer(200, {}, {}).rate_limit_remaining is None
+
+
+def test_a_delay_doubles_up_to_ten_seconds_and_is_jittered_over_its_upper_half():
+    client = Client("http://127.0.0.1:1/{run_id}", NoTokens(), list_key="tool_calls")
+    for retries, full_s in [(0, 1), (1, 2), (2, 4), (3, 8), (4, 10), (5000, 10)]:
+        delays = [client.retry_delay_s(retries) for _ in range(200)]
+        assert full_s / 2 <= min(delays) < max(delays) <= full_s
+    slow = Client("http://127.0.0.1:1/{run_id}", NoTokens(), list_key="t", retry_base_s=30)
+    assert 15 <= slow.retry_delay_s(3) <= 30
+
+
 def test_a_429_without_the_header_is_read_from_its_sentence():
     said = "Rate limit exceeded the maximum. Retry the request in [42] seconds"
     assert Answer(429, {}, {"message": said}).retry_after_s == 42
