@@ -19,8 +19,8 @@ from db.errors import ToolError, Unavailable
 from db.outputs import message_output, rows_output
 from db.values import bound, configure
 from runtime import logs
+from runtime.deadline import watched
 from runtime.settings import SettingsError, database_setting
-from runtime.watchdog import watched
 
 CONNECT_TIMEOUT_S = 2
 """For one connection attempt; a caller is on the line."""

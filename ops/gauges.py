@@ -1,4 +1,4 @@
-"""What the reconcilers' metrics say of the ledger and of Genesys as they are now."""
+"""Gauges of the reconcilers: the ledger's and Genesys' state when Prometheus reads them."""
 
 import time
 from collections.abc import Mapping
@@ -11,18 +11,18 @@ from tasks.reconcile import Reconciler
 
 
 class Gauges:
-    """Call it for the values; every reconciler gives the same but for its own last look."""
+    """Callable that reads the gauges; every reconciler's are the same but for its own last look."""
 
     def __init__(self, ledger: Ledger, client: Client, reconciler: Reconciler) -> None:
         self._archive = RunStore(ledger)
         self._client, self._reconciler = client, reconciler
 
     def __call__(self) -> Mapping[str, float]:
-        """What is known; while Redis is away, that is only the last look."""
+        """Name to value; only the last look while the ledger is unavailable."""
         values = {"last_look_seconds": time.monotonic() - self._reconciler.looked_at}
-        standing = self._client.status()
-        if standing is not None:
-            values["circuit_open"] = float(standing.is_circuit_open)
+        status = self._client.status()
+        if status is not None:
+            values["circuit_open"] = float(status.is_circuit_open)
         try:
             counted = self._archive.counts()
         except LedgerUnavailable:

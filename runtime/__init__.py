@@ -1,1 +1,1 @@
-"""What every part needs: settings, logs, metrics and a watchdog. Imports nothing of ours."""
+"""Settings, logs, metrics and deadlines for every package. Imports nothing of ours."""

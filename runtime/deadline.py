@@ -1,4 +1,4 @@
-"""Do something when a block takes too long, without a thread for each block."""
+"""Deadlines of blocks: call an action when one takes too long, with one thread for all."""
 
 import os
 import threading
@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 TICK_S = 0.2
-"""Between two looks of the one thread: no block that may take longer is noticed late."""
+"""Between two checks of the one thread; a block is found overdue at most this late."""
 
 
 class Overdue:
-    """Whether a block took too long; true from the moment that its action was called."""
+    """A block and its deadline; `is_over` from the moment that its action is called."""
 
     def __init__(self, due: float, act: Callable[[], None]) -> None:
         self.due = due
@@ -32,7 +32,7 @@ class _Watchdog:
                 for block in [block for block in self.blocks if block.due <= now]:
                     self.blocks.remove(block)
                     block.is_over = True
-                    with suppress(Exception):  # the other blocks are watched by this thread, too
+                    with suppress(Exception):  # this thread watches the other blocks, too
                         block.act()
                 wait_s = min((block.due - now for block in self.blocks), default=TICK_S)
             time.sleep(min(wait_s, TICK_S))
@@ -42,7 +42,7 @@ _watchdog = _Watchdog()
 
 
 def _begin_anew() -> None:
-    """In a child: the thread has stayed with the parent, and so has what it watched."""
+    """After a fork: the thread and the blocks that it watched are the parent's."""
     global _watchdog
     _watchdog = _Watchdog()
 
@@ -53,7 +53,7 @@ os.register_at_fork(after_in_child=_begin_anew)
 @contextmanager
 def watched(seconds: float, act: Callable[[], None]) -> Iterator[Overdue]:
     """
-    Call *act*, in another thread, if this block takes longer than *seconds*.
+    Call *act*, in another thread, if this block takes longer than *seconds*; at most 0.2 s late.
 
     Args:
         act: Must not wait nor raise. It is not called once the block has ended.

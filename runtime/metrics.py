@@ -33,7 +33,7 @@ GAUGES: Mapping[str, str] = {
     "open_runs": "Runs that have not ended.",
     "dead_letters": "Dead letters that can be replayed.",
     "circuit_open": "1 while Genesys counts as down.",
-    "last_look_seconds": "Since this reconciler last asked what is due.",
+    "last_look_seconds": "Since this reconciler last read what is due.",
 }
 """Name without `toolworker_`: help. A reconciler reads them when Prometheus reads its page."""
 

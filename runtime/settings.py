@@ -1,4 +1,4 @@
-"""The environment, read here and nowhere else; every mistake is reported at once."""
+"""Settings from the environment, read here alone; every mistake is reported at once."""
 
 import os
 import re
@@ -22,7 +22,7 @@ class SettingsError(Exception):
 
 
 class Secret:
-    """A text that shows itself to nobody who prints, formats or logs it."""
+    """A text that printing, formatting and logging do not show."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -225,7 +225,7 @@ def _is_standard_secret(secret: bytes) -> bool:
 
 
 def _has(settings: Settings, name: str) -> bool:
-    if name == "WEBHOOK_SECRETS":  # said to be unneeded, in so many words
+    if name == "WEBHOOK_SECRETS":  # none are needed if the operator set `none`
         return bool(settings.secrets()) or settings.webhook_schemes() == ["none"]
     return bool(getattr(settings, name.lower()))
 

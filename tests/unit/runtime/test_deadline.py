@@ -1,10 +1,10 @@
-"""What takes too long is noticed, what ends in time is left alone."""
+"""A block that takes too long is acted on; one that ends in time is not."""
 
 import threading
 
 import pytest
 
-from runtime.watchdog import watched
+from runtime.deadline import watched
 
 
 def test_a_block_that_takes_too_long_is_acted_on_while_it_runs():
