@@ -1,1 +1,1 @@
-"""Speak Genesys: a token, a submission, and what its answers mean."""
+"""Client of Genesys Cloud: token, pacing, submissions, and what its answers mean."""

@@ -1,4 +1,4 @@
-"""Where Genesys Cloud is: the regions as data, and URLs that may stand in for one."""
+"""Genesys Cloud's regions as data, and the URLs of one or those set in its place."""
 
 import difflib
 import ipaddress
@@ -43,8 +43,8 @@ def endpoints(
     The URLs of a region, or the ones given, which take precedence.
 
     Args:
-        allow_http: Take plain http for any host, not for loopback alone; the token and the
-            outputs then travel in the clear.
+        allow_http: Accept plain http for any host, not for loopback alone; token and outputs then
+            travel in the clear.
 
     Raises:
         ValueError: An unknown region (the closest is named), nothing given, or a URL that is not

@@ -1,10 +1,10 @@
-"""The JSON that Genesys sends and takes, field by field."""
+"""Genesys' JSON as typed dicts: deliveries and the outputs of a submission."""
 
 from typing import Literal, TypedDict
 
 
 class FunctionCall(TypedDict):
-    """What the model wants called; `arguments` is a JSON string."""
+    """The function that the model calls; `arguments` is a JSON string."""
 
     name: str
     arguments: str

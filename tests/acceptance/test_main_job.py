@@ -27,13 +27,17 @@ def test_a_delivery_is_answered_in_one_submission_in_call_order(service):
     assert headers["user-agent"] == "Genesys-ToolWorker/0.1.0"
 
 
-def test_celerys_own_command_starts_the_same_worker(own_service):
+def test_celerys_own_command_starts_the_same_worker(own_service, tmp_path):
     service = own_service(workers=0, reconcilers=0)
-    worker = service.stack.launch("worker-1", "-m", "celery", "-A", "tasks", "worker", "-c", "1")
+    # it imports prometheus_client, by Flower, before any code of ours can choose its mode
+    mode = {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    arguments = ("-m", "celery", "-A", "tasks", "worker", "-c", "1")
+    worker = service.stack.launch("worker-1", *arguments, env=mode)
     run_id = service.new_run_id()
     service.deliver(run_id, ("c", "search_inventory", GOOD))
     assert service.answer(run_id, within_s=30)["c"]["total"] > 0
     assert worker.pid in service.stack.worker_pids
+    assert list(tmp_path.glob("*.db")) == []  # its files are in a folder of its own
 
 
 def test_the_inventory_comes_back_as_items_and_total(service):
