@@ -256,7 +256,10 @@ class Stack:
     def _launch_worker(self) -> Child:
         name = self._next_name("worker")
         size = ["-c", str(self._concurrency), "-n", f"{name}@%h"]
-        return self.launch(name, *WORKER, *size, *self._worker_options)
+        # Celery's command imports prometheus_client, by Flower, before our app can choose its
+        # mode; any folder will do, since a worker makes one of its own
+        mode = {"PROMETHEUS_MULTIPROC_DIR": str(self.logs)}
+        return self.launch(name, *WORKER, *size, *self._worker_options, env=mode)
 
     def _await_worker(self, worker: Child, began: float) -> None:
         # Celery says "<node> ready." once it has subscribed to its queue

@@ -134,8 +134,8 @@ def _define(folder: Path) -> None:
         metrics[name] = Histogram(f"toolworker_{name}", text, labels, buckets=bounds, registry=None)
     if not any(folder.iterdir()):  # a metric without labels opens its file at once
         raise SettingsError(
-            "METRICS_PORT: prometheus_client was imported before the metrics were set up; start "
-            "the worker with `toolworker worker`, or set PROMETHEUS_MULTIPROC_DIR to any folder"
+            "METRICS_PORT: prometheus_client was imported before its mode was chosen, as Celery's "
+            "command does; set PROMETHEUS_MULTIPROC_DIR to any folder"
         )
     _metrics.update(metrics)
 

@@ -27,7 +27,9 @@ def test_a_delivery_is_answered_in_one_submission_in_call_order(service):
     assert headers["user-agent"] == "Genesys-ToolWorker/0.1.0"
 
 
-def test_celerys_own_command_starts_the_same_worker(own_service, tmp_path):
+def test_celerys_own_command_starts_a_worker_whose_metrics_are_in_a_folder_of_its_own(
+    own_service, tmp_path
+):
     service = own_service(workers=0, reconcilers=0)
     # it imports prometheus_client, by Flower, before any code of ours can choose its mode
     mode = {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
@@ -37,7 +39,7 @@ def test_celerys_own_command_starts_the_same_worker(own_service, tmp_path):
     service.deliver(run_id, ("c", "search_inventory", GOOD))
     assert service.answer(run_id, within_s=30)["c"]["total"] > 0
     assert worker.pid in service.stack.worker_pids
-    assert list(tmp_path.glob("*.db")) == []  # its files are in a folder of its own
+    assert list(tmp_path.glob("*.db")) == []
 
 
 def test_the_inventory_comes_back_as_items_and_total(service):
