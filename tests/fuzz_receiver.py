@@ -1,7 +1,8 @@
 """
 Mutated deliveries at a running receiver: `python -m tests.fuzz_receiver [DELIVERIES] [SEED]`.
 
-Nothing that is sent may be answered with 5xx, end a worker or stay in its memory.
+Nothing that is sent may be answered with 5xx but gunicorn's own 501, end a worker or stay in its
+memory; what was not mutated is answered with 202.
 """
 
 import json
@@ -19,6 +20,7 @@ from ops.embedded import start_redis
 from tests.receiver import ROOT, running_receiver, signed
 
 SENDERS = 4
+BODIES = [path.read_bytes() for path in sorted((ROOT / "tests/deliveries").glob("*.json"))]
 ODD = [None, True, 0, -1, 1e308, 10**400, "", " ", "\0", "\ud800", "a\nb", "é" * 300, [], {}, [[]],
        {"": {}}, "x" * 70_000, "{}", "[" * 2_000, "null", [1] * 500]  # fmt: skip
 TOKENS = [b'"', b"{", b"}", b"[", b",", b":", b"\\u0000", b"\\ud800", b"\xff", b"\0", b"NaN",
@@ -35,30 +37,46 @@ def fuzz(receiver, *, deliveries, seed):
     Send so many mutated deliveries and return what came back.
 
     Returns:
-        How often each status came (None: the connection was closed), whether the workers are
-        still the same ones, and by how many kB they grew after the first fifth.
+        How often each status came (None: the connection was closed without an answer), how often
+        each came for a delivery that was not mutated, whether the workers are still the same ones,
+        and by how many kB they grew after the first fifth.
     """
-    bodies = [path.read_bytes() for path in sorted((ROOT / "tests/deliveries").glob("*.json"))]
-    statuses = Counter()
+    statuses, of_valid = Counter(), Counter()
     workers = receiver.worker_pids()
     with ThreadPoolExecutor(SENDERS) as senders:
 
         def send(numbers):
-            makers = (_Maker(random.Random(f"{seed}:{number}"), bodies) for number in numbers)
-            statuses.update(senders.map(lambda maker: _send(receiver, maker.segments()), makers))
+            for status, is_valid in senders.map(lambda n: fuzz_one(receiver, seed, n), numbers):
+                statuses[status] += 1
+                of_valid[status] += is_valid
 
         send(range(deliveries // 5))
         warm_kb = receiver.memory_kb()
         send(range(deliveries // 5, deliveries))
-    return statuses, receiver.worker_pids() == workers, receiver.memory_kb() - warm_kb
+    grown_kb = receiver.memory_kb() - warm_kb
+    return statuses, +of_valid, receiver.worker_pids() == workers, grown_kb
+
+
+def fuzz_one(receiver, seed, number):
+    """Send the delivery of this number; its status, and whether it was sent unmutated."""
+    maker = _Maker(random.Random(f"{seed}:{number}"), f"{seed}-{number}")
+    segments = maker.segments()
+    return _send(receiver, segments), maker.is_valid
 
 
 class _Maker:
-    """Makes one request that is nearly a good one."""
+    """
+    Makes one request that is nearly a good one, or sometimes is.
 
-    def __init__(self, chance, bodies):
+    Args:
+        run: Ends the run id, so that no two deliveries are of one run.
+    """
+
+    def __init__(self, chance, run):
         self._chance = chance
-        self._body = chance.choice(bodies)
+        body = json.loads(chance.choice(BODIES))
+        self._body = json.dumps({**body, "run_id": f"{body['run_id']}-{run}"}).encode()
+        self.is_valid = True
 
     def segments(self):
         """The request, cut at random places: its parts may come together or one after the other."""
@@ -80,6 +98,7 @@ class _Maker:
         else:
             headers["Content-Length"] = str(len(body))
         if self._chance.random() < 0.3:
+            self.is_valid = False
             headers[self._chance.choice(HEADERS)] = self._chance.choice(VALUES)
         lines = [f"{name}: {value}" for name, value in headers.items()]
         head = "\r\n".join(["POST /webhook/tool-calls HTTP/1.1", *lines, "", ""]).encode()
@@ -88,6 +107,7 @@ class _Maker:
 
     def _other_value(self, body):
         """The same JSON with something odd at one place."""
+        self.is_valid = False
         value = json.loads(body)
         places = list(_places(value))
         parent, name = self._chance.choice(places)
@@ -100,6 +120,7 @@ class _Maker:
 
     def _other_bytes(self, text):
         """The same bytes with some lost, doubled, changed or put between."""
+        self.is_valid = False
         changed = bytearray(text)
         for _ in range(self._chance.choice([1, 1, 2, 5])):
             at = self._chance.randrange(len(changed) + 1)
@@ -151,19 +172,20 @@ def main():
         running_receiver(Path(folder) / "receiver", server.url) as receiver,
     ):
         began = time.monotonic()
-        statuses, is_same, grown_kb = fuzz(receiver, deliveries=deliveries, seed=seed)
+        statuses, of_valid, is_same, grown_kb = fuzz(receiver, deliveries=deliveries, seed=seed)
         took_s = time.monotonic() - began
         log = receiver.log()
     failures = [line for line in log.splitlines() if "failed" in line or "Traceback" in line]
     lines = [
         f"{deliveries} deliveries, seed {seed}, {took_s:.0f} s",
         *(f"  {status}: {count}" for status, count in sorted(statuses.items(), key=str)),
+        f"  of those not mutated: {dict(of_valid)}",
         f"  workers the same: {is_same}; grown by {grown_kb} kB after the first fifth",
         *failures[:20],
     ]
     sys.stdout.write("\n".join(lines) + "\n")
-    is_well = is_same and not failures and all((status or 0) < 500 for status in statuses)
-    raise SystemExit(0 if is_well else 1)
+    is_well = is_same and not failures and set(of_valid) == {202}
+    raise SystemExit(0 if is_well and not set(statuses) & {500, 502, 503, 504, 505} else 1)
 
 
 if __name__ == "__main__":

@@ -1,28 +1,19 @@
 """The receiver: verify, parse, accept in the ledger, publish one message, answer 202."""
 
 import time
-from typing import TYPE_CHECKING
 
-import msgspec
-from flask import Flask, Response, request
-from werkzeug.exceptions import RequestEntityTooLarge
+from flask import Flask, Response, g, request
+from werkzeug.exceptions import NotFound, RequestEntityTooLarge
 
-from runtime import logs, settings
-from webhook import intake
-from webhook.answers import answer_errors
-from webhook.arrival import MAX_BODY_BYTES
-from webhook.delivery import parse
+from runtime import logs, metrics, settings
+from webhook.delivery import MAX_BODY_BYTES, parse
+from webhook.error_handlers import handle_errors
 from webhook.errors import BadDelivery
-from webhook.intake import Intake
-from webhook.lean import LeanFlask, WholeResponse
-from webhook.naming import ANSWER, NamedRequests
-from webhook.signature import headers_of, verify
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
+from webhook.intake import Intake, check
+from webhook.request_id import identify_requests
+from webhook.signature import verify
 
 _PATH = "/webhook/tool-calls"
-_JSON = "application/json"
 
 _log = logs.get("webhook")
 
@@ -30,28 +21,32 @@ _log = logs.get("webhook")
 def build() -> Flask:
     """Make the app of one gunicorn worker."""
     logs.configure()
-    intake.check()
-    door = Intake()
+    check()
+    intake = Intake()
     values = settings.load()
     schemes, secrets = values.webhook_schemes(), values.secrets()
     if schemes == ["none"]:
         _log.warning("webhook.unprotected", meaning="WEBHOOK_AUTH=none: anyone may send deliveries")
-    # WSGI's names; reading these alone costs a tenth of reading all headers
-    proofs = {n: f"HTTP_{n.upper().replace('-', '_')}" for n in headers_of(schemes)}
-    app = LeanFlask(__name__)
+    app = Flask(__name__, static_folder=None)
     app.url_map.merge_slashes = False  # a redirect would be an answer that nobody described
-    # one more than allowed: of a body without a length Werkzeug gives what fits, and says no more
+    # One more than allowed: Werkzeug 3.1 cuts a body without a length at this many bytes, without
+    # an error, and only the extra one shows that there were more.
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES + 1
+    identify_requests(app)
+    handle_errors(app)
+
+    @app.before_request
+    def refuse_more_slashes() -> None:
+        if request.environ["PATH_INFO"].startswith("//"):  # Werkzeug 3.1 reads //livez as /livez
+            raise NotFound
 
     @app.post(_PATH)
-    def tool_calls() -> Response:
-        environ = request.environ
-        body = body_of(environ)
-        headers = {name: environ[field] for name, field in proofs.items() if field in environ}
-        verify(headers, body, schemes=schemes, secrets=secrets, now=time.time())
-        if environ.get("CONTENT_TYPE") != _JSON and request.mimetype != _JSON:
+    def tool_calls() -> tuple[dict[str, object], int]:
+        body = _body()
+        verify(dict(request.headers), body, schemes=schemes, secrets=secrets, now=time.time())
+        if request.mimetype != "application/json":
             raise BadDelivery("The content type is not application/json.", status=415)
-        return _accept(door, body)
+        return _accept(intake, body), 202
 
     @app.get("/livez")
     def livez() -> dict[str, str]:
@@ -59,35 +54,41 @@ def build() -> Flask:
 
     @app.get("/readyz")
     def readyz() -> tuple[dict[str, object], int]:
-        missing = door.missing()
+        missing = intake.missing()
         if missing:
             return {"error": f"Not ready: {', '.join(missing)} takes no new runs."}, 503
         return {"status": "ready"}, 200
 
-    answer_errors(app)
-    app.wsgi_app = NamedRequests(app.wsgi_app, _PATH)  # type: ignore[method-assign]
+    @app.after_request
+    def count(response: Response) -> Response:
+        if request.path == _PATH:
+            metrics.count("deliveries", answer=g.get("answer", str(response.status_code)))
+        return response
+
     return app
 
 
-def body_of(environ: "WSGIEnvironment") -> bytes:
+def _body() -> bytes:
     """
-    The raw body of the request in hand.
+    The raw body of the current request.
 
     Raises:
+        BadDelivery: It is compressed. Seen before the signature, which a sender may have made
+            over either form; "wrong signature" would send its operator looking for a secret.
         RequestEntityTooLarge: It has more than `MAX_BODY_BYTES`.
+        ClientDisconnected, ParseException: It did not arrive whole (`error_handlers.py`).
     """
-    if environ.get("wsgi.input_terminated"):  # as gunicorn does: it ends where the body does
-        body: bytes = environ["wsgi.input"].read(MAX_BODY_BYTES + 1)
-    else:
-        body = request.get_data(cache=False)
+    if request.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
+        raise BadDelivery("The body is compressed; send it without Content-Encoding.", status=415)
+    body = request.get_data()
     if len(body) > MAX_BODY_BYTES:
         raise RequestEntityTooLarge
     return body
 
 
-def _accept(door: Intake, body: bytes) -> Response:
+def _accept(intake: Intake, body: bytes) -> dict[str, object]:
     delivery = parse(body)
-    accepted = door.accept(delivery["run_id"], delivery["tool_calls"])
+    accepted = intake.accept(delivery["run_id"], delivery["tool_calls"])
     answer: dict[str, object] = {
         "status": "accepted",
         "run_id": delivery["run_id"],
@@ -95,5 +96,5 @@ def _accept(door: Intake, body: bytes) -> Response:
     }
     if accepted.is_duplicate:
         answer["duplicate"] = True
-        request.environ[ANSWER] = "duplicate"
-    return WholeResponse("202 ACCEPTED", msgspec.json.encode(answer) + b"\n")
+        g.answer = "duplicate"
+    return answer

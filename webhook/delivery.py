@@ -1,43 +1,19 @@
 """Read a delivery from raw bytes, or say in a sentence what is wrong with it."""
 
 import json
-from typing import Annotated, Any, Literal, NoReturn, TypedDict
-
-import msgspec
+from typing import Any, NoReturn
 
 from ledger.values import Delivery, ToolCall
 from webhook.errors import BadDelivery
 
+MAX_BODY_BYTES = 1_000_000
+"""Twice what a whole submission may hold (512,000 bytes): no sound delivery comes near."""
 MAX_CALLS = 128
 """Tool calls in one delivery; each is a message, a query and a part of one answer."""
 MAX_ID_LENGTH = 256
 """Characters of a run id, call id or tool name; a UUID has 36."""
 MAX_DEPTH = 64
 """Objects and lists inside each other in arguments; no form that a model fills in comes near."""
-
-
-_Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_LENGTH)]
-
-
-class _Function(TypedDict):
-    name: _Identifier
-    arguments: Annotated[str, msgspec.Meta(min_length=1)]
-
-
-class _Call(TypedDict):
-    id: _Identifier
-    type: Literal["function"]
-    function: _Function
-
-
-class _Usual(TypedDict):
-    """A delivery as Genesys writes it; other ways of writing one are read one field at a time."""
-
-    run_id: _Identifier
-    tool_calls: Annotated[list[_Call], msgspec.Meta(max_length=MAX_CALLS)]
-
-
-_USUAL = msgspec.json.Decoder(_Usual)
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -47,7 +23,7 @@ def _refuse_constant(name: str) -> NoReturn:
 def _integer(digits: str) -> float:
     try:
         return int(digits)
-    except ValueError:  # Python 3.11 reads 4,300 digits; msgspec passes over any number of them
+    except ValueError:  # Python reads 4,300 digits, and a field that is ignored may have more
         return float(digits)
 
 
@@ -69,21 +45,6 @@ def parse(body: bytes) -> Delivery:
         text = body.decode("utf-8")
     except UnicodeDecodeError as exc:
         raise BadDelivery("The body is not UTF-8.") from exc
-    return _usual(text) or _any(text)
-
-
-def _usual(text: str) -> Delivery | None:
-    try:
-        delivery: Delivery = _USUAL.decode(text)
-    except (msgspec.MsgspecError, RecursionError):
-        return None
-    calls = delivery["tool_calls"]
-    ids = {call["id"] for call in calls}
-    shown = [delivery["run_id"], *ids, *(call["function"]["name"] for call in calls)]
-    return delivery if len(ids) == len(calls) and "".join(shown).isprintable() else None
-
-
-def _any(text: str) -> Delivery:
     try:
         value = _DECODER.decode(text)
     except RecursionError as exc:

@@ -2,28 +2,35 @@
 How gunicorn serves the receiver.
 
     gunicorn -c python:webhook.gunicorn 'webhook:create_app()'
+
+It stands behind a proxy that sends it whole requests: nginx, in docker-compose.yml.
 """
 
 import gc
-import os
-from contextlib import suppress
+import socket
+import struct
 from typing import Any
 
+STALL_S = 10
+"""Longest silence within a request; Genesys itself gives up on us after 10 s."""
+
 bind = "127.0.0.1:8000"
-# a thread gets requests that have come whole, so a slow sender holds none (webhook/worker.py)
-worker_class = "webhook.worker.WholeRequestWorker"
+worker_class = "gthread"
 workers = 2  # one is left while the other is replaced; a delivery costs about 1 ms of one CPU
-threads = 8  # each waits about 1 ms for the ledger, and 0.4 s at most
-# Each slow one costs a socket and what it has sent, 64 MB in all. Many systems let a process open
-# 1,024 files; the worker's own (Redis for each thread, logs, pipes) are some 50.
-worker_connections = 900
+threads = 32  # each waits about 1 ms for the ledger, 0.4 s at most; a stalled body holds one
+# Each costs a socket. Many systems let a process open 1,024 files; the worker's own (Redis for each
+# thread, logs, pipes) are some 100.
+worker_connections = 800
 backlog = 512  # connections that wait to be taken; the kernel's somaxconn may be lower
 timeout = 30  # s; a worker that stops answering its parent is replaced
-graceful_timeout = 15  # s; above the 10 s in which a request must have come whole
-keepalive = 5  # s; Genesys and proxies keep connections open between deliveries
-limit_request_line = 2048  # bytes; the longest address has 19
-limit_request_fields = 50  # a delivery through two proxies has about 20
-limit_request_field_size = 8190  # bytes; the head as a whole has 32,768 (webhook/arrival.py)
+graceful_timeout = 15  # s; above the 10 s after which a stalled request ends
+# s; longer than any proxy keeps an idle connection (nginx 60, Caddy 120, Google's 600): the side
+# that closes first must be the proxy, or a delivery meets a connection that is just being closed
+keepalive = 620
+# The proxy bounds these, and refuses as JSON; its own limits are just below (ops/proxy/nginx.conf).
+limit_request_line = 8190  # bytes
+limit_request_fields = 4500
+limit_request_field_size = 8190  # bytes
 forwarder_headers = ""  # by default a proxy on this machine may move addresses: SCRIPT_NAME
 # Not preloaded: sockets to Redis must be made after the fork.
 preload_app = False
@@ -36,38 +43,16 @@ def on_starting(arbiter: Any) -> None:
     if arbiter.cfg.is_ssl:
         raise SystemExit("TLS ends at the proxy before the receiver; see docs/security.md")
     # here, since gunicorn reads this file for its settings alone, too
+    from runtime import logs, metrics, settings
     from webhook import intake
 
     intake.check()
-    from runtime import logs, metrics, settings
-
     if settings.load().metrics_port:
         logs.configure()
         try:
             metrics.serve_from(settings.load())
         except settings.SettingsError as mistake:
             raise SystemExit(f"the receiver cannot start:\n{mistake}") from mistake
-
-
-def pre_fork(arbiter: Any, worker: Any) -> None:
-    """Find the CPU that the fewest of the living workers keep to."""
-    worker.cpu = None
-    with suppress(OSError, AttributeError):  # a sandbox may forbid it; not every system has it
-        taken = [other.cpu for other in arbiter.WORKERS.values()]
-        worker.cpu = min(sorted(os.sched_getaffinity(0)), key=taken.count)
-
-
-def post_fork(arbiter: Any, worker: Any) -> None:
-    """
-    Keep this worker to its CPU, where there are no more CPUs than workers.
-
-    Its threads take turns at one interpreter, and the kernel leaves some of them to wait in the
-    one CPU's queue while the other is idle: 12 % more deliveries a second on 2 CPUs.
-    """
-    if worker.cpu is None or len(os.sched_getaffinity(0)) > arbiter.num_workers:
-        return
-    with suppress(OSError):  # a sandbox may forbid it
-        os.sched_setaffinity(0, {worker.cpu})
 
 
 def when_ready(arbiter: Any) -> None:
@@ -79,5 +64,14 @@ def when_ready(arbiter: Any) -> None:
     """
     gc.collect()
     gc.freeze()
-    # objects; a delivery makes some hundreds and leaves 8 in circles, so look for them rarely
-    gc.set_threshold(20_000)
+
+
+def post_fork(arbiter: Any, worker: Any) -> None:
+    """
+    End a read after `STALL_S` of silence: connections inherit it from the listening socket.
+
+    gunicorn 27.0.1 waits without end for the rest of a request that has begun, and holds a thread.
+    """
+    for listener in arbiter.LISTENERS:
+        limit = struct.pack("ll", STALL_S, 0)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)

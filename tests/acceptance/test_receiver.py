@@ -1,6 +1,7 @@
 """What the receiver says to those it does not let in, over real HTTP."""
 
 import functools
+import gzip
 import http.client
 import json
 import signal
@@ -75,6 +76,21 @@ def test_a_delivery_that_cannot_be_read_is_400_with_a_sentence(service, body, se
 def test_another_content_type_is_415(service, content_type):
     status, answer = _post(service, DELIVERY, content_type=content_type)
     assert (status, answer) == (415, {"error": "The content type is not application/json."})
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "deflate, gzip"])
+def test_a_compressed_delivery_is_415_however_it_was_signed(service, coding):
+    body = gzip.compress(DELIVERY)
+    for signed in (body, DELIVERY):
+        headers = {**_signed(service, signed), "Content-Encoding": coding}
+        found = _ask(service, "POST", "/webhook/tool-calls", body, headers)
+        sentence = "The body is compressed; send it without Content-Encoding."
+        assert found[:2] == (415, {"error": sentence})
+
+
+def test_a_delivery_that_says_it_is_not_compressed_is_taken(service):
+    headers = {**_signed(service, DELIVERY), "Content-Encoding": "identity"}
+    assert _ask(service, "POST", "/webhook/tool-calls", DELIVERY, headers)[0] == 202
 
 
 def test_a_charset_beside_the_content_type_does_no_harm(service):
