@@ -20,6 +20,8 @@ from ops.embedded import start_redis
 from tests.receiver import ROOT, running_receiver, signed
 
 SENDERS = 4
+NO_STATUS = 0
+"""An answer without a status line, as nginx gives to a request of HTTP/0.9."""
 BODIES = [path.read_bytes() for path in sorted((ROOT / "tests/deliveries").glob("*.json"))]
 ODD = [None, True, 0, -1, 1e308, 10**400, "", " ", "\0", "\ud800", "a\nb", "é" * 300, [], {}, [[]],
        {"": {}}, "x" * 70_000, "{}", "[" * 2_000, "null", [1] * 500]  # fmt: skip
@@ -46,7 +48,9 @@ def fuzz(receiver, *, deliveries, seed):
     with ThreadPoolExecutor(SENDERS) as senders:
 
         def send(numbers):
-            for status, is_valid in senders.map(lambda n: fuzz_one(receiver, seed, n), numbers):
+            for status, is_valid in senders.map(
+                lambda n: fuzz_one(receiver.connect, seed, n), numbers
+            ):
                 statuses[status] += 1
                 of_valid[status] += is_valid
 
@@ -57,11 +61,23 @@ def fuzz(receiver, *, deliveries, seed):
     return statuses, +of_valid, receiver.worker_pids() == workers, grown_kb
 
 
-def fuzz_one(receiver, seed, number):
-    """Send the delivery of this number; its status, and whether it was sent unmutated."""
+def fuzz_one(connect, seed, number, *, closes=True):
+    """
+    Send the delivery of this number.
+
+    Args:
+        connect: Makes a connection to a receiver.
+
+        closes: Whether to close the sending side behind it, so that what is cut off ends at once;
+            a proxy takes that for a sender that is gone.
+
+    Returns:
+        Its status (None: no answer), and whether it was sent unmutated.
+    """
     maker = _Maker(random.Random(f"{seed}:{number}"), f"{seed}-{number}")
     segments = maker.segments()
-    return _send(receiver, segments), maker.is_valid
+    timeout_s = 20 if closes or maker.is_valid else 0.5
+    return _send(connect(), segments, closes=closes, timeout_s=timeout_s), maker.is_valid
 
 
 class _Maker:
@@ -146,20 +162,24 @@ def _places(value):
             yield from _places(child)
 
 
-def _send(receiver, segments):
+def _send(connection, segments, *, closes, timeout_s):
     """The status of the answer, or None when there was none."""
-    with receiver.connect() as connection:
+    with connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.settimeout(timeout_s)
         try:
             for segment in segments:
                 connection.sendall(segment)
-            connection.shutdown(socket.SHUT_WR)
+            if closes:
+                connection.shutdown(socket.SHUT_WR)
             answer = connection.recv(100)
-        except ConnectionError:
+        except OSError:
             return None
-    # whoever asked to be told to go on is told so first
+    # a sender that waits for "100 Continue" gets that first
     line = answer.removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n").split(b" ", 2)
-    return int(line[1]) if len(line) > 1 else None
+    if len(line) < 2:
+        return None
+    return int(line[1]) if line[0].startswith(b"HTTP/") else NO_STATUS
 
 
 def main():

@@ -9,7 +9,7 @@ import yaml
 _ROOT = Path(__file__).resolve().parents[2]
 _COMPOSE = yaml.safe_load((_ROOT / "docker-compose.yml").read_text())
 _SERVICES = _COMPOSE["services"]
-_ONE_SHOTS = {"doctor", "demo-data"}
+_ONE_SHOTS = {"doctor", "demo-data", "demo-certificate"}
 _LASTING = sorted(set(_SERVICES) - _ONE_SHOTS)
 _OURS = sorted(name for name in _SERVICES if _SERVICES[name].get("image") == "toolworker")
 
@@ -19,7 +19,9 @@ def _seconds(text):
 
 
 def test_the_services_are_those_of_the_design():
-    expected = {"redis", "ledger", "postgres", "webhook", "worker", "reconciler", "flower"}
+    expected = {
+        "redis", "ledger", "postgres", "proxy", "webhook", "worker", "reconciler", "flower"
+    }  # fmt: skip
     assert {name for name in _LASTING if "profiles" not in _SERVICES[name]} == expected
     assert _SERVICES["reconciler"]["deploy"]["replicas"] == 2
 
@@ -35,7 +37,7 @@ def test_what_lasts_is_watched_bounded_and_started_again(name):
     assert service["read_only"] is True
 
 
-@pytest.mark.parametrize("name", _OURS)
+@pytest.mark.parametrize("name", [*_OURS, "proxy"])
 def test_our_containers_have_no_rights_that_they_do_not_need(name):
     service = _SERVICES[name]
     assert service["cap_drop"] == ["ALL"]
@@ -49,19 +51,58 @@ def test_no_port_is_open_to_others_unless_told_to():
     assert all(re.match(r"127\.0\.0\.1:|\$\{[A-Z]+_ADDRESS:-127\.0\.0\.1\}:", p) for p in ports)
 
 
-def test_secrets_come_from_files_and_the_environment_has_none():
-    for name in _OURS:
-        environment = _SERVICES[name].get("environment", {})
-        secrets = (
-            "GENESYS_CLIENT_SECRET",
-            "WEBHOOK_SECRETS",
-            "DATABASE_URL",
-            "REDIS_URL",
-            "LEDGER_URL",
-        )
-        for secret in secrets:
-            assert environment[secret] == ""
-            assert environment[f"{secret}_FILE"].startswith("/run/secrets/")
+def test_the_proxy_is_the_only_way_to_the_receiver():
+    assert _SERVICES["proxy"]["ports"] == [
+        "${PROXY_ADDRESS:-127.0.0.1}:${PROXY_PORT:-8443}:${PROXY_LISTEN:-8443}"
+    ]
+    with_ports = {name for name, service in _SERVICES.items() if "ports" in service}
+    assert with_ports == {"proxy", "flower", "simulator"}
+
+
+_SECRETS = {
+    "redis_url", "ledger_url", "database_url", "genesys_client_secret", "webhook_secrets",
+    "flower_password",
+}  # fmt: skip
+_REDIS = {"redis_url", "ledger_url"}
+
+
+@pytest.mark.parametrize(
+    ("name", "secrets"),
+    [
+        ("proxy", set()),
+        ("webhook", {*_REDIS, "webhook_secrets"}),
+        ("worker", {*_REDIS, "database_url", "genesys_client_secret"}),
+        ("reconciler", {*_REDIS, "genesys_client_secret"}),
+        ("flower", {"redis_url", "flower_password"}),
+        ("doctor", _SECRETS),  # it looks at what all the others need, once
+        ("redis", {"redis_users"}),
+        ("ledger", {"redis_users"}),
+        ("postgres", {"postgres_password"}),
+        ("demo-data", {"postgres_password"}),
+        ("demo-certificate", set()),
+        ("simulator", set()),
+    ],
+)
+def test_each_service_is_given_the_secrets_that_it_needs_and_no_other(name, secrets):
+    assert set(_SERVICES[name].get("secrets", ())) == secrets
+
+
+def test_the_secrets_of_every_service_are_stated_above():
+    (parameters,) = (
+        mark.args[1]
+        for mark in test_each_service_is_given_the_secrets_that_it_needs_and_no_other.pytestmark
+    )
+    assert {name for name, _ in parameters} == set(_SERVICES)
+
+
+@pytest.mark.parametrize("name", _OURS)
+def test_secrets_come_from_files_and_the_environment_has_none(name):
+    environment = _SERVICES[name]["environment"]
+    files = {variable: text for variable, text in environment.items() if variable.endswith("_FILE")}
+    given = set(_SERVICES[name].get("secrets", ())) & _SECRETS
+    assert files == {f"{secret.upper()}_FILE": f"/run/secrets/{secret}" for secret in given}
+    # what .env says of them reaches nobody
+    assert all(environment[secret.upper()] == "" for secret in _SECRETS)
 
 
 def test_nobody_asks_redis_without_a_password():
@@ -100,6 +141,7 @@ def test_a_stopping_part_has_more_time_than_it_takes():
     assert _seconds(_SERVICES["worker"]["stop_grace_period"]) > 45
     assert _seconds(_SERVICES["webhook"]["stop_grace_period"]) > 15
     assert _seconds(_SERVICES["reconciler"]["stop_grace_period"]) > 10
+    assert _seconds(_SERVICES["proxy"]["stop_grace_period"]) > 10
 
 
 def test_every_service_of_ours_waits_for_the_doctor():

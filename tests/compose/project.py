@@ -1,0 +1,139 @@
+"""The demo's compose project, under a name and on ports of its own, as a test uses it."""
+
+import http.client
+import json
+import os
+import socket
+import ssl
+import subprocess
+import time
+import uuid
+from pathlib import Path
+
+from ops import deliveries
+from ops.server import free_port
+
+ROOT = Path(__file__).resolve().parents[2]
+SECRET = b"demo-webhook-secret"
+PATH = "/webhook/tool-calls"
+_CALL = {
+    "id": "c",
+    "type": "function",
+    "function": {
+        "name": "search_inventory",
+        "arguments": '{"sku": "AB-1001", "warehouse": "US-WEST"}',
+    },
+}
+
+
+def docker(*arguments):
+    """The standard output of `docker …`."""
+    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def delivery(run_id):
+    """The bytes of a delivery of one good call."""
+    return json.dumps({"run_id": run_id, "tool_calls": [_CALL]}).encode()
+
+
+def signed(body):
+    """The headers of a delivery."""
+    signature = deliveries.signature(body, SECRET)
+    return {"Content-Type": "application/json", "X-Hub-Signature-256": signature}
+
+
+class Compose:
+    """Calls `docker compose …`; deliveries go through the proxy, over TLS."""
+
+    def __init__(self):
+        self.proxy, self.simulator, self.flower = free_port(), free_port(), free_port()
+        self.name = f"toolworker-check-{uuid.uuid4().hex[:8]}"
+        self.env = {
+            **os.environ,
+            "COMPOSE_PROJECT_NAME": self.name,
+            "PROXY_PORT": str(self.proxy),
+            "SIMULATOR_PORT": str(self.simulator),
+            "FLOWER_PORT": str(self.flower),
+        }
+        self._tls = None
+
+    def __call__(self, *arguments, timeout_s=600):
+        """The standard output of `docker compose …`."""
+        done = subprocess.run(
+            ["docker", "compose", "--env-file", ".env.demo", *arguments],
+            cwd=ROOT,
+            env=self.env,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+        assert done.returncode == 0, f"{arguments}: {done.stderr[-4000:]}"
+        return done.stdout
+
+    def up(self, *, workers):
+        self("up", "-d", "--wait", "--scale", f"worker={workers}", "--no-recreate")
+
+    def containers(self, service):
+        return self("ps", "-q", service).split()
+
+    def connect(self, *, receives=None):
+        """A TLS connection to the proxy, to send what no HTTP client would."""
+        connection = self.connect_plain(receives=receives)
+        return self._trusted().wrap_socket(connection, server_hostname="localhost")
+
+    def connect_plain(self, *, receives=None):
+        """A connection to the proxy's port; its side takes so many bytes that nobody reads."""
+        connection = socket.socket()
+        if receives:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receives)
+        connection.settimeout(20)
+        connection.connect(("127.0.0.1", self.proxy))
+        return connection
+
+    def ask(self, method, path, body=None, headers=None, *, chunked=False):
+        """Status, parsed body and headers (a message) of one request to the proxy."""
+        connection = http.client.HTTPSConnection(
+            "127.0.0.1", self.proxy, timeout=20, context=self._trusted()
+        )
+        try:
+            connection.request(method, path, body, headers or {}, encode_chunked=chunked)
+            response = connection.getresponse()
+            return response.status, json.loads(response.read()), response.headers
+        finally:
+            connection.close()
+
+    def post(self, run_id):
+        """The status of one delivery."""
+        body = delivery(run_id)
+        return self.ask("POST", PATH, body, signed(body))[0]
+
+    def deliver(self, run_id):
+        """Send one delivery, as often as a sender that is told to come back would."""
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                if self.post(run_id) == 202:
+                    return
+            except OSError:
+                pass
+            assert time.monotonic() < deadline, run_id
+            time.sleep(0.2)
+
+    def submissions(self):
+        url = f"http://127.0.0.1:{self.simulator}/_sim/submissions"
+        return [entry for entry in deliveries.get(url).body if entry["status"] == 200]
+
+    def wait_until_answered(self, run_ids, *, within_s=90):
+        deadline = time.monotonic() + within_s
+        while missing := set(run_ids) - {entry["run_id"] for entry in self.submissions()}:
+            assert time.monotonic() < deadline, f"{len(missing)} of {len(run_ids)} not answered"
+            time.sleep(0.5)
+
+    def _trusted(self):
+        """A context that trusts the demo's certificate, and that alone."""
+        if self._tls is None:
+            certificate = self("exec", "-T", "proxy", "cat", "/certificates/tls.crt")
+            self._tls = ssl.create_default_context(cadata=certificate)
+        return self._tls
