@@ -51,12 +51,10 @@ def parse(body: bytes) -> Delivery:
         raise BadDelivery("The body is nested too deeply.") from exc
     except ValueError as exc:
         raise BadDelivery("The body is not valid JSON.") from exc
-    if not isinstance(value, dict) or not isinstance(value.get("tool_calls"), list):
-        raise BadDelivery(_STRUCTURE)
-    if not value.get("run_id"):
+    entries = value.get("tool_calls") if isinstance(value, dict) else None
+    if not isinstance(entries, list) or not value.get("run_id"):
         raise BadDelivery(_STRUCTURE)
     run_id = _identifier(value["run_id"], "run_id")
-    entries = value["tool_calls"]
     if len(entries) > MAX_CALLS:
         raise BadDelivery(
             f"tool_calls holds {len(entries)} entries; at most {MAX_CALLS} are taken."

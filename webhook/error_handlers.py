@@ -2,14 +2,7 @@
 
 from flask import Flask, request
 from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
-from werkzeug.exceptions import (
-    ClientDisconnected,
-    HTTPException,
-    InternalServerError,
-    MethodNotAllowed,
-    NotFound,
-    RequestEntityTooLarge,
-)
+from werkzeug import exceptions
 
 from runtime import logs
 from ledger.errors import Busy, Conflict, LedgerUnavailable
@@ -25,33 +18,30 @@ _log = logs.get("webhook")
 Answer = tuple[dict[str, str], int]
 AnswerWithHeaders = tuple[dict[str, str], int, dict[str, str]]
 
-
-_FIXED: dict[type[Exception], Answer] = {
-    BadSignature: ({"error": "The signature is missing or wrong."}, 401),
-    Conflict: (
-        {"error": "These call ids were accepted before with other names or arguments."},
-        409,
-    ),
-    RequestEntityTooLarge: ({"error": f"The body is larger than {MAX_BODY_BYTES} bytes."}, 413),
-    NotFound: ({"error": "There is nothing at this address."}, 404),
+_FIXED: tuple[tuple[type[Exception], int, str], ...] = (
+    (BadSignature, 401, "The signature is missing or wrong."),
+    (exceptions.NotFound, 404, "There is nothing at this address."),
+    (Conflict, 409, "These call ids were accepted before with other names or arguments."),
+    (exceptions.RequestEntityTooLarge, 413, f"The body is larger than {MAX_BODY_BYTES} bytes."),
     # gunicorn reads chunks while the app reads the body
-    ParseException: ({"error": "The request is not valid HTTP."}, 400),
-}
+    (ParseException, 400, "The request is not valid HTTP."),
+)
 
 
 def handle_errors(app: Flask) -> None:
     """Register a handler for every error; no outside bytes make one a 500."""
-    for kind, answer in _FIXED.items():
+    for kind, status, sentence in _FIXED:
+        answer = {"error": sentence}, status
         app.register_error_handler(kind, lambda _, answer=answer: answer)
     for kind, handler in (
         (BadDelivery, _bad_delivery),
-        (MethodNotAllowed, _wrong_method),
-        (ClientDisconnected, _incomplete),
-        (HTTPException, _other),
+        (exceptions.MethodNotAllowed, _wrong_method),
+        (exceptions.ClientDisconnected, _incomplete),
+        (exceptions.HTTPException, _other),
         (LedgerUnavailable, _ledger_unavailable),
         (Busy, _busy),
         # not Exception: Flask's signal for error trackers is sent for what has no handler alone
-        (InternalServerError, _unexpected),
+        (exceptions.InternalServerError, _unexpected),
     ):
         app.register_error_handler(kind, handler)
     # Flask would log the exception with its text, which can quote the body; `_unexpected` logs it
@@ -62,19 +52,19 @@ def _bad_delivery(error: BadDelivery) -> Answer:
     return {"error": str(error)}, error.status
 
 
-def _wrong_method(error: MethodNotAllowed) -> AnswerWithHeaders:
+def _wrong_method(error: exceptions.MethodNotAllowed) -> AnswerWithHeaders:
     allowed = {"Allow": ", ".join(sorted(error.valid_methods or ()))}
     return {"error": f"This address takes no {request.method}."}, 405, allowed
 
 
-def _incomplete(error: ClientDisconnected) -> Answer:
+def _incomplete(error: exceptions.ClientDisconnected) -> Answer:
     # Werkzeug raises this one while it handles what reading raised
     if isinstance(error.__context__, BlockingIOError):  # SO_RCVTIMEO (webhook/gunicorn.py)
         return {"error": f"The body did not arrive: nothing came for {STALL_S} s."}, 408
     return {"error": "The body did not arrive whole."}, 400
 
 
-def _other(error: HTTPException) -> Answer:
+def _other(error: exceptions.HTTPException) -> Answer:
     return {"error": f"{error.name}."}, error.code or 400
 
 
@@ -88,7 +78,7 @@ def _busy(error: Busy) -> AnswerWithHeaders:
     return {"error": sentence}, 503, {"Retry-After": str(error.retry_after_s)}
 
 
-def _unexpected(error: InternalServerError) -> AnswerWithHeaders:
+def _unexpected(error: exceptions.InternalServerError) -> AnswerWithHeaders:
     # nothing was accepted, so the sender may try again
     _log.error("delivery.failed", reason=type(error.original_exception).__name__)
     return _try_later("unexpected")

@@ -35,7 +35,6 @@ forwarder_headers = ""  # by default a proxy on this machine may move addresses:
 # Not preloaded: sockets to Redis must be made after the fork.
 preload_app = False
 control_socket_disable = True  # it would want a writable home folder
-accesslog = None  # one line per delivery comes from the app, without headers
 
 
 def on_starting(arbiter: Any) -> None:
