@@ -17,7 +17,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from ops.embedded import start_redis
-from tests.receiver import ROOT, running_receiver, signed
+from tests.receiver import ROOT, SECRET, running_receiver, signed
 
 SENDERS = 4
 NO_STATUS = 0
@@ -61,7 +61,7 @@ def fuzz(receiver, *, deliveries, seed):
     return statuses, +of_valid, receiver.worker_pids() == workers, grown_kb
 
 
-def fuzz_one(connect, seed, number, *, closes=True):
+def fuzz_one(connect, seed, number, *, secret=SECRET, closes=True):
     """
     Send the delivery of this number.
 
@@ -74,7 +74,7 @@ def fuzz_one(connect, seed, number, *, closes=True):
     Returns:
         Its status (None: no answer), and whether it was sent unmutated.
     """
-    maker = _Maker(random.Random(f"{seed}:{number}"), f"{seed}-{number}")
+    maker = _Maker(random.Random(f"{seed}:{number}"), f"{seed}-{number}", secret)
     segments = maker.segments()
     timeout_s = 20 if closes or maker.is_valid else 0.5
     return _send(connect(), segments, closes=closes, timeout_s=timeout_s), maker.is_valid
@@ -88,8 +88,9 @@ class _Maker:
         run: Ends the run id, so that no two deliveries are of one run.
     """
 
-    def __init__(self, chance, run):
+    def __init__(self, chance, run, secret):
         self._chance = chance
+        self._secret = secret
         body = json.loads(chance.choice(BODIES))
         self._body = json.dumps({**body, "run_id": f"{body['run_id']}-{run}"}).encode()
         self.is_valid = True
@@ -106,7 +107,7 @@ class _Maker:
             body = self._other_value(body)
         if self._chance.random() < 0.5:
             body = self._other_bytes(body)
-        headers = {"Host": "x", "Content-Type": "application/json", **signed(body)}
+        headers = {"Host": "x", "Content-Type": "application/json", **signed(body, self._secret)}
         is_chunked = self._chance.random() < 0.2
         if is_chunked:
             headers["Transfer-Encoding"] = "chunked"

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.compose.project import PATH, delivery, docker, signed
+from tests.compose.project import PATH, SECRET, delivery, docker, signed
 from tests.fuzz_receiver import fuzz_one
 
 pytestmark = pytest.mark.compose
@@ -280,14 +280,15 @@ def test_no_mutated_delivery_is_a_5xx_but_503_or_harms_the_receiver(compose):
     with ThreadPoolExecutor(16) as senders:
 
         def send(number):
-            return fuzz_one(compose.connect, 11, number, closes=False)
+            return fuzz_one(compose.connect, 11, number, secret=SECRET.decode(), closes=False)
 
         for status, is_valid in senders.map(send, range(10_000)):
             statuses[status] += 1
             of_valid[status] += is_valid
     assert {status for status in statuses if status and status >= 500} <= {503}
     assert {202, 400, 401} <= set(statuses)
-    assert set(+of_valid) == {202}
+    assert set(+of_valid) <= {202, 503}  # 503: the workers are behind
+    assert of_valid[202] > 1_000
     assert statuses[None] < 1_000  # heads and bodies that never end
     assert docker("top", container, "-o", "pid").split() == processes
 
