@@ -13,6 +13,7 @@ RUN sed -n '/^setuptools==/,/[^\\]$/p' requirements-dev.lock > backend.lock \
 COPY pyproject.toml README.md celeryconfig.py ./
 COPY webhook webhook
 COPY tasks tasks
+COPY ledger ledger
 COPY genesys genesys
 COPY db db
 COPY runtime runtime

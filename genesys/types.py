@@ -1,28 +1,6 @@
-"""Genesys' JSON as typed dicts: deliveries and the outputs of a submission."""
+"""Genesys' JSON as typed dicts."""
 
-from typing import Literal, TypedDict
-
-
-class FunctionCall(TypedDict):
-    """The function that the model calls; `arguments` is a JSON string."""
-
-    name: str
-    arguments: str
-
-
-class ToolCall(TypedDict):
-    """One question of a run."""
-
-    id: str
-    type: Literal["function"]
-    function: FunctionCall
-
-
-class Delivery(TypedDict):
-    """The body of one webhook POST."""
-
-    run_id: str
-    tool_calls: list[ToolCall]
+from typing import TypedDict
 
 
 class ToolOutput(TypedDict):

@@ -8,11 +8,10 @@ import json
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from genesys.types import Delivery
 from simulator.checks import BadOrder
 
 TIMEOUT_S = 10.0
@@ -31,7 +30,7 @@ class Order:
 
     url: str
     secret: str
-    delivery: Delivery
+    delivery: Mapping[str, Any]
     times: int
     scheme: str
 

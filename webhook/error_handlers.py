@@ -4,8 +4,8 @@ from flask import Flask, request
 from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 from werkzeug import exceptions
 
-from runtime import logs
 from ledger.errors import Busy, Conflict, LedgerUnavailable
+from runtime import logs
 from webhook.delivery import MAX_BODY_BYTES
 from webhook.errors import BadDelivery, BadSignature
 from webhook.gunicorn import STALL_S

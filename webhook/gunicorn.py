@@ -74,3 +74,10 @@ def post_fork(arbiter: Any, worker: Any) -> None:
     for listener in arbiter.LISTENERS:
         limit = struct.pack("ll", STALL_S, 0)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+
+
+def child_exit(arbiter: Any, worker: Any) -> None:
+    """Let the metrics of a worker that ended be counted as such."""
+    from runtime import metrics
+
+    metrics.process_ended(worker.pid)
