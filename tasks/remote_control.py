@@ -11,4 +11,4 @@ from tasks import resources
 @inspect_command()
 def toolworker(state: Any) -> dict[str, str]:
     """The release and the digest of the tool catalogue that this worker started with."""
-    return {"version": version("toolworker"), "catalog": resources.started_with()}
+    return {"version": version("toolworker"), "catalog": resources.checked_catalog().digest}

@@ -61,14 +61,6 @@ def checked_catalog() -> catalog.Catalog:
     return catalog.load(settings.load().tools_dir)
 
 
-_started_with: list[str] = []
-
-
-def started_with() -> str:
-    """The digest of the catalogue that this worker's main process has checked."""
-    return _started_with[-1] if _started_with else ""
-
-
 @worker_init.connect
 def _check_before_start(**_: Any) -> None:
     # an exception here would be logged and ignored by Celery; only SystemExit stops the worker
@@ -84,7 +76,6 @@ def _check_before_start(**_: Any) -> None:
         metrics.serve_from(values)
     except (settings.SettingsError, CatalogError) as mistakes:
         raise SystemExit(f"the worker cannot start:\n{mistakes}") from mistakes
-    _started_with.append(loaded.digest)
     logs.get("worker").info("worker.started", catalog=loaded.digest)
 
 

@@ -1,6 +1,5 @@
 """Submit a run once: read its outputs, claim the POST, send it, record how it ended."""
 
-import random
 import time
 from typing import Any
 
@@ -8,9 +7,8 @@ import backoff
 
 from db.errors import ToolError
 from db.outputs import error_output, fit
-from genesys.client import Client, Permit, Receipt
-from genesys.errors import GenesysError, Held, Rejected
-from genesys.errors import GenesysUnavailable as Unavailable
+from genesys.client import Client, Permit
+from genesys.errors import GenesysError, GenesysUnavailable, Held, Rejected
 from genesys.rules import rule_for
 from genesys.types import ToolOutput
 from ledger import Ledger
@@ -107,133 +105,92 @@ class _Sender:
         self._attempt = claim.attempt
         self._may_have_arrived = claim.is_repeat
         # the lease began after this; a reply may have been long under way
-        self._claimed, self._started = asked, time.monotonic()
-        self._failed: tuple[Unavailable, dict[str, Any]] | None = None
-        self._is_held = False
+        self._claimed = asked
 
     def send(self, body: bytes) -> str:
-        """Send *body* and write down how it ended."""
+        """Send *body*, again in place if that may help soon, and record how it ended."""
         if time.monotonic() - self._claimed > LEASE_SLACK_S:
             self._client.give_back(self._permit)
-            return self._give_up()
-        try:
-            receipt = self._send(body)
-        except Unavailable as error:
-            return self._postpone(error)
-        except Rejected as error:
-            return self._bury(error)
-        outcome = {"status": receipt.status, "correlation_id": receipt.correlation_id}
-        self._finish({**outcome, "took_ms": receipt.took_ms})
-        _log.info("run.submitted", **self._ids(), **outcome, took_ms=receipt.took_ms)
-        return "submitted"
+            return self._return_lease({}, delay_s=0.0, is_unknown=False)
+        name = f"{self._key}.{self._generation}" if self._generation else self._key
+        waits, until = backoff.expo(factor=_FIRST_WAIT_S), time.monotonic() + IN_PLACE_S
+        next(waits)  # backoff 2.2 yields nothing first
+        while True:
+            started = time.monotonic()
+            try:
+                receipt = self._client.post(
+                    self._run_id, body, idempotency_key=name, permit=self._permit
+                )
+            except Rejected as error:
+                return self._bury(error, _outcome(error, started))
+            except GenesysUnavailable as error:
+                outcome = _outcome(error, started)
+                wait_s = max(error.retry_after_s or 0.0, backoff.full_jitter(next(waits)))
+                is_soon = wait_s <= IN_PLACE_S / 2 and time.monotonic() + wait_s < until
+                if self._is_last(error) or not is_soon:
+                    return self._postpone(error, outcome)
+                time.sleep(wait_s)
+                if not self._begin_another(error, outcome):
+                    return self._postpone(error, outcome)
+                continue
+            outcome = {"status": receipt.status, "correlation_id": receipt.correlation_id}
+            self._finish({**outcome, "took_ms": receipt.took_ms})
+            _log.info("run.submitted", **self._ids(), **outcome, took_ms=receipt.took_ms)
+            return "submitted"
 
+    # no other process knows of the 2xx: while the ledger is down, the run would be sent again
     @backoff.on_exception(
         backoff.constant, LedgerUnavailable, interval=0.2, max_time=FINISH_S, logger=None
     )
     def _finish(self, outcome: dict[str, Any]) -> None:
-        """Nobody else knows of the 2xx: while the ledger is away, the run would be sent again."""
         self._ledger.finish(self._key, self._generation, outcome)
 
-    def _give_up(self) -> str:
-        """Nothing was sent, and too little is left of the lease: another sender takes it."""
-        self._ledger.postpone(
-            self._key, self._generation, self._claim, {}, delay_ms=0, is_unknown=False
-        )
-        return "postponed"
-
-    def _send(self, body: bytes) -> Receipt:
-        name = f"{self._key}.{self._generation}" if self._generation else self._key
-
-        @backoff.on_exception(
-            backoff.runtime,
-            Unavailable,
-            value=self._wait_s,
-            max_time=IN_PLACE_S,
-            jitter=None,  # the waits are jittered where they are chosen
-            giveup=self._is_for_later,
-            logger=None,
-        )
-        def post() -> Receipt:
-            if self._failed:
-                self._begin_another(*self._failed)
-            self._started = time.monotonic()
-            try:
-                return self._client.post(
-                    self._run_id, body, idempotency_key=name, permit=self._permit
-                )
-            except Unavailable as error:
-                self._failed = error, self._outcome(error)
-                raise
-
-        receipt: Receipt = post()
-        return receipt
-
-    def _wait_s(self, error: Unavailable) -> float:
-        tries = self._attempt - self._claim.attempt
-        own_s = random.uniform(0, _FIRST_WAIT_S * 2.0**tries)  # noqa: S311  (not for secrets)
-        return max(error.retry_after_s or 0.0, own_s)
-
-    def _is_for_later(self, error: Exception) -> bool:
-        """Whether the wait is no short one, or no further attempt may go in place, or at all."""
-        assert isinstance(error, Unavailable)  # noqa: S101  (backoff catches nothing else)
-        is_long = (error.retry_after_s or 0) > IN_PLACE_S / 2
-        return is_long or self._is_held or self._is_last(error)
-
-    def _is_last(self, error: Unavailable) -> bool:
+    def _is_last(self, error: GenesysUnavailable) -> bool:
         return error.most_attempts is not None and self._attempt >= error.most_attempts
 
-    def _begin_another(self, error: Unavailable, outcome: dict[str, Any]) -> None:
-        """Write down the failed attempt and take the lease anew, if one more POST may go now."""
+    def _begin_another(self, error: GenesysUnavailable, outcome: dict[str, Any]) -> bool:
+        """Record the failed attempt and renew the lease, if one more POST may go now."""
         try:
             self._permit = self._client.permit()
         except Held:
-            self._is_held = True
-            raise error from None  # what counts is how the attempt before it ended
+            return False
         self._may_have_arrived |= error.is_unknown
-        if not self._ledger.renew(
-            self._key,
-            self._generation,
-            self._claim,
-            outcome,
-            attempt=self._attempt,
-            is_unknown=error.is_unknown,
-        ):
+        run = (self._key, self._generation, self._claim, outcome)
+        if not self._ledger.renew(*run, attempt=self._attempt, is_unknown=error.is_unknown):
             self._client.give_back(self._permit)
-            raise Unavailable("the lease is over", is_unknown=error.is_unknown) from error
-        _log.warning("run.retried", **self._ids(), **_told(outcome))
-        self._failed = None
+            return False
+        _log.warning("run.retried", **self._ids(), **_shown(outcome))
         self._attempt += 1
+        return True
 
-    def _postpone(self, error: Unavailable) -> str:
-        """Give the run back for an attempt later on, unless there can be none."""
-        outcome = self._failed[1] if self._failed else self._outcome(error)
+    def _postpone(self, error: GenesysUnavailable, outcome: dict[str, Any]) -> str:
+        """Return the lease for an attempt later on, unless there can be none."""
         asked_s = error.retry_after_s
         left_s = self._claim.expires_in_ms / 1000 - (time.monotonic() - self._claimed)
         if self._is_last(error):
+            advice = rule_for(error.status).advice if error.status else ""
+            sentence = f"{error} {self._attempt} attempts were made. {advice}".rstrip()
             reason = "unconfirmed" if error.is_unknown else "rejected"
-            return self._end(reason, {**outcome, "error": self._advice(error)})
+            return self._end(reason, {**outcome, "error": sentence})
         if asked_s is not None and asked_s >= left_s:
-            said = f"{error} The wait it asks for ({asked_s:.0f} s) outlasts the run."
-            return self._end("expired", {**outcome, "error": said})
+            sentence = f"{error} The wait it asks for ({asked_s:.0f} s) outlasts the run."
+            return self._end("expired", {**outcome, "error": sentence})
+        # our own wait counts claims and not attempts: those in place come within two seconds
         own_s = self._client.retry_delay_s(self._claim.fence - 1)
         # "Retry-After: 0", or a date that is past, asks for less than what spares Genesys
-        # our own wait counts claims and not attempts: those in place come within two seconds
         delay_s = asked_s if asked_s and asked_s >= _FIRST_DELAY_S else own_s
-        self._ledger.postpone(
-            self._key,
-            self._generation,
-            self._claim,
-            outcome,
-            delay_ms=int(delay_s * 1000),
-            is_unknown=error.is_unknown,
-        )
-        _log.warning("run.postponed", **self._ids(), **_told(outcome), delay_s=round(delay_s, 1))
+        _log.warning("run.postponed", **self._ids(), **_shown(outcome), delay_s=round(delay_s, 1))
+        return self._return_lease(outcome, delay_s=delay_s, is_unknown=error.is_unknown)
+
+    def _return_lease(self, outcome: dict[str, Any], *, delay_s: float, is_unknown: bool) -> str:
+        run = (self._key, self._generation, self._claim, outcome)
+        self._ledger.postpone(*run, delay_ms=int(delay_s * 1000), is_unknown=is_unknown)
         return "postponed"
 
-    def _bury(self, error: Rejected) -> str:
+    def _bury(self, error: Rejected, outcome: dict[str, Any]) -> str:
         is_explained = error.status and rule_for(error.status).is_explained_by_arrival
         lost_track = self._may_have_arrived and is_explained
-        return self._end("unconfirmed" if lost_track else "rejected", self._outcome(error))
+        return self._end("unconfirmed" if lost_track else "rejected", outcome)
 
     def _end(self, reason: str, outcome: dict[str, Any]) -> str:
         written = self._ledger.bury(
@@ -241,28 +198,25 @@ class _Sender:
         )
         if written is None:  # another sender has ended the run, or will
             return "gone"
-        _log.error("run.dead", **self._ids(), **_told(outcome), reason=written)
+        _log.error("run.dead", **self._ids(), **_shown(outcome), reason=written)
         return "dead"
-
-    def _advice(self, error: Unavailable) -> str:
-        advice = rule_for(error.status).advice if error.status else ""
-        return f"{error} {self._attempt} attempts were made. {advice}".rstrip()
 
     def _ids(self) -> dict[str, Any]:
         return {"run_id": self._run_id, "key": self._key, "attempt": self._attempt}
 
-    def _outcome(self, error: GenesysError) -> dict[str, Any]:
-        return {
-            "status": error.status,
-            "code": error.code,
-            "correlation_id": error.correlation_id,
-            "error": str(error),
-            "took_ms": round((time.monotonic() - self._started) * 1000),
-        }
+
+def _outcome(error: GenesysError, started: float) -> dict[str, Any]:
+    return {
+        "status": error.status,
+        "code": error.code,
+        "correlation_id": error.correlation_id,
+        "error": str(error),
+        "took_ms": round((time.monotonic() - started) * 1000),
+    }
 
 
-def _told(outcome: dict[str, Any]) -> dict[str, Any]:
-    """What of it may be logged: Genesys' sentence may quote the body, so it stays in the ledger."""
+def _shown(outcome: dict[str, Any]) -> dict[str, Any]:
+    """What may be logged: Genesys' sentence may quote the body, so it stays in the ledger."""
     return {name: value for name, value in outcome.items() if name != "error"}
 
 
