@@ -85,12 +85,9 @@ _limits = {
 task_annotations = dict.fromkeys(("fan_out", "validate", "query", "call"), _limits)
 # s; for submit: a POST has 10 s in all, and may wait for a token.
 task_soft_time_limit = 40
-task_time_limit = 45
+task_time_limit = 45  # a worker that is stopped has ended within this: it finishes what runs
 
 worker_prefetch_multiplier = 1  # a slot takes one message; the rest is left to other workers
-# s; on SIGQUIT (REMAP_SIGTERM=SIGQUIT) running tasks get this long, then go back to the queue.
-worker_soft_shutdown_timeout = 45
-worker_enable_soft_shutdown_on_idle = True
 # Bounds what a leak can hold; 100,000 runs show none. A new child costs 0.2 s and 3 MB for good: it
 # shares less with its parent than the first ones do.
 worker_max_tasks_per_child = 100_000

@@ -103,7 +103,7 @@ def worker_killed(service, rng):
         _replace_worker(service, rng)
 
 
-@fault("worker told to end (SIGTERM), 5 times, queries running", REMAP_SIGTERM="SIGQUIT")
+@fault("worker told to end (SIGTERM), 5 times, queries running")
 def worker_told(service, rng):
     for _ in range(5):
         _replace_worker(service, rng, signal.SIGTERM)

@@ -137,7 +137,7 @@ def test_redis_refuses_writes_before_the_kernel_ends_it(name):
 
 
 def test_a_stopping_part_has_more_time_than_it_takes():
-    # celeryconfig.worker_soft_shutdown_timeout, gunicorn's graceful_timeout, one POST
+    # celeryconfig.task_time_limit, gunicorn's graceful_timeout, one POST
     assert _seconds(_SERVICES["worker"]["stop_grace_period"]) > 45
     assert _seconds(_SERVICES["webhook"]["stop_grace_period"]) > 15
     assert _seconds(_SERVICES["reconciler"]["stop_grace_period"]) > 10
