@@ -16,8 +16,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from db import catalog, live
+from db import catalog
 from db.errors import ToolError
+from db.lint import live
 from ops import demo_data
 from ops.embedded import start_postgres
 

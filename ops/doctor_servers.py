@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 
 import redis
 
-from db import catalog, live
+from db import catalog
 from db.errors import CatalogError, Unavailable
+from db.lint import live
 from genesys.errors import GenesysError
 from genesys.probe import ask_for_token
 from ops.findings import Finding

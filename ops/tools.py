@@ -12,7 +12,7 @@ import click
 
 if TYPE_CHECKING:
     from db.catalog import Catalog, Tool
-    from db.live import Finding
+    from db.lint.live import Finding
 
 
 @click.group()
@@ -186,8 +186,8 @@ def _databases(catalog: Catalog) -> Any:
 
 
 def _live(catalog: Catalog) -> Iterator[Finding]:
-    from db import live
     from db.errors import Unavailable
+    from db.lint import live
     from runtime import settings
 
     urls = settings.load("DATABASE_URL").database_urls()
@@ -202,7 +202,7 @@ def _live(catalog: Catalog) -> Iterator[Finding]:
 
 
 def _mistakes(mistakes: tuple[Any, ...]) -> list[Finding]:
-    from db.live import Finding
+    from db.lint.live import Finding
 
     return [Finding(mistake) for mistake in mistakes]
 

@@ -5,8 +5,9 @@ import json
 import psycopg
 import pytest
 
-from db import catalog, live
+from db import catalog
 from db.errors import Unavailable
+from db.lint import live
 
 TABLES = """
 CREATE ROLE check_reader LOGIN PASSWORD 'reader';

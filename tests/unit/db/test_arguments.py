@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from db.arguments import Validator, parse
+from db.arguments import parse
+from db.catalog.validate import Validator
 from db.errors import ToolError
 
 SCHEMA = {

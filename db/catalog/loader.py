@@ -8,9 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from db.arguments import Validator
-from db.checks import check_definition
-from db.definition import Definition, read_definition
+from db.catalog.checks import check_definition
+from db.catalog.definition import Definition, read_definition
+from db.catalog.validate import Validator
 from db.errors import CatalogError, Mistake, ToolError
 from runtime.settings import database_setting
 

@@ -9,13 +9,12 @@ from typing import Any
 import psycopg
 from psycopg.adapt import PyFormat, Transformer
 
-from db import sql
-from db.catalog import Tool
+from db.catalog import Tool, statement
+from db.catalog.lines import line_of
 from db.errors import Mistake, Unavailable
-from db.lines import line_of
+from db.lint.fits import fits
+from db.lint.samples import samples
 from db.pool import CONNECT_TIMEOUT_S, session_options
-from db.samples import samples
-from db.types import fits
 from runtime.settings import database_setting
 
 LARGE_TABLE_ROWS = 10_000
@@ -108,7 +107,7 @@ class _Statement:
         # server's character to ours: where each placeholder was replaced by $1, $2 ...
         self._moved = [(0, 0)]
         text, at = "", 0
-        for found in sql.placeholders(tool.statement):
+        for found in statement.placeholders(tool.statement):
             text += tool.statement[at : found.at]
             at = found.end
             if found.name:

@@ -9,7 +9,7 @@ import pytest
 from db import catalog
 from db.errors import CatalogError, ToolError
 
-SHIPPED = Path(__file__).resolve().parents[2] / "tools"
+SHIPPED = Path(__file__).resolve().parents[3] / "tools"
 
 
 @pytest.fixture

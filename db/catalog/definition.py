@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from db.catalog.lines import line_of, positions
 from db.errors import Mistake
-from db.lines import line_of, positions
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from db import catalog
-from db.arguments import Validator
+from db.catalog.validate import Validator
 from db.errors import CatalogError, ToolError
 
-SHIPPED = Path(__file__).resolve().parents[2] / "tools"
+SHIPPED = Path(__file__).resolve().parents[3] / "tools"
 
 
 def _validator(**properties):

@@ -8,9 +8,9 @@ from typing import Any
 
 from fastjsonschema import JsonSchemaDefinitionException, JsonSchemaValueException
 
-from db.arguments import compile_schema
+from db.catalog.keywords import escape, unusable
+from db.catalog.validate import compile_schema
 from db.formats import translated
-from db.keywords import escape, unusable
 
 # fastjsonschema 2.22 checks few keywords itself and falls over the rest: "items": 3, a TypeError
 _BAD_SCHEMA = (

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from string import Formatter
 from typing import Any
 
-from db import sql
-from db.arguments import Validator
-from db.definition import Definition
+from db.catalog import statement
+from db.catalog.definition import Definition
+from db.catalog.keywords import escape
+from db.catalog.schemas import hint, problems
+from db.catalog.validate import Validator
 from db.errors import Mistake, ToolError
-from db.keywords import escape
-from db.schemas import hint, problems
 
 MAX_TIMEOUT_MS = 60_000
 MAX_ROWS = 10_000
@@ -96,12 +96,12 @@ def _statement(definition: Definition) -> Iterator[Mistake]:
     properties = schema.get("properties", {})
     if "\0" in definition.sql:
         yield definition.sql_mistake("holds a NUL character", definition.sql.index("\0"))
-    for at, message in sql.problems(definition.sql):
+    for at, message in statement.problems(definition.sql):
         yield definition.sql_mistake(message, at)
     if not isinstance(properties, dict):
         return
-    bare, used = sql.bare(definition.sql), set()
-    for found in sql.placeholders(definition.sql):
+    bare, used = statement.bare(definition.sql), set()
+    for found in statement.placeholders(definition.sql):
         if found.name == "":
             yield definition.sql_mistake("a lone %; write %% for a percent sign", found.at)
         elif found.name is not None:
