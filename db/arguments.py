@@ -1,12 +1,11 @@
 """Parse the arguments of a call: a JSON object that Postgres can store."""
 
 import json
-import math
 import sys
-from decimal import Decimal
 from typing import Any, NoReturn
 
 from db.errors import ToolError, Violation
+from db.numbers import integer, number
 
 MAX_ARGUMENT_BYTES = 65_536
 """Of one call's arguments; a model writes a few hundred."""
@@ -32,38 +31,37 @@ def parse(arguments: str) -> dict[str, Any]:
         where = f" (at character {exc.pos})" if isinstance(exc, json.JSONDecodeError) else ""
         raise ToolError("invalid_json", f"The arguments are not valid JSON{where}.") from None
     if not isinstance(value, dict):
-        raise _wrong("", "must be an object")
-    for path, part in _parts(value):
-        if isinstance(part, str) and not _is_storable(part):
-            raise _wrong(path, "holds a character that cannot be stored (NUL or half a surrogate)")
-        if isinstance(part, int | float) and abs(part) > sys.float_info.max:
-            raise _wrong(path, "is too large a number")
+        raise _wrong(None, "must be an object")
+    _check(value)
     return value
 
 
-def _parts(value: Any) -> list[tuple[str, Any]]:
-    """Every name and value below *value*, each with its JSON pointer."""
-    found, waiting = [], [("", value, 0)]
+# The places on the way to a value, the last first. A JSON pointer for each value would take memory
+# that grows as the length of the names times the number of values, both of which a caller chooses.
+_Trail = tuple["_Trail", str | int] | None
+
+
+def _check(arguments: dict[str, Any]) -> None:
+    """Refuse values that Postgres cannot store, wherever they are."""
+    waiting: list[tuple[Any, _Trail, int]] = [(arguments, None, 0)]
     while waiting:
-        path, part, depth = waiting.pop()
-        if depth > MAX_DEPTH:
+        part, trail, depth = waiting.pop()
+        if isinstance(part, str):
+            if not _is_storable(part):
+                raise _wrong(trail, _NOT_STORABLE)
+        elif isinstance(part, int | float):
+            if part != part:
+                raise _wrong(trail, "has more digits than can be kept")
+            if abs(part) > sys.float_info.max:
+                raise _wrong(trail, "is too large a number")
+        elif depth > MAX_DEPTH:
             raise ToolError("invalid_json", "The arguments are nested too deeply.")
-        found.append((path, part))
-        if isinstance(part, dict):
-            found.extend((path, name) for name in part)
-            waiting.extend((f"{path}/{_escape(n)}", p, depth + 1) for n, p in part.items())
+        elif isinstance(part, dict):
+            if not all(map(_is_storable, part)):
+                raise _wrong(trail, _NOT_STORABLE)
+            waiting += [(inner, (trail, name), depth + 1) for name, inner in part.items()]
         elif isinstance(part, list):
-            waiting.extend((f"{path}/{i}", p, depth + 1) for i, p in enumerate(part))
-    return found
-
-
-def _number(text: str) -> int | float:
-    """`5.0` and `1e3` are integers to JSON Schema, so Postgres gets them as such."""
-    number = float(text)
-    if not math.isfinite(number) or not number.is_integer():
-        return number
-    exact = Decimal(text)
-    return int(exact) if exact == exact.to_integral_value() else number
+            waiting += [(inner, (trail, at), depth + 1) for at, inner in enumerate(part)]
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -71,20 +69,29 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 # made once: json.loads makes one for each call that has options, which takes longer than reading
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_number)
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=number, parse_int=integer)
+
+
+_NOT_STORABLE = "holds a character that cannot be stored (NUL or half a surrogate)"
 
 
 def _is_storable(text: str) -> bool:
-    return "\x00" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
+    if text.isascii():
+        return "\x00" not in text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\x00" not in text
 
 
-def _wrong(path: str, message: str) -> ToolError:
+def _wrong(trail: _Trail, message: str) -> ToolError:
+    places = []
+    while trail is not None:
+        trail, place = trail
+        places.append(str(place).replace("~", "~0").replace("/", "~1"))
     return ToolError(
         "invalid_arguments",
         "The arguments do not fit the tool. Correct what is listed and call it again.",
-        violations=(Violation(path=path, message=message),),
+        violations=(Violation(path="".join(f"/{p}" for p in reversed(places)), message=message),),
     )
-
-
-def _escape(name: str) -> str:
-    return name.replace("~", "~0").replace("/", "~1")

@@ -32,7 +32,7 @@ def test_a_number_beyond_a_float_is_refused_by_its_path(number):
     assert found == {"/n/1": "is too large a number"}
 
 
-@pytest.mark.parametrize(("text", "value"), [("5.0", 5), ("1e3", 1000), ("-0.0", 0), ("2.5", 2.5)])
+@pytest.mark.parametrize(("text", "value"), [("5.0", 5), ("1e3", 1000), ("-0.0", 0)])
 def test_a_whole_number_is_bound_as_one_however_it_is_written(text, value):
     found = _validator(n={"type": "number"}).values(f'{{"n": {text}}}')["n"]
     assert (found, type(found)) == (value, type(value))
