@@ -9,8 +9,8 @@ from typing import Any
 
 from db.catalog import statement
 from db.catalog.definition import Definition
-from db.catalog.keywords import escape
 from db.catalog.schemas import hint, problems
+from db.catalog.subschemas import escape
 from db.catalog.validate import Validator
 from db.errors import Mistake, ToolError
 

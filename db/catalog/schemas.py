@@ -1,21 +1,21 @@
-"""What can be wrong with the JSON Schema of a tool."""
+"""Everything wrong with the `parameters` of a tool."""
 
 import difflib
 import json
-import re
 from collections.abc import Iterator
 from typing import Any
 
-from fastjsonschema import JsonSchemaDefinitionException, JsonSchemaValueException
+from fastjsonschema import JsonSchemaDefinitionException
 
-from db.catalog.keywords import escape, unusable
+from db.catalog.contradictions import contradictions
+from db.catalog.explain import Explainer
+from db.catalog.keywords import unusable
+from db.catalog.subschemas import walk
 from db.catalog.validate import compile_schema
-from db.formats import translated
 
-# fastjsonschema 2.22 checks few keywords itself and falls over the rest: "items": 3, a TypeError
+# fastjsonschema 2.22 checks few keywords itself and falls over the rest
 _BAD_SCHEMA = (
     JsonSchemaDefinitionException,
-    re.error,
     RecursionError,
     TypeError,
     AttributeError,
@@ -31,16 +31,20 @@ def problems(schema: dict[str, Any]) -> Iterator[tuple[str, str]]:
     Returns:
         For each a JSON pointer into the schema, and what is wrong there.
     """
-    found = [*unusable(schema)]
+    try:
+        found = [*unusable(schema)]
+    except RecursionError:
+        yield "", "parameters is nested too deeply"
+        return
     if schema.get("type") != "object" and "/type" not in [pointer for pointer, _ in found]:
         yield "/type", 'parameters must have "type": "object"'
     if schema.get("additionalProperties") is not False:
         yield "/additionalProperties", 'parameters must have "additionalProperties": false'
     if not found:
-        found = [*_required(schema), *_values(schema, "", schema.get("definitions", {}))]
+        found = [*_required(schema), *contradictions(schema), *_values(schema)]
     if not found:
         try:
-            compile_schema(schema, fast_fail=True)
+            compile_schema(schema)
         except _BAD_SCHEMA as exc:
             found = [("", f"parameters is not a valid schema: {exc}")]
     yield from found
@@ -52,38 +56,21 @@ def _required(schema: dict[str, Any]) -> Iterator[tuple[str, str]]:
             yield "/required", f"required names {name}, which is no property{hint(name, schema)}"
 
 
-def _values(schema: Any, pointer: str, definitions: Any) -> Iterator[tuple[str, str]]:
-    """Patterns that Python cannot read, and defaults that their own schema refuses."""
-    if isinstance(schema, list):
-        for number, part in enumerate(schema):
-            yield from _values(part, f"{pointer}/{number}", definitions)
-    if not isinstance(schema, dict):
-        return
-    patterns = [schema["pattern"]] if isinstance(schema.get("pattern"), str) else []
-    if isinstance(schema.get("patternProperties"), dict):
-        patterns += schema["patternProperties"]
-    for pattern in patterns:
-        try:
-            translated(pattern)
-        except (ValueError, re.error) as exc:
-            yield pointer, f"pattern {pattern} cannot be read: {exc}"
-    if "default" in schema and not _is_valid(schema["default"], schema, definitions):
-        text = json.dumps(schema["default"])
-        yield f"{pointer}/default", f"default {text} breaks its own schema"
-    for key, part in schema.items():
-        if key not in ("default", "enum", "const", "examples"):
-            yield from _values(part, f"{pointer}/{escape(key)}", definitions)
-
-
-def _is_valid(value: Any, schema: dict[str, Any], definitions: Any) -> bool:
-    alone = {key: part for key, part in schema.items() if key != "default"}
-    try:
-        compile_schema({"allOf": [alone], "definitions": definitions}, fast_fail=True)(value)
-    except JsonSchemaValueException:
-        return False
-    except _BAD_SCHEMA:
-        pass  # it refers to what is elsewhere in the file
-    return True
+def _values(schema: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Values in a schema that the schema itself refuses: a default, an example, one of an enum."""
+    explainer = Explainer(schema)
+    for pointer, part in walk(schema):
+        alone = {key: value for key, value in part.items() if key not in ("enum", "const")}
+        for key in (k for k in ("default", "enum", "const", "examples") if k in part):
+            judge = alone if key in ("enum", "const") else part
+            values = part[key] if key in ("enum", "examples") else [part[key]]
+            wrong = [value for value in values if not explainer.fits(value, judge)]
+            if wrong and len(wrong) == len(values) and judge is alone:
+                yield f"{pointer}/{key}", f"nothing fits: {key} and the rest exclude each other"
+                continue
+            for value in wrong:
+                text = json.dumps(value, ensure_ascii=False)
+                yield f"{pointer}/{key}", f"{key} {text} breaks its own schema"
 
 
 def hint(name: str, schema: dict[str, Any]) -> str:

@@ -1,20 +1,22 @@
-"""Validate the arguments of a call against its tool's schema."""
+"""Validate the arguments of a call against its tool's schema, then fill in its defaults."""
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import fastjsonschema
 
 from db.arguments import parse
-from db.catalog.sentences import violations_of
+from db.catalog.defaults import with_defaults
+from db.catalog.explain import Explainer
+from db.catalog.subschemas import mapped, walk
 from db.errors import ToolError
-from db.formats import FORMATS, translated
+from db.formats import FORMATS
+from db.patterns import compile_pattern
 
 
 class Validator:
     """
-    One tool's schema, compiled once: quick for good arguments, complete for bad ones.
+    One tool's schema, compiled once: fastjsonschema judges, and only a refusal is explained.
 
     Args:
         schema: The tool's `parameters`, checked before.
@@ -23,8 +25,8 @@ class Validator:
     def __init__(self, schema: Mapping[str, Any]) -> None:
         self._schema = schema
         self._properties = list(schema.get("properties", {}))
-        self._check = compile_schema(schema, fast_fail=True)
-        self._report: Callable[[Any], Any] | None = None
+        self._is_valid = compile_schema(schema)
+        self._explainer = Explainer(schema)
 
     def values(self, arguments: str) -> dict[str, Any]:
         """
@@ -34,68 +36,70 @@ class Validator:
             ToolError: `invalid_json`, `too_large`, or `invalid_arguments` with all violations.
         """
         given = parse(arguments)
-        try:
-            checked = self._check(given)
-        except fastjsonschema.JsonSchemaException:
-            raise self._refusal(parse(arguments)) from None
-        return {name: checked.get(name) for name in self._properties}
-
-    def _refusal(self, given: dict[str, Any]) -> ToolError:
-        if self._report is None:
-            self._report = compile_schema(self._schema, fast_fail=False)
-        try:
-            self._report(given)
-        except fastjsonschema.JsonSchemaValuesException as found:
-            errors = found.errors
-        except fastjsonschema.JsonSchemaValueException as found:
-            errors = [found]
-        violations = violations_of(errors)
-        return ToolError(
-            "invalid_arguments",
-            "The arguments do not fit the tool. Correct what is listed and call it again.",
-            violations=violations,
-        )
+        if not self._is_valid(given):
+            raise ToolError(
+                "invalid_arguments", REFUSED, violations=self._explainer.violations(given)
+            )
+        filled = with_defaults(given, self._schema)
+        return {name: filled.get(name) for name in self._properties}
 
 
-def compile_schema(schema: Mapping[str, Any], *, fast_fail: bool) -> Callable[[Any], Any]:
+REFUSED = (
+    "The arguments do not fit the tool, and the same call would be refused again."
+    " Correct all that violations lists, then call the tool with the corrected arguments."
+)
+"""What the model is told of arguments that the schema refuses."""
+
+
+def compile_schema(schema: Any) -> Callable[[Any], bool]:
     """
-    A function that returns its argument with defaults filled in, or raises.
+    A function that judges a value.
 
     Raises:
         JsonSchemaDefinitionException: The schema itself is wrong. A `$ref` that leaves the file
             would be fetched here: the catalogue refuses it before.
     """
-    check: Callable[[Any], Any] = fastjsonschema.compile(
-        _with_python_patterns(schema), formats=FORMATS, fast_fail=fast_fail
-    )
-    return check
+    if _is_beyond_fastjsonschema(schema):
+        return Explainer(schema).is_valid
+    formats: dict[str, Callable[[str], bool]] = dict(FORMATS)
+    judged = _judged(schema, formats)
+    check = fastjsonschema.compile(judged, formats=formats, use_default=False)
+
+    def is_valid(value: Any) -> bool:
+        try:
+            check(value)
+        except fastjsonschema.JsonSchemaValueException:
+            return False
+        return True
+
+    return is_valid
 
 
-def _with_python_patterns(schema: Any) -> Any:
-    """The schema with each pattern as Python reads it; those it cannot read stay, to be refused."""
-    if isinstance(schema, list):
-        return [_with_python_patterns(part) for part in schema]
+def _is_beyond_fastjsonschema(schema: Any) -> bool:
+    """Whether fastjsonschema 2.22 would search names with `re`, or trip over braces in a name."""
+    for _, part in walk(schema):
+        if "patternProperties" in part or "{" in str(part.get("$ref", "")):
+            return True
+        if any("{" in name or "}" in name for name in part.get("properties", ())):
+            return True
+    return False
+
+
+def _judged(schema: Any, formats: dict[str, Callable[[str], bool]]) -> Any:
+    """
+    The schema as fastjsonschema is given it: each pattern is a format with a function of its own.
+
+    fastjsonschema would search with Python's `re`, which reads JavaScript's patterns differently
+    and can take exponential time.
+    """
     if not isinstance(schema, dict):
         return schema
-    changed = {
-        name: part if name in _VALUES else _with_python_patterns(part)
-        for name, part in schema.items()
-    }
-    if isinstance(schema.get("pattern"), str):
-        changed["pattern"] = _python_pattern(schema["pattern"])
-    if isinstance(schema.get("patternProperties"), dict):
-        changed["patternProperties"] = {
-            _python_pattern(name): part for name, part in changed["patternProperties"].items()
-        }
+    changed = mapped(schema, lambda part: _judged(part, formats))
+    for key in ("pattern", "default", "examples", "title", "description", "$comment"):
+        changed.pop(key, None)
+    if "pattern" in schema:
+        name = f"pattern {len(formats)}"
+        formats[name] = compile_pattern(schema["pattern"]).search
+        # behind the others, so that references into allOf still lead to what they name
+        changed["allOf"] = [*changed.get("allOf", []), {"format": name}]
     return changed
-
-
-def _python_pattern(pattern: str) -> str:
-    try:
-        return translated(pattern)
-    except (ValueError, re.error):
-        return pattern
-
-
-_VALUES = frozenset({"enum", "const", "default", "examples"})
-"""Keywords that hold values and no schemas."""

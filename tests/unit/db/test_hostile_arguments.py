@@ -85,15 +85,10 @@ def test_a_digit_is_one_of_ten_as_in_every_other_json_schema(schema, text):
     validator = _validator(e={"type": "string", **schema})
     (message,) = _violations(validator, json.dumps({"e": text})).values()
     assert message in (
-        'must match the pattern "^[A-Z]{2}-\\\\d{3}$"',
-        'must have the format "time"',
-        'must have the format "uuid"',
+        "must match the pattern ^[A-Z]{2}-\\d{3}$",
+        "must be a time with an offset, for example 15:04:05Z or 15:04:05+01:00",
+        "must be a UUID, for example 8f14e45f-ceea-467f-9f6c-5e2bd6e8a1b2",
     )
-
-
-def test_a_pattern_with_flags_of_its_own_still_works():
-    validator = _validator(e={"type": "string", "pattern": "(?i)^ab$"})
-    assert validator.values('{"e": "AB"}') == {"e": "AB"}
 
 
 def test_a_property_called_pattern_is_not_taken_for_one():
