@@ -32,6 +32,8 @@ def begin(folder: Path, name: str) -> list[Path]:
     """
     if not _NAME.fullmatch(name):
         raise click.ClickException("a name has 1 to 64 letters, digits, _ or -")
+    if name.startswith("_"):
+        raise click.ClickException("a name may not begin with _; such folders are no tools")
     path = folder / name
     tool = {
         "name": name,

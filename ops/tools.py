@@ -12,7 +12,7 @@ import click
 
 if TYPE_CHECKING:
     from db.catalog import Catalog, Tool
-    from db.lint.live import Finding
+    from db.lint.finding import Finding
 
 
 @click.group()
@@ -59,8 +59,9 @@ def check(folder: Path | None, *, is_live: bool, output: str) -> None:
     try:
         catalog = _catalog(folder)
         count = len(catalog.tools)
+        findings = list(_warnings(folder))
         if is_live:
-            findings = list(_live(catalog))
+            findings += _live(catalog)
     except CatalogError as refused:
         findings = _mistakes(refused.mistakes)
     is_wrong = any(not finding.is_warning for finding in findings)
@@ -162,6 +163,13 @@ def _catalog(folder: Path | None) -> Catalog:
     return catalog.load(folder or settings.load().tools_dir)
 
 
+def _warnings(folder: Path | None) -> Iterator[Finding]:
+    from db.lint import offline
+    from runtime import settings
+
+    return offline.warnings(folder or settings.load().tools_dir)
+
+
 def _sorted(catalog: Catalog) -> list[Tool]:
     return sorted(catalog.tools.values(), key=lambda tool: tool.name)
 
@@ -202,7 +210,7 @@ def _live(catalog: Catalog) -> Iterator[Finding]:
 
 
 def _mistakes(mistakes: tuple[Any, ...]) -> list[Finding]:
-    from db.lint.live import Finding
+    from db.lint.finding import Finding
 
     return [Finding(mistake) for mistake in mistakes]
 

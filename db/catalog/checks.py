@@ -5,14 +5,14 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from string import Formatter
-from typing import Any
+from typing import Any, get_args
 
 from db.catalog import statement
 from db.catalog.definition import Definition
 from db.catalog.schemas import hint, problems
 from db.catalog.subschemas import escape
 from db.catalog.validate import Validator
-from db.errors import Mistake, ToolError
+from db.errors import Code, Mistake, ToolError
 
 MAX_TIMEOUT_MS = 60_000
 MAX_ROWS = 10_000
@@ -20,6 +20,8 @@ MAX_BYTES = 400_000
 """Below the 512,000 bytes of a whole submission, with room for its escapes."""
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}\Z")
+_CODES: tuple[str, ...] = get_args(Code)
+_PROPERTY = re.compile(r"\w+")
 _DATABASE = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
 _KEYS = {
     "name": str,
@@ -30,6 +32,16 @@ _KEYS = {
     "max_rows": int,
     "max_bytes": int,
     "database": str,
+}
+# what pasted definitions of functions have
+_ELSEWHERE = {
+    "function": "put what is under function at the top",
+    "type": "leave it out; every tool is a function",
+    "strict": "leave it out; a tool is always strict",
+    "input_schema": "call it parameters",
+    "inputSchema": "call it parameters",
+    "tools": "give each tool a folder of its own",
+    "functions": "give each tool a folder of its own",
 }
 _REQUIRED = ("name", "description", "parameters")
 _LIMITS = {"timeout_ms": MAX_TIMEOUT_MS, "max_rows": MAX_ROWS, "max_bytes": MAX_BYTES}
@@ -52,11 +64,15 @@ def check_definition(definition: Definition) -> Iterator[Mistake]:
 def _keys(definition: Definition) -> Iterator[Mistake]:
     tool = definition.tool
     for key in tool:
-        if key not in _KEYS:
+        if "function" in tool and key != "function":
+            continue
+        if key in _ELSEWHERE:
+            yield definition.mistake(f"{key} is not a key of a tool; {_ELSEWHERE[key]}", f"/{key}")
+        elif key not in _KEYS:
             close = difflib.get_close_matches(key, _KEYS, n=1)
             hint = f"; did you mean {close[0]}?" if close else f"; known: {', '.join(_KEYS)}"
             yield definition.mistake(f"{key} is not a key of a tool{hint}", f"/{escape(key)}")
-    for key in _REQUIRED:
+    for key in _REQUIRED if "function" not in tool else ():
         if key not in tool:
             yield definition.mistake(f"{key} is missing")
     for key, kind in _KEYS.items():
@@ -69,7 +85,11 @@ def _name(definition: Definition) -> Iterator[Mistake]:
     name = definition.tool["name"]
     if name != definition.folder:
         yield definition.mistake(f"name is {name}, but the folder is {definition.folder}", "/name")
-    if not _NAME.match(name):
+    if name.startswith(("_", ".")):
+        yield definition.mistake(
+            "a name may not begin with _ or .; such folders are no tools", "/name"
+        )
+    elif not _NAME.match(name):
         yield definition.mistake("name must be 1 to 64 letters, digits, _ or -", "/name")
     if not definition.tool["description"].strip():
         yield definition.mistake("description is empty; the model chooses by it", "/description")
@@ -100,21 +120,32 @@ def _statement(definition: Definition) -> Iterator[Mistake]:
         yield definition.sql_mistake(message, at)
     if not isinstance(properties, dict):
         return
-    bare, used = statement.bare(definition.sql), set()
+    misnamed = [name for name in properties if not _PROPERTY.fullmatch(name)]
+    for name in misnamed:
+        message = f"{name} can be no placeholder: a name has letters, digits and _ alone"
+        yield definition.mistake(message, f"/parameters/properties/{escape(name)}")
+    for at, message in statement.foreign(definition.sql, properties):
+        yield definition.sql_mistake(message, at)
+    bare, used = statement.bare(definition.sql), set(misnamed)
     for found in statement.placeholders(definition.sql):
         if found.name == "":
-            yield definition.sql_mistake("a lone %; write %% for a percent sign", found.at)
+            if not any(definition.sql.startswith(f"%({name})s", found.at) for name in misnamed):
+                message = statement.lone_percent(definition.sql, found.at, properties)
+                yield definition.sql_mistake(message, found.at)
         elif found.name is not None:
             used.add(found.name)
             if found.name not in properties:
                 text = f"%({found.name})s is no property of the schema{hint(found.name, schema)}"
                 yield definition.sql_mistake(text, found.at)
             elif bare[found.at] != "%":
-                text = f"%({found.name})s stands in quotes or a comment, where nothing is bound"
+                text = (
+                    f"%({found.name})s stands in quotes or a comment, where nothing is bound;"
+                    f" leave out the quotes, or write '%%' || %({found.name})s || '%%'"
+                )
                 yield definition.sql_mistake(text, found.at)
     for name in properties:
         if name not in used:
-            message = f"{name} is asked for but query.sql does not use it"
+            message = f"{name} is a property but query.sql does not use it"
             yield definition.mistake(message, f"/parameters/properties/{escape(name)}")
 
 
@@ -149,6 +180,9 @@ def _wrong_example(validator: Validator, example: Any) -> str | None:
         "code" in example
     ):
         return "must have arguments and either output or code"
+    code = example.get("code", _CODES[0])
+    if code not in _CODES:
+        return f"code {code} is none of {', '.join(_CODES)}"
     try:
         validator.values(json.dumps(example["arguments"]))
     except ToolError as error:

@@ -30,7 +30,7 @@ def contradictions(schema: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         for key, text in _contradictions(part, schema):
             yield f"{pointer}/{key}", text
         for name, inside in part.get("properties", {}).items():
-            if inside is False and not pointer:
+            if inside is False and not pointer and name not in part.get("required", ()):
                 yield f"/properties/{name}", f"{name} is false, which nothing fits; leave it out"
 
 

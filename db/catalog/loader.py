@@ -98,7 +98,7 @@ def load(folder: Path) -> Catalog:
     mistakes: list[Mistake] = []
     tools = {}
     digest = hashlib.sha256()
-    for path in _tool_folders(folder, mistakes):
+    for path in tool_folders(folder, mistakes):
         definition, found = read_definition(path)
         if definition is not None and not found:
             found = list(check_definition(definition))
@@ -111,7 +111,8 @@ def load(folder: Path) -> Catalog:
     return Catalog(tools, digest.hexdigest())
 
 
-def _tool_folders(folder: Path, mistakes: list[Mistake]) -> Iterator[Path]:
+def tool_folders(folder: Path, mistakes: list[Mistake]) -> Iterator[Path]:
+    """The folders in *folder* that are tools; a mistake is noted when there is none."""
     if not folder.is_dir():
         mistakes.append(Mistake(str(folder), 1, "is no folder; TOOLS_DIR names the tools' folder"))
         return

@@ -1,8 +1,7 @@
-"""What reading a statement tells: its placeholders, whether it is one, whether it writes."""
+"""The text of a statement: its placeholders, those of other libraries, whether it is one query."""
 
-import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 _SKIPPED = re.compile(
@@ -22,7 +21,15 @@ _WRITES = frozenset(
     | {"revoke", "copy", "call", "do", "lock", "vacuum", "set", "begin", "commit", "rollback"}
     | {"execute", "prepare", "listen", "notify", "refresh", "reindex", "analyze", "cluster"}
 )
-_ASKS = frozenset({"select", "with", "values", "table"})
+_READS = frozenset({"select", "with", "values", "table"})
+
+
+WRITES = re.compile(
+    r"(?<=\()\s*(?:insert\s+into|delete\s+from|merge\s+into|update\s+\S+\s+set)\b"
+    r"|\bselect\s+[^()]*\binto\b|\bfor\s+(?:no\s+key\s+)?update\b|\bfor\s+(?:key\s+)?share\b",
+    re.IGNORECASE,
+)
+"""What looks like writing or locking inside a query; only Postgres can tell."""
 
 
 class Placeholder(NamedTuple):
@@ -59,45 +66,62 @@ def bare(sql: str) -> str:
 
 
 def problems(sql: str) -> Iterator[tuple[int, str]]:
-    """What is wrong with a statement whoever asks it, each at a character."""
+    """What no cursor takes, at a character: several statements, none, or one that is no query."""
     text = bare(sql)
     end = len(text.rstrip().rstrip(";").rstrip())
     second = text.find(";", 0, end)
     if second >= 0:
         yield second, "more than one statement; a tool is one SELECT"
         return
-    words = [(found[0].lower(), found.start()) for found in _WORD.finditer(text)]
-    if not words:
+    word = _WORD.search(text)
+    if not word:
         yield 0, "is empty"
         return
-    first, at = words[0]
+    first, at = word[0].lower(), word.start()
     if first in _WRITES:
         yield at, f"{first.upper()} writes; a tool only reads"
-    elif first not in _ASKS:
+    elif first not in _READS:
         yield at, f"begins with {first.upper()}; a tool is one SELECT"
-    else:
-        yield from _hidden_writes(words)
 
 
-def _hidden_writes(words: list[tuple[str, int]]) -> Iterator[tuple[int, str]]:
-    """Writing and locking inside a SELECT or WITH, by word pairs that mean nothing else there."""
-    for (word, at), (after, _) in itertools.pairwise(words):
-        if (word, after) in (("insert", "into"), ("delete", "from"), ("merge", "into")):
-            yield at, f"{word.upper()} writes; a tool only reads"
-        elif (word, after) in (("for", "update"), ("for", "share"), ("for", "key"), ("for", "no")):
-            yield at, "FOR UPDATE or SHARE locks rows, which a read-only session may not"
-    names = [word for word, _ in words]
-    for number, (word, at) in enumerate(words[:-2]):
-        if (
-            word == "update"
-            and "set" in names[number + 2 : number + 6]
-            and names[number - 1] != "for"
-        ):
-            yield at, "UPDATE writes; a tool only reads"
-    if names[0] == "select" and "into" in names:
-        into = names.index("into")
-        if "from" not in names[:into] and not {"insert", "merge"} & set(names[:into]):
-            yield words[into][1], "SELECT INTO makes a table; a tool only reads"
+def foreign(sql: str, names: Collection[str]) -> Iterator[tuple[int, str]]:
+    """
+    Placeholders as other libraries write them, each at a character with what to write.
+
+    Args:
+        names: Of the properties; `:id` and `@id` mean other things in SQL unless they are one.
+    """
+    text = bare(sql)
+    usual = next(iter(names)) if len(names) == 1 else "name"
+    for found in _NUMBERED.finditer(text):
+        yield found.start(), f"{found[0]} is no placeholder here; write %({usual})s"
+    for found in _IN_BRACES.finditer(text):
+        yield found.start(), f"{found[0]} is no placeholder; write %({found[1]})s"
+    for found in _NAMED.finditer(text):
+        if found[2] in names:
+            yield found.start(1), f"{found[1]}{found[2]} is no placeholder; write %({found[2]})s"
+    for found in _QUESTION.finditer(text):
+        yield found.start(1), f"? is no placeholder; write %({usual})s"
+
+
+def lone_percent(sql: str, at: int, names: Collection[str]) -> str:
+    """What to write for a percent sign that begins no placeholder."""
+    usual = next(iter(names)) if len(names) == 1 else "name"
+    found = _NEARLY.match(sql, at)
+    if found and found[1]:
+        if not re.fullmatch(r"\w+", found[1]):
+            return f"the name in %({found[1]})s may have letters, digits and _ alone"
+        return f"%({found[1]}) is no placeholder; write %({found[1]})s"
+    if found:
+        return f"{found[0]} has no name; write %({usual})s, or %% for a percent sign"
+    return "a lone %; write %% for a percent sign"
+
+
+_NUMBERED = re.compile(r"\$\d+")
+_IN_BRACES = re.compile(r"\$?\{\{?(\w*)\}\}?")
+_NAMED = re.compile(r"(?<=[\s(,=<>+*/|-])([:@])(\w+)")
+_QUESTION = re.compile(r"(?:[=<>(,]|\blike|\blimit|\boffset)\s*(\?)(?=\s|\)|,|$)", re.IGNORECASE)
+_NEARLY = re.compile(r"%\(([^)\s]*)\)|%[sdif](?!\w)")
 
 
 def _end_of_comment(sql: str, at: int) -> int:

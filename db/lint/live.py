@@ -1,44 +1,45 @@
-"""What only the live database can say of a tool: its statement is prepared and planned, not run."""
+"""What only the live database knows of a tool: its statement is prepared, planned and tried."""
 
 import json
+import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import psycopg
-from psycopg.adapt import PyFormat, Transformer
 
-from db.catalog import Tool, statement
-from db.catalog.lines import line_of
+from db.catalog import Tool
+from db.catalog.subschemas import resolved
 from db.errors import Mistake, Unavailable
-from db.lint.fits import fits
-from db.lint.samples import samples
+from db.lint import advice
+from db.lint.finding import Finding
+from db.lint.samples import Sample, calls
+from db.lint.statement import Statement, scanned
 from db.pool import CONNECT_TIMEOUT_S, session_options
+from db.values import bound
 from runtime.settings import database_setting
 
 LARGE_TABLE_ROWS = 10_000
 """A sequential scan of more rows than this is worth a warning."""
-
-_NAME = b"tools_check"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A mistake, or only a warning, that the live database shows."""
-
-    mistake: Mistake
-    is_warning: bool = False
+TRY_MS = 250
+"""For one sample; a statement that takes longer has passed all that is tried here."""
+TRIES_S = 5.0
+"""For all samples of one tool."""
+_LARGEST_SMALL = 2**31 - 1
 
 
 def examine(url: str, name: str, tools: Sequence[Tool]) -> Iterator[Finding]:
     """
-    Everything that one database has against its tools and the role that asks.
+    Everything that one database has against its tools and the role that queries it.
+
+    Each tool's statement is prepared and planned, and run with samples of what its schema takes,
+    each in a read-only transaction that is rolled back.
 
     Args:
         name: Of the database, as tools have it.
 
-        tools: Those that ask this database.
+        tools: Those that query this database.
 
     Raises:
         SettingsError: The URL cannot be read.
@@ -57,7 +58,7 @@ def _connected(url: str, name: str) -> Iterator[psycopg.Connection[Any]]:
         with psycopg.connect(
             url,
             autocommit=True,
-            prepare_threshold=None,  # DEALLOCATE below would take psycopg's own statements, too
+            prepare_threshold=None,  # DEALLOCATE would take psycopg's own statements, too
             connect_timeout=CONNECT_TIMEOUT_S,
             options=session_options(url, name) + " -c plan_cache_mode=force_generic_plan",
             client_encoding="utf8",
@@ -78,154 +79,199 @@ def _role(connection: psycopg.Connection[Any], name: str) -> Iterator[Finding]:
     elif writable:
         message = f"the role {role} may write to {writable} table{'' if writable == 1 else 's'}"
     if message:
-        advice = "; give tools a role that may only SELECT (docs/tools.md)"
-        yield Finding(Mistake(setting, 1, message + advice), is_warning=True)
+        advised = "; give tools a role that may only SELECT (docs/tools.md)"
+        yield Finding(Mistake(setting, 1, message + advised), is_warning=True)
 
 
 def _tool(connection: psycopg.Connection[Any], tool: Tool) -> Iterator[Finding]:
-    statement = _Statement(connection, tool)
-    found = False
-    for types in statement.variants():
-        mistake = statement.prepare(types)
-        if mistake is not None:
-            yield Finding(mistake)
+    statement = Statement(connection, tool)
+    tried = [
+        (sample, [bound(values[name]) for name in statement.names])
+        for sample in calls(tool)
+        for values in [tool.validator.values(sample.arguments)]
+    ]
+    if not tried:
+        text = "no arguments were found that the schema takes; add one to examples.json"
+        yield Finding(Mistake(f"{tool.name}/examples.json", 1, text), is_warning=True)
+        tried = [(Sample(None, None, "{}"), [None] * len(statement.names))]
+    failed: dict[str | None, Finding] = {}
+    plans = []
+    for types, sample in _variants(statement, tried, failed):
+        error = statement.prepare(types)
+        if error is None:
+            error = statement.declare(types)
+            if error is not None:
+                yield Finding(statement.refused_to_write(error))
+                return
+            plans.append(_planned(connection, statement, sample))
+        elif sample.name is None:
+            yield Finding(statement.refused(error))
             return
-        for mistake in statement.misfits(types):
-            found = True
-            yield Finding(mistake)
-        if found:
-            return
-    yield from statement.outcome()
+        else:
+            found = Finding(_with_value(connection, tool, statement, sample, error))
+            failed.setdefault(sample.name, found)
+    yield from _columns(statement)
+    yield from _tries(connection, tool, statement, tried, failed)
+    warned: dict[str, Finding] = {}
+    for plan in plans:
+        warned = {**plan, **warned}  # of one table the first, which is of usual arguments
+    yield from (finding for finding in warned.values() if finding.is_warning or not failed)
 
 
-class _Statement:
-    """One tool's statement, as the server sees it."""
+_Tried = tuple[Sample, list[Any]]
 
-    def __init__(self, connection: psycopg.Connection[Any], tool: Tool) -> None:
-        self._connection, self._tool = connection, tool
-        self._names: list[str] = []
-        # server's character to ours: where each placeholder was replaced by $1, $2 ...
-        self._moved = [(0, 0)]
-        text, at = "", 0
-        for found in statement.placeholders(tool.statement):
-            text += tool.statement[at : found.at]
-            at = found.end
-            if found.name:
-                if found.name not in self._names:
-                    self._names.append(found.name)
-                text += f"${self._names.index(found.name) + 1}"
-            else:
-                text += "%"
-            self._moved.append((len(text), at))
-        self._text = text + tool.statement[at:]
 
-    def variants(self) -> Iterator[list[int]]:
-        """The parameter types that psycopg sends: small values, large ones, some left out."""
-        seen = []
-        for values in samples(self._tool.parameters):
-            transformer = Transformer(self._connection)
-            given = [values.get(name) for name in self._names]
-            transformer.dump_sequence(given, [PyFormat.AUTO] * len(given))
-            types = list(transformer.types or ())
-            if types not in seen:
-                seen.append(types)
-                yield types
+def _variants(
+    statement: Statement, tried: Sequence[_Tried], failed: dict[str | None, Finding]
+) -> Iterator[tuple[tuple[int, ...], Sample]]:
+    """
+    The different types of parameters that the samples are sent with, usual ones first.
 
-    def prepare(self, types: list[int]) -> Mistake | None:
-        """Parse the statement with these types; what the server has against it."""
-        with self._connection.cursor() as cursor:
-            cursor.execute("DEALLOCATE ALL")
-        server = self._connection.pgconn
-        result = server.prepare(_NAME, self._text.encode(), types)
-        if result.status == psycopg.pq.ExecStatus.COMMAND_OK:
-            return None
-        return self._said(psycopg.errors.error_from_result(result, "utf-8"))
-
-    def misfits(self, types: list[int]) -> Iterator[Mistake]:
-        """Text that is bound to what is no text, without a schema that makes it fit."""
-        described = self._connection.pgconn.describe_prepared(_NAME)
-        properties = self._tool.parameters.get("properties", {})
-        for number, name in enumerate(self._names):
-            if types[number] == 0:
-                wanted = self._type_name(described.param_type(number))
-                advice = fits(properties.get(name, {}), wanted)
-                if advice:
-                    at = self._tool.statement.find(f"%({name})s")
-                    yield self._mistake(f"{name} is compared as {wanted}: {advice}", at)
-
-    def outcome(self) -> Iterator[Finding]:
-        """What the columns are called, and how the rows are found."""
-        described = self._connection.pgconn.describe_prepared(_NAME)
-        columns = [(described.fname(i) or b"").decode() for i in range(described.nfields)]
-        for column in sorted({c for c in columns if columns.count(c) > 1}):
-            message = f"two columns are called {column}; only the last would be in the output"
-            yield Finding(self._mistake(message))
-        nulls = ", ".join(["NULL"] * len(self._names))
-        arguments = f"({nulls})" if nulls else ""
+    A property with an array that is of no single type is noted in *failed*.
+    """
+    seen = set()
+    for sample, values in tried:
         try:
-            plan = self._connection.execute(
-                f"EXPLAIN (FORMAT JSON, VERBOSE) EXECUTE {_NAME.decode()}{arguments}".encode()
-            ).fetchone()
+            types = statement.types(values)
         except psycopg.Error as exc:
-            yield Finding(self._said(exc))
-            return
-        for schema, table in _scanned(plan[0] if plan else []):
-            row = self._connection.execute(_ROWS, [schema, table]).fetchone()
-            if row and row[0] > LARGE_TABLE_ROWS:
-                message = f"reads all of {table} (about {row[0]:.0f} rows); is an index missing?"
-                yield Finding(self._mistake(message), is_warning=True)
-
-    def _type_name(self, oid: int) -> str:
-        row = self._connection.execute(_TYPE, [oid]).fetchone()
-        return str(row[0]) if row else ""
-
-    def _said(self, error: psycopg.Error) -> Mistake:
-        text = f"{error.diag.message_primary} (SQLSTATE {error.sqlstate})"
-        if error.sqlstate in ("42P08", "42P18"):  # the type of a parameter cannot be told
-            text += self._cast(str(error.diag.message_primary))
-        elif error.diag.message_hint:
-            text += f"; {error.diag.message_hint}"
-        at = int(error.diag.statement_position or 1) - 1
-        there, here = max(place for place in self._moved if place[0] <= at)
-        return self._mistake(text, here + at - there)
-
-    def _cast(self, message: str) -> str:
-        number = message.rpartition("$")[2]
-        if not number.isdecimal():
-            return ""
-        name = self._names[int(number) - 1]
-        schema = self._tool.parameters.get("properties", {}).get(name, {})
-        return f"; write %({name})s::{_cast_of(schema)} where it is not compared with a column"
-
-    def _mistake(self, message: str, at: int = 0) -> Mistake:
-        line = line_of(self._tool.statement, max(at, 0))
-        return Mistake(f"{self._tool.name}/query.sql", line, message)
+            value = _short(json.dumps(sample.value, ensure_ascii=False))
+            text = f"{sample.name} may be {value}, which is no array of one type: {exc}"
+            advised = '; give it "items" with a single "type"'
+            at = statement.place_of(sample.name or "")
+            failed.setdefault(sample.name, Finding(statement.mistake(text + advised, at)))
+            continue
+        if types not in seen:
+            seen.add(types)
+            yield types, sample
 
 
-def _cast_of(schema: Mapping[str, Any]) -> str:
-    kind = schema.get("type")
-    kinds = kind if isinstance(kind, list) else [kind]
-    if "string" in kinds:
-        return _FORMAT_CASTS.get(str(schema.get("format")), "text")
-    return next((_CASTS[k] for k in kinds if k in _CASTS), "text")
+def _columns(statement: Statement) -> Iterator[Finding]:
+    columns = statement.columns()
+    for column in sorted({c for c in columns if columns.count(c) > 1}):
+        message = f"two columns are called {column}; only the last would be in the output"
+        yield Finding(statement.mistake(message))
+    if "?column?" in columns:
+        number = columns.index("?column?") + 1
+        message = f'column {number} has no name and is called "?column?" in the output; write AS'
+        yield Finding(statement.mistake(message), is_warning=True)
 
 
-def _scanned(plan: Any) -> Iterator[tuple[str, str]]:
-    """Schema and name of each table that is read from end to end."""
-    if isinstance(plan, str):
-        plan = json.loads(plan)
-    if isinstance(plan, list):
-        for part in plan:
-            yield from _scanned(part)
-    elif isinstance(plan, dict):
-        if plan.get("Node Type") == "Seq Scan":
-            yield plan["Schema"], plan["Relation Name"]
-        for key in ("Plan", "Plans"):
-            yield from _scanned(plan.get(key))
+def _planned(
+    connection: psycopg.Connection[Any], statement: Statement, sample: Sample
+) -> dict[str, Finding]:
+    """A warning for each large table that is read from end to end, its partitions together."""
+    try:
+        plan = statement.plan()
+    except psycopg.Error as exc:
+        return {"": Finding(statement.refused(exc))}
+    rows: dict[str, float] = {}
+    for schema, table in scanned(plan):
+        row = connection.execute(_ROWS, [schema, table]).fetchone()
+        if row:
+            rows[row[0]] = rows.get(row[0], 0) + max(row[1], 0)
+    found = {}
+    for table, count in rows.items():
+        if count > LARGE_TABLE_ROWS:
+            text = f"reads all of {table} (about {count:.0f} rows)"
+            if sample.name is None:
+                text += "; is an index missing?"
+            else:
+                text += f" when {sample.name} is {_short(json.dumps(sample.value))}, by its type"
+            found[table] = Finding(statement.mistake(text), is_warning=True)
+    return found
 
 
-_CASTS = {"integer": "bigint", "number": "numeric", "boolean": "boolean", "object": "jsonb"}
-_FORMAT_CASTS = {"date": "date", "date-time": "timestamptz", "time": "timetz", "uuid": "uuid"}
+def _tries(
+    connection: psycopg.Connection[Any],
+    tool: Tool,
+    statement: Statement,
+    tried: Sequence[_Tried],
+    failed: dict[str | None, Finding],
+) -> Iterator[Finding]:
+    """Run the statement with each sample; one mistake for each property that makes it fail."""
+    ends = time.monotonic() + TRIES_S
+    for sample, values in tried:
+        if sample.name in failed or time.monotonic() > ends:
+            continue
+        error = statement.run(values, TRY_MS)
+        if error is None or _is_answered(sample, error):
+            continue
+        if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+            failed.clear()
+            failed[None] = Finding(statement.refused_to_write(error))
+            break
+        found = Finding(_with_value(connection, tool, statement, sample, error))
+        failed.setdefault(sample.name, found)
+        if sample.name is None:
+            break
+    yield from failed.values()
+
+
+def _is_answered(sample: Sample, error: psycopg.Error) -> bool:
+    """Whether a worker answers such a call with `invalid_arguments`: a number is out of range."""
+    if not isinstance(error, psycopg.errors.NumericValueOutOfRange):
+        return False
+    return _is_large(sample.value)
+
+
+def _is_large(value: Any) -> bool:
+    if isinstance(value, list):
+        return any(map(_is_large, value))
+    return isinstance(value, int) and abs(value) > _LARGEST_SMALL
+
+
+def _with_value(
+    connection: psycopg.Connection[Any],
+    tool: Tool,
+    statement: Statement,
+    sample: Sample,
+    error: psycopg.Error,
+) -> Mistake:
+    said = f"{error.diag.message_primary} (SQLSTATE {error.sqlstate})"
+    arguments = json.loads(sample.arguments)
+    name = sample.name or _named(statement, error, arguments)
+    if name is None:
+        return statement.mistake(f"with the arguments {_short(sample.arguments)} it fails: {said}")
+    is_given = name in arguments
+    value = _short(json.dumps(arguments[name], ensure_ascii=False)) if is_given else "left out"
+    schema = resolved(tool.parameters["properties"][name], tool.parameters)
+    advised = _labels(connection, error) or advice.for_value(
+        str(error.sqlstate),
+        str(error.diag.message_primary),
+        name,
+        arguments.get(name),
+        schema,
+    )
+    text = f"{name} may be {value}, with which it fails: {said}"
+    at = statement.place_of(name)
+    return statement.mistake(f"{text}; {advised}" if advised else text, at)
+
+
+def _named(statement: Statement, error: psycopg.Error, arguments: Mapping[str, Any]) -> str | None:
+    """The property whose value the server names, or the only one that there is."""
+    found = _PARAMETER.search(str(error.diag.context or ""))
+    if found and int(found[1]) <= len(statement.names):
+        return statement.names[int(found[1]) - 1]
+    return next(iter(arguments)) if len(arguments) == 1 else None
+
+
+_PARAMETER = re.compile(r"parameter \$(\d+)")
+
+
+def _labels(connection: psycopg.Connection[Any], error: psycopg.Error) -> str:
+    """What to write when text is no label of an enum type."""
+    text = str(error.diag.message_primary)
+    if error.sqlstate != "22P02" or "for enum " not in text:
+        return ""
+    name = text.partition("for enum ")[2].partition(": ")[0]
+    rows = connection.execute(_LABELS, [name]).fetchall()
+    return advice.for_enum(name, [row[0] for row in rows])
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:60]}… ({len(text)} characters)"
+
+
 _ROLE = """
 SELECT current_user, r.rolsuper,
   (SELECT count(*) FROM pg_class AS c
@@ -235,9 +281,15 @@ SELECT current_user, r.rolsuper,
 FROM pg_roles AS r
 WHERE r.rolname = current_user
 """
-_TYPE = "SELECT format_type(%s, NULL)"
+# One row is one table: what it is a partition of, or itself, and its rows as of the last ANALYZE.
 _ROWS = """
-SELECT c.reltuples
+SELECT coalesce(pg_partition_root(c.oid), c.oid)::regclass::text, c.reltuples
 FROM pg_class AS c
 WHERE c.relnamespace = to_regnamespace(quote_ident(%s)) AND c.relname = %s
+"""
+_LABELS = """
+SELECT e.enumlabel
+FROM pg_enum AS e
+WHERE e.enumtypid = to_regtype(%s)
+ORDER BY e.enumsortorder
 """

@@ -4,6 +4,7 @@ import pytest
 
 from db import catalog
 from db.errors import CatalogError
+from db.lint import offline
 
 TOOL = """{
   "name": "NAME",
@@ -89,7 +90,7 @@ PLANTED = [
         5,
         "another draft is not read",
     ),
-    (T, SKU, SKU + ',\n      "size": {}', 8, "size is asked for but query.sql does not use it"),
+    (T, SKU, SKU + ',\n      "size": {}', 8, "size is a property but query.sql does not use it"),
     (Q, "%(sku)s", "%(sku)s AND a = %(sk)s", 4, "%(sk)s is no property of the schema; did you"),
     (Q, "name", "name LIKE 'a%'", 2, "a lone %; write %% for a percent sign"),
     (Q, "%(sku)s", "%(sku)s OR sku = '%(sku)s'", 4, "%(sku)s stands in quotes or a comment"),
@@ -101,13 +102,128 @@ PLANTED = [
         "SELECT name\nFROM items",
         "WITH gone AS (\n  DELETE FROM items RETURNING *)\nSELECT name FROM gone",
         3,
-        "DELETE writes; a tool only reads",
+        "DELETE FROM looks like writing or locking",
     ),
-    (Q, "%(sku)s", "%(sku)s\nFOR UPDATE", 5, "FOR UPDATE or SHARE locks rows"),
-    (Q, "SELECT name", "SELECT name INTO kept", 2, "SELECT INTO makes a table"),
+    (Q, "%(sku)s", "%(sku)s\nFOR UPDATE", 5, "FOR UPDATE looks like writing or locking"),
+    (Q, "SELECT name", "SELECT name INTO kept", 2, "SELECT NAME INTO looks like writing"),
     (Q, "SELECT name", "EXPLAIN SELECT name", 2, "begins with EXPLAIN; a tool is one SELECT"),
     (Q, "name", "name\0", 2, "holds a NUL character"),
+    # definitions of functions, pasted
+    (
+        T,
+        TOOL,
+        '{\n "type": "function",\n "function": {"name": "NAME"}\n}',
+        3,
+        "put what is under function at the top",
+    ),
+    (T, '"parameters"', '"input_schema": {}, "parameters"', 4, "call it parameters"),
+    (T, '"parameters"', '"strict": true, "parameters"', 4, "a tool is always strict"),
+    (T, '"parameters"', '"tools": [], "parameters"', 4, "give each tool a folder of its own"),
+    # what nothing fits, or what would be ignored
+    (
+        T,
+        SKU,
+        '"sku": {"type": "integer", "enum": ["1", "2"]}',
+        7,
+        "nothing fits: enum and the rest",
+    ),
+    (T, SKU, '"sku": {"type": "string", "enum": ["A", 2]}', 7, "enum 2 breaks its own schema"),
+    (T, SKU, '"sku": {"type": "string", "const": 1}', 7, "nothing fits: const and the rest"),
+    (T, SKU, '"sku": {"type": "string", "minimum": 1}', 7, "minimum is ignored: it is for type"),
+    (
+        T,
+        SKU,
+        '"sku": {"type": "integer", "pattern": "^1"}',
+        7,
+        "pattern is ignored: it is for type",
+    ),
+    (T, SKU, '"sku": {"type": "string", "items": {}}', 7, "items is ignored: it is for type array"),
+    (T, SKU, '"sku": {"type": "string", "examples": [1]}', 7, "examples 1 breaks its own schema"),
+    (T, SKU, '"sku": {"type": "integer", "minimum": 1.2, "maximum": 1.8}', 7, "no whole number"),
+    (
+        T,
+        SKU,
+        '"sku": {"type": "number", "exclusiveMinimum": 2, "maximum": 2}',
+        7,
+        "exclusiveMinimum 2 leaves nothing below maximum 2",
+    ),
+    (
+        T,
+        SKU,
+        '"sku": {"type": "string", "format": "uuid", "maxLength": 20}',
+        7,
+        "maxLength 20 is too short for the format uuid",
+    ),
+    (
+        T,
+        SKU,
+        '"sku": {"type": "array", "items": {"enum": [1, 2]}, "uniqueItems": true, "minItems": 3}',
+        7,
+        "minItems 3 is more than the 2 values",
+    ),
+    (
+        T,
+        SKU,
+        '"sku": {"type": "string", "anyOf": [{"type": "integer"}, {"minLength": 1}]}',
+        7,
+        "nothing fits this part of anyOf",
+    ),
+    (
+        T,
+        SKU,
+        '"sku": {"type": "object", "additionalProperties": false, "required": ["a"]}',
+        7,
+        "required names a, which is no property; nothing fits",
+    ),
+    (
+        T,
+        '["sku"]',
+        '["sku"],\n    "allOf": [{"properties": {"size": {}}}]',
+        11,
+        "false forbids size, which is not in the properties beside it",
+    ),
+    (T, SKU, '"sku": false', 9, "required names sku, which properties forbids; nothing fits"),
+    (T, SKU, '"sku": {"if": {"type": "string"}}', 7, "if is ignored without then or else"),
+    (T, SKU, '"sku": {"$ref": "#/properties/sku"}', 7, "leads back to itself and judges nothing"),
+    (
+        T,
+        SKU,
+        '"sku": {"$schema": "http://json-schema.org/draft-07/schema#"}',
+        7,
+        "$schema belongs at the top of parameters alone",
+    ),
+    (T, SKU, '"sku": {"type": "int"}', 7, "did you mean integer?"),
+    (T, SKU, '"sku": {"type": "string", "nullable": true}', 7, 'write "type": ["string", "null"]'),
+    (T, SKU, '"sku": {"type": "string", "required": true}', 7, "required must be an array"),
+    # patterns that JavaScript reads otherwise than Python, or that need more than linear time
+    (T, SKU, '"sku": {"pattern": "\\\\Aab\\\\Z"}', 7, "pattern \\Aab\\Z cannot be read"),
+    (T, SKU, '"sku": {"pattern": "^a{,3}$"}', 7, "pattern ^a{,3}$ cannot be read"),
+    (T, SKU, '"sku": {"pattern": "(?i)x"}', 7, "pattern (?i)x cannot be read"),
+    (T, SKU, '"sku": {"pattern": "^(?=a)b"}', 7, "pattern ^(?=a)b cannot be read"),
+    # defaults that are never used
+    (T, SKU, '"sku": {"type": "string", "default": "A"}', 7, "default of sku is never used"),
+    (T, SKU, '"sku": {"anyOf": [{"default": "A"}, {}]}', 7, "default is never used here"),
+    # placeholders of other libraries
+    (Q, "%(sku)s", "%(sku)s OR sku = :sku", 4, ":sku is no placeholder; write %(sku)s"),
+    (Q, "%(sku)s", "%(sku)s OR sku = $1", 4, "$1 is no placeholder here; write %(sku)s"),
+    (Q, "%(sku)s", "%(sku)s OR sku = {sku}", 4, "{sku} is no placeholder; write %(sku)s"),
+    (Q, "%(sku)s", "%(sku)s OR sku = %s", 4, "%s has no name; write %(sku)s"),
+    (Q, "%(sku)s", "%(sku)s OR sku = ?", 4, "? is no placeholder; write %(sku)s"),
+    (Q, "%(sku)s", "%(sku)s OR sku = %(sku)d", 4, "%(sku) is no placeholder; write %(sku)s"),
+    (Q, "%(sku)s", "%(sku)s AND a LIKE '%%%(sku)s%%'", 4, "write '%%' || %(sku)s || '%%'"),
+    (
+        T,
+        SKU,
+        SKU + ',\n      "customer-id": {"type": "integer"}',
+        8,
+        "customer-id can be no placeholder: a name has letters, digits and _ alone",
+    ),
+    # what loads, and is not what was meant
+    (Q, "%(sku)s", "%(sku)s\nORDER BY %(sku)s", 5, "orders by a value that is the same"),
+    (T, "{sku}.", "%(sku)s.", 12, "%(sku)s is not filled in here; write {sku}"),
+    (T, '"properties": {', '"required": [], "properties": {', 9, "required is there twice"),
     (E, EXAMPLES, "{}", 1, "must hold an array"),
+    (E, '"output": {"items": [], "total": 0}}', '"code": "bogus"}', 2, "code bogus is none of"),
     (
         E,
         '"B"',
@@ -141,7 +257,12 @@ def mistakes(tmp_path_factory):
             (path / name).write_text(text.replace("NAME", path.name))
     with pytest.raises(CatalogError) as refused:
         catalog.load(folder)
-    return refused.value.mistakes
+    warned = [finding.mistake for finding in offline.warnings(folder)]
+    refusing = {mistake.file.partition("/")[0] for mistake in refused.value.mistakes}
+    return [
+        *refused.value.mistakes,
+        *(mistake for mistake in warned if mistake.file.partition("/")[0] not in refusing),
+    ]
 
 
 @pytest.mark.parametrize("number", range(len(PLANTED)))
@@ -158,3 +279,4 @@ def test_without_a_mistake_the_same_folder_is_a_tool(tmp_path):
     for name, text in {T: TOOL, Q: SQL, E: EXAMPLES}.items():
         (path / name).write_text(text.replace("NAME", "tool"))
     assert list(catalog.load(tmp_path).tools) == ["tool"]
+    assert list(offline.warnings(tmp_path)) == []
