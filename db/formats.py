@@ -30,8 +30,9 @@ def _is_time(text: str) -> bool:
     if found is None:
         return False
     hour, minute, second = int(found[1]), int(found[2]), int(found[3])
+    # Postgres takes no offset beyond 15:59, RFC 3339 up to 23:59
     ahead_hour, ahead_minute = int(found[5] or 0), int(found[6] or 0)
-    if hour > 23 or minute > 59 or second > 60 or ahead_hour > 23 or ahead_minute > 59:
+    if hour > 23 or minute > 59 or second > 60 or ahead_hour > 15 or ahead_minute > 59:
         return False
     if second < 60:
         return True

@@ -141,7 +141,7 @@ def _string(schema: Mapping[str, Any]) -> str:
     if schema.get("format") in FORMATS_IN_WORDS:
         return FORMATS_IN_WORDS[schema["format"]]
     if "pattern" in schema:
-        return f"a string that matches the pattern {schema['pattern']}"
+        return f"a string that matches the pattern {schema['pattern']}{known_text(schema)}"
     least, most = schema.get("minLength"), schema.get("maxLength")
     if least and most:
         return f"a string of {least} to {listed(most, 'character')}"
@@ -150,10 +150,17 @@ def _string(schema: Mapping[str, Any]) -> str:
     return f"a string of at least {listed(least, 'character')}" if least else "a string"
 
 
+def known_text(schema: Mapping[str, Any]) -> str:
+    """An example of a pattern, when the author gave one."""
+    known = [*schema.get("examples", ()), schema.get("default")]
+    text = next((text for text in known if isinstance(text, str)), None)
+    return f", for example {json.dumps(text, ensure_ascii=False)}" if text is not None else ""
+
+
 def _range(schema: Mapping[str, Any]) -> str:
     least, most = schema.get("minimum"), schema.get("maximum")
     if least is not None and most is not None:
-        return f" from {least} to {most}"
+        return f" from {least} to {most}{_step(schema)}"
     words = []
     for key, text in (
         ("minimum", "of at least"),
@@ -163,7 +170,11 @@ def _range(schema: Mapping[str, Any]) -> str:
     ):
         if key in schema:
             words.append(f" {text} {schema[key]}")
-    return " and".join(words)
+    return " and".join(words) + _step(schema)
+
+
+def _step(schema: Mapping[str, Any]) -> str:
+    return f", a multiple of {schema['multipleOf']}" if "multipleOf" in schema else ""
 
 
 def _object(schema: Mapping[str, Any], root: Mapping[str, Any], depth: int) -> str:

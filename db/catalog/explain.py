@@ -7,6 +7,7 @@ from typing import Any
 
 from jsonschema import Draft7Validator, FormatChecker, ValidationError, validators
 
+from db.arguments import MAX_PATH
 from db.catalog import sentences
 from db.catalog.subschemas import escape, mapped, resolved
 from db.errors import Violation
@@ -15,8 +16,6 @@ from db.patterns import compile_pattern
 
 MAX_VIOLATIONS = 100
 """Listed for the model; 64 kB of arguments can hold thousands, which would fill a submission."""
-MAX_PATH = 200
-"""Characters of a violation's JSON pointer."""
 
 
 class Explainer:

@@ -6,8 +6,17 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from db.catalog.describe import FORMATS_IN_WORDS, described, example, in_words, listed, one_of
+from db.catalog.describe import (
+    FORMATS_IN_WORDS,
+    described,
+    example,
+    in_words,
+    known_text,
+    listed,
+    one_of,
+)
 from db.catalog.reasons import reason
+from db.catalog.subschemas import resolved
 
 _MAX_NAMES = 50
 """Names of an object that a sentence lists."""
@@ -67,42 +76,67 @@ def _comparable(value: Any) -> Hashable:
 
 def _type(broken: Broken, root: Mapping[str, Any]) -> str:
     kinds = broken.wanted if isinstance(broken.wanted, list) else [broken.wanted]
-    must = f"must be {in_words(kinds)}"
+    whole = described(broken.schema, root)
     given = broken.given
+    if isinstance(given, str) and "array" in kinds and not _is_quoted(given, kinds):
+        return f"must be {whole}, even if it is one item: {_array_example(broken, root)}"
+    hint = _form(given, kinds, broken.schema, is_optional=broken.may_be_left_out)
+    if hint:
+        return f"must be {whole}{hint}"
+    if isinstance(given, dict | list) or kinds in (["boolean"], ["null"]):
+        return f"must be {whole}, not {_kind_of(given)}"
+    is_plain = whole in (in_words(kinds), f"{in_words(kinds)} with")
+    return f"must be {whole}{_for_example(broken, root) if is_plain or 'object' in kinds else ''}"
+
+
+def _kind_of(given: Any) -> str:
+    if isinstance(given, bool):
+        return "true or false"
+    if isinstance(given, int | float):
+        return "a number"
+    kinds = {str: "text in quotes", list: "an array", type(None): "null"}
+    return kinds.get(type(given), "an object")
+
+
+def _form(given: Any, kinds: Sequence[str], schema: Mapping[str, Any], *, is_optional: bool) -> str:
+    """What to change in how a value is written, when it is another type that is nearly right."""
     if given is None:
-        return f"{must}, not null{_left_out(broken)}"
-    text = given.strip() if isinstance(given, str) else None
-    if text is not None:
-        is_quoted = _is_quoted(text, kinds)
-        if is_quoted:
-            return f"{must}: leave out the quotes around it"
-        if "array" in kinds:
-            return f"{must}, even for one item: {_array_example(broken, root)}"
-        if text == "" and broken.may_be_left_out:
-            return f"{must}: leave it out if there is no value"
-    if isinstance(given, int | float) and not isinstance(given, bool) and "string" in kinds:
-        return f"{must}: put the number into quotes"
-    if isinstance(given, bool) and "string" in kinds:
-        return f"{must}: put true or false into quotes"
+        return ", not null" + (_LEAVE_OUT if is_optional else "")
+    if isinstance(given, str):
+        if _is_quoted(given.strip(), kinds):
+            return ": leave out the quotes around it"
+        if given.strip() == "" and is_optional:
+            return _LEAVE_OUT
+        return ", without quotes or other letters" if _NUMERIC & {*kinds} else ""
+    is_free = not {"format", "pattern", "enum"} & set(schema)
+    if isinstance(given, bool | int | float) and "string" in kinds:
+        return ": put it into quotes" if is_free else f", in quotes, not {_kind_of(given)}"
     if isinstance(given, float) and "integer" in kinds:
-        return f"{must}, without a fraction"
+        return ", without a fraction"
+    if isinstance(given, list) and "array" not in kinds and len(given) == 1:
+        return ", not an array: leave out the [ ] around it"
     if isinstance(given, list) and "array" not in kinds:
-        return f"{must}, not an array: give one value alone"
+        return ", not an array: give one of them, and call the tool once for each"
     if isinstance(given, dict) and "array" in kinds:
-        return f"{must}, even for one item: put the object into [ ]"
-    if isinstance(given, dict) and "object" not in kinds:
-        return f"{must}, not an object{_for_example(broken, root)}"
-    if "array" in kinds:
-        return f"{must}, even for one item: {_array_example(broken, root)}"
-    return f"{must}{_for_example(broken, root)}"
+        return ", even if it is one item: put the object into [ ]"
+    return ""
+
+
+_NUMERIC = {"integer", "number"}
+_LEAVE_OUT = ": leave it out if there is no value"
+
+
+def _read(text: str) -> Any:
+    """What a string holds as JSON; None when it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _is_quoted(text: str, kinds: Sequence[str]) -> bool:
     """Whether a string holds JSON of a kind that was wanted without quotes."""
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return False
+    value = _read(text)
     kind = {bool: "boolean", int: "integer", float: "number", list: "array", dict: "object"}
     found = kind.get(type(value), "string")
     return found in kinds or (found == "integer" and "number" in kinds)
@@ -121,7 +155,7 @@ def _for_example(broken: Broken, root: Mapping[str, Any]) -> str:
 
 
 def _left_out(broken: Broken) -> str:
-    return ": leave it out if there is no value" if broken.may_be_left_out else ""
+    return _LEAVE_OUT if broken.may_be_left_out else ""
 
 
 def _enum(broken: Broken, root: Mapping[str, Any]) -> str:
@@ -157,32 +191,56 @@ def _left_out_if_null(broken: Broken) -> str:
 
 
 def _required(broken: Broken, root: Mapping[str, Any]) -> str:
-    schema = broken.schema.get("properties", {}).get(broken.name)
+    # in `then` and its like, names alone are given
+    schema = {**root.get("properties", {}), **broken.schema.get("properties", {})}.get(broken.name)
     if schema is None:
         return "is required and missing"
     return f"is required and missing: give {described(schema, root)}"
 
 
 def _additional(broken: Broken, root: Mapping[str, Any]) -> str:
-    allowed = list(broken.schema.get("properties", {}))
-    if not allowed:
+    properties = broken.schema.get("properties", {})
+    if not properties:
         return "is not known: leave it out; there are no properties here"
-    plain = {_plain(name): name for name in allowed}
-    close = difflib.get_close_matches(_plain(broken.name[:_MAX_NAMES]), plain, n=1)
     # `given` is the object that holds the name
     inside = broken.given.get(broken.name) if isinstance(broken.given, dict) else None
-    if isinstance(inside, dict) and set(inside) & set(allowed):
-        return "is not known: put what is inside it one level up, and leave it out"
-    if close and plain[close[0]] not in broken.given:
-        hint = f": did you mean {plain[close[0]]}?"
-    else:
-        hint = ": leave it out"
-    names = ", ".join(allowed[:_MAX_NAMES]) + (", …" if len(allowed) > _MAX_NAMES else "")
-    return (
-        f"is not known{hint} Known: {names}"
-        if hint.endswith("?")
-        else (f"is not known{hint}; known: {names}")
-    )
+    if isinstance(inside, str):
+        inside = _read(inside)
+    if isinstance(inside, dict) and set(inside) & set(properties):
+        return f"is not known: put what is inside it one level up, and leave {broken.name[:50]} out"
+    names = ", ".join([*properties][:_MAX_NAMES]) + (", …" if len(properties) > _MAX_NAMES else "")
+    for name, part in properties.items():
+        if name not in broken.given and broken.name in _names_inside(part, root):
+            return f"is not known here: put it into {name} (known: {names})"
+    close = _close(broken.name[:_MAX_NAMES], [n for n in properties if n not in broken.given])
+    if close:
+        return f"is not known: did you mean {close}? (known: {names})"
+    return f"is not known: leave it out (known: {names})"
+
+
+def _names_inside(schema: Any, root: Mapping[str, Any]) -> set[str]:
+    found = resolved(schema, root)
+    parts = [found, *found.get("anyOf", ()), *found.get("oneOf", ())]
+    return {name for part in parts for name in resolved(part, root).get("properties", ())}
+
+
+def _close(name: str, known: Sequence[str]) -> str | None:
+    """The known name that is spelt nearly like *name*, holds it, or that it abbreviates."""
+    plain = {_plain(one): one for one in known}
+    wanted = _plain(name)
+    if len(wanted) >= 3:
+        holding = [one for one in plain if len(one) >= 3 and (one in wanted or wanted in one)]
+        short = [one for one in plain if one[:1] == wanted[:1] and _abbreviates(wanted, one)]
+        for found in (holding, short):
+            if len(found) == 1:
+                return plain[found[0]]
+    close = difflib.get_close_matches(wanted, plain, n=1, cutoff=0.7)
+    return plain[close[0]] if close else None
+
+
+def _abbreviates(short: str, long: str) -> bool:
+    letters = iter(long)
+    return all(letter in letters for letter in short)
 
 
 def _pattern(broken: Broken, root: Mapping[str, Any]) -> str:
@@ -190,12 +248,8 @@ def _pattern(broken: Broken, root: Mapping[str, Any]) -> str:
     given = broken.given
     if given == "" and broken.may_be_left_out:
         return f"{must}: leave it out if there is no value"
-    known = [*broken.schema.get("examples", ()), broken.schema.get("default")]
-    fit = next((text for text in known if isinstance(text, str)), None)
-    hint = f", for example {json.dumps(fit, ensure_ascii=False)}" if fit is not None else ""
-    if given != given.strip():
-        return f"{must}{hint}: leave out the spaces around it"
-    return must + hint
+    must += known_text(broken.schema)
+    return f"{must}: leave out the spaces around it" if given != given.strip() else must
 
 
 def _format(broken: Broken, root: Mapping[str, Any]) -> str:
@@ -220,6 +274,9 @@ def _length(least: str, most: str, unit: str) -> Any:
 
 
 def _bound(broken: Broken, root: Mapping[str, Any]) -> str:
+    least, most = broken.schema.get("minimum"), broken.schema.get("maximum")
+    if least is not None and most is not None:
+        return f"must be from {least} to {most}"
     bound = {
         "minimum": "at least",
         "maximum": "at most",
@@ -250,12 +307,13 @@ def _not(broken: Broken, root: Mapping[str, Any]) -> str:
 
 
 def _dependencies(broken: Broken, root: Mapping[str, Any]) -> str:
+    properties = {**root.get("properties", {}), **broken.schema.get("properties", {})}
     needed = [
-        f"{name} needs {', '.join(n for n in others if n not in broken.given)} beside it"
+        f"{name} needs {other} beside it: give {described(properties.get(other, True), root)}"
         for name, others in broken.wanted.items()
-        if isinstance(others, list)
-        and name in broken.given
-        and any(n not in broken.given for n in others)
+        if isinstance(others, list) and name in broken.given
+        for other in others
+        if other not in broken.given
     ]
     return "; ".join(needed)
 
@@ -265,11 +323,14 @@ def _any_of(broken: Broken, root: Mapping[str, Any]) -> str:
     fitting = [form for form, wrong in zip(forms, broken.branches, strict=True) if not wrong]
     if broken.rule == "oneOf" and fitting:
         return f"fits more than one form and must fit one alone: {'; or '.join(fitting)}"
-    if broken.given is None and broken.may_be_left_out:
-        return f"must be {'; or '.join(forms)}: leave it out if there is no value"
+    must = f"must be {'; or '.join(forms)}"
+    kinds = sorted({str(resolved(part, root).get("type")) for part in broken.wanted} - {"string"})
+    hint = _form(broken.given, kinds, {}, is_optional=broken.may_be_left_out)
+    if hint and (len(kinds) == 1 or broken.given is None or hint.startswith(": leave out")):
+        return must + hint
     number = closest(broken.branches)
     if number is None:
-        return f"must be {'; or '.join(forms)}"
+        return must
     wrong = broken.branches[number]
     problems = "; ".join(_inside(part, root) for part in wrong[:5])
     return (

@@ -5,7 +5,7 @@ from typing import Any
 
 import fastjsonschema
 
-from db.arguments import parse
+from db.arguments import REFUSED, parse
 from db.catalog.defaults import with_defaults
 from db.catalog.explain import Explainer
 from db.catalog.subschemas import mapped, walk
@@ -42,13 +42,6 @@ class Validator:
             )
         filled = with_defaults(given, self._schema)
         return {name: filled.get(name) for name in self._properties}
-
-
-REFUSED = (
-    "The arguments do not fit the tool, and the same call would be refused again."
-    " Correct all that violations lists, then call the tool with the corrected arguments."
-)
-"""What the model is told of arguments that the schema refuses."""
 
 
 def compile_schema(schema: Any) -> Callable[[Any], bool]:

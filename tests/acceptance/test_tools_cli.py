@@ -82,7 +82,12 @@ def test_a_call_with_bad_arguments_prints_what_the_model_is_told(typed):
     code, out, _ = typed("toolworker tools call count_letters '{}'")
     told = json.loads(out)
     assert (code, told["code"]) == (1, "invalid_arguments")
-    assert told["violations"] == [{"path": "/text", "message": "is required and missing"}]
+    assert told["violations"] == [
+        {
+            "path": "/text",
+            "message": "is required and missing: give a string of at most 200 characters",
+        }
+    ]
     code, out, _ = typed("toolworker tools call count_leters '{}'")
     assert (code, json.loads(out)["code"]) == (1, "unknown_tool")
 
@@ -95,7 +100,7 @@ def test_the_check_prints_a_line_for_each_mistake_and_exits_1(typed, tmp_path):
         1,
         [
             "one/query.sql:2: %(txt)s is no property of the schema; did you mean text?",
-            "one/tool.json:7: text is asked for but query.sql does not use it",
+            "one/tool.json:7: text is a property but query.sql does not use it",
         ],
     )
     code, out, _ = typed("toolworker tools check -o json")

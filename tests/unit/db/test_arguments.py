@@ -49,11 +49,11 @@ def test_all_that_is_wrong_is_listed_with_what_would_be_right():
         "/sku": "is required and missing:"
         " give a string that matches the pattern ^[A-Z]{2,4}-\\d{3,6}$",
         "/size": 'must be one of "S", "M"',
-        "/limit": "must be at least 1",
+        "/limit": "must be from 1 to 20",
         "/since": "must be a date as YYYY-MM-DD, for example 2026-02-28: there is no such day",
         "/tags": "must have at most 2 items; it has 3",
-        "/tags/1": "must be a string: put the number into quotes",
-        "/colour": "is not known: leave it out; known: sku, size, limit, since, tags",
+        "/tags/1": "must be a string: put it into quotes",
+        "/colour": "is not known: leave it out (known: sku, size, limit, since, tags)",
     }
 
 
