@@ -1,8 +1,10 @@
 """List every violation of a schema, with jsonschema, for arguments that were refused."""
 
 from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
 from fractions import Fraction
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 from jsonschema import Draft7Validator, FormatChecker, ValidationError, validators
@@ -16,6 +18,16 @@ from db.patterns import compile_pattern
 
 MAX_VIOLATIONS = 100
 """Listed for the model; 64 kB of arguments can hold thousands, which would fill a submission."""
+
+
+MAX_ERRORS = 1_000
+"""Looked at, of which many may be alike once their paths are cut."""
+MAX_OF_A_BRANCH = 20
+"""Errors of one schema of an `anyOf` or `oneOf`; a sentence names five."""
+MAX_WHOLE_BRANCHES = 1_000
+"""Looked at beyond their first error: of those that recur, each level would double the work."""
+_WHOLE_BRANCHES: ContextVar[list[int]] = ContextVar("whole branches left")
+_MORE = Violation(path="", message="has more mistakes; correct these first")
 
 
 class Explainer:
@@ -45,19 +57,16 @@ class Explainer:
         Of more than `MAX_VIOLATIONS` the first are listed, and a last one says that there are more.
         """
         found: dict[tuple[str, str], Violation] = {}
+        _WHOLE_BRANCHES.set([MAX_WHOLE_BRANCHES])
         try:
-            for error in self._validator.iter_errors(value):
+            for number, error in enumerate(self._validator.iter_errors(value)):
                 violation = self._violation(error)
                 found.setdefault((violation["path"], violation["message"]), violation)
-                if len(found) > MAX_VIOLATIONS:
-                    break
+                if len(found) > MAX_VIOLATIONS or number == MAX_ERRORS:
+                    return (*islice(found.values(), MAX_VIOLATIONS), _MORE)
         except RecursionError:
             return (Violation(path="", message="is nested too deeply for this tool"),)
-        listed = tuple(found.values())
-        if len(listed) > MAX_VIOLATIONS:
-            more = Violation(path="", message="has more mistakes; correct these first")
-            return (*listed[:MAX_VIOLATIONS], more)
-        return listed
+        return tuple(found.values())
 
     def _violation(self, error: Any) -> Violation:
         path = list(error.absolute_path)
@@ -73,10 +82,7 @@ class Explainer:
             ),
             self._schema if isinstance(self._schema, dict) else {},
         )
-        text = pointer(path)
-        return Violation(
-            path=text if len(text) <= MAX_PATH else text[:MAX_PATH] + "…", message=message
-        )
+        return Violation(path=pointer(path), message=message)
 
     def _may_be_left_out(self, path: list[Any]) -> bool:
         """Whether the last name of *path* is a property that its object need not have."""
@@ -108,8 +114,13 @@ def _without_false(schema: Any) -> Any:
 
 
 def pointer(path: list[Any]) -> str:
-    """A path of names and indexes as a JSON pointer."""
-    return "".join(f"/{escape(str(part))}" for part in path)
+    """A path of names and indexes as a JSON pointer, cut when it is long."""
+    text = ""
+    for part in path:
+        text += f"/{escape(str(part)[: MAX_PATH + 1])}"
+        if len(text) > MAX_PATH:
+            return text[:MAX_PATH] + "…"
+    return text
 
 
 def _branches(error: Any) -> list[list[sentences.Broken]]:
@@ -127,7 +138,6 @@ def _branches(error: Any) -> list[list[sentences.Broken]]:
                 schema=inner.schema if isinstance(inner.schema, dict) else {},
                 name=str(path[-1]) if path else "",
                 may_be_left_out=False,
-                branches=_branches(inner),
                 path=pointer(path),
             )
         )
@@ -177,6 +187,29 @@ def _pattern_properties(
             yield from validator.descend(value[name], part, path=name, schema_path=text)
 
 
+def _any_of(validator: Any, parts: list[Any], value: Any, schema: Any) -> Iterator[Any]:
+    found = _of_branches(validator, parts, value)
+    if all(found):
+        yield ValidationError("anyOf", context=[error for errors in found for error in errors])
+
+
+def _one_of(validator: Any, parts: list[Any], value: Any, schema: Any) -> Iterator[Any]:
+    found = _of_branches(validator, parts, value)
+    if sum(not errors for errors in found) != 1:
+        yield ValidationError("oneOf", context=[error for errors in found for error in errors])
+
+
+def _of_branches(validator: Any, parts: list[Any], value: Any) -> list[list[Any]]:
+    # jsonschema keeps each error of each branch: 200 MB for 64 kB of arguments
+    left = _WHOLE_BRANCHES.get([0])
+    found = []
+    for number, part in enumerate(parts):
+        left[0] -= 1
+        most = MAX_OF_A_BRANCH if left[0] > 0 else 1
+        found.append(list(islice(validator.descend(value, part, schema_path=number), most)))
+    return found
+
+
 def _pattern(_: Any, text: str, value: Any, schema: Any) -> Iterator[Any]:
     if isinstance(value, str) and not _compiled(text).search(value):
         yield _error("pattern")
@@ -210,6 +243,8 @@ _VALIDATOR = validators.extend(  # type: ignore[no-untyped-call]
         "required": _required,
         "additionalProperties": _additional_properties,
         "patternProperties": _pattern_properties,
+        "anyOf": _any_of,
+        "oneOf": _one_of,
         "pattern": _pattern,
         "multipleOf": _multiple_of,
         "uniqueItems": _unique_items,

@@ -320,7 +320,8 @@ def _dependencies(broken: Broken, root: Mapping[str, Any]) -> str:
 
 def _any_of(broken: Broken, root: Mapping[str, Any]) -> str:
     forms = [described(part, root) for part in broken.wanted]
-    fitting = [form for form, wrong in zip(forms, broken.branches, strict=True) if not wrong]
+    # of an anyOf inside another one no branches are known: a sentence must end
+    fitting = [form for form, wrong in zip(forms, broken.branches, strict=False) if not wrong]
     if broken.rule == "oneOf" and fitting:
         return f"fits more than one form and must fit one alone: {'; or '.join(fitting)}"
     must = f"must be {'; or '.join(forms)}"

@@ -3,6 +3,7 @@
 import json
 import socket
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -171,3 +172,42 @@ def _write(folder, schema, *, sql="SELECT %(a)s", mark=""):
     (folder / "t/tool.json").write_text(mark + json.dumps(tool), encoding="utf-8")
     (folder / "t/query.sql").write_text(sql, encoding="utf-8")
     (folder / "t/examples.json").write_text("[]")
+
+
+def _expression(depth, leaf):
+    value = leaf
+    for _ in range(depth):
+        value = {"op": "and", "args": [value]}
+    return value
+
+
+def test_a_schema_that_recurs_in_several_branches_is_explained_in_bounded_time():
+    branches = [
+        {
+            "type": "object",
+            "properties": {"op": {"const": op}, "args": {"items": {"$ref": "#/definitions/node"}}},
+            "required": ["op", "args"],
+        }
+        for op in ("and", "or", "not")
+    ]
+    schema = {
+        "type": "object",
+        "properties": {"e": {"$ref": "#/definitions/node"}},
+        "definitions": {"node": {"oneOf": [*branches, {"type": "integer"}]}},
+        "additionalProperties": False,
+    }
+    validator = Validator(schema)
+    assert validator.values(json.dumps({"e": _expression(30, 1)}))
+    # 3 ** 30 branches otherwise
+    ((path, message),) = _violations(validator, json.dumps({"e": _expression(30, "x")})).items()
+    assert path == "/e"
+    assert len(message) < 1_000
+
+
+def test_many_errors_of_many_branches_are_not_kept():
+    schema = {"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "boolean"}]}
+    tracemalloc.start()
+    assert _violations(_validator(a=schema), json.dumps({"a": [1] * 20_000}))
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak_bytes < 20_000_000
