@@ -11,12 +11,13 @@ import psycopg
 
 from db.catalog import Tool
 from db.catalog.subschemas import resolved
+from db.causes import cause
+from db.connection import connect_options
 from db.errors import Mistake, Unavailable
 from db.lint import advice
 from db.lint.finding import Finding
 from db.lint.samples import Sample, calls
 from db.lint.statement import Statement, scanned
-from db.pool import CONNECT_TIMEOUT_S, session_options
 from db.values import bound
 from runtime.settings import database_setting
 
@@ -57,16 +58,13 @@ def _connected(url: str, name: str) -> Iterator[psycopg.Connection[Any]]:
     try:
         with psycopg.connect(
             url,
-            autocommit=True,
-            prepare_threshold=None,  # DEALLOCATE would take psycopg's own statements, too
-            connect_timeout=CONNECT_TIMEOUT_S,
-            options=session_options(url, name) + " -c plan_cache_mode=force_generic_plan",
-            client_encoding="utf8",
-            application_name="toolworker",
+            **connect_options(url, name),
         ) as connection:
+            connection.execute("SET plan_cache_mode = force_generic_plan")
+            connection.execute("SET cursor_tuple_fraction = 1")
             yield connection
     except psycopg.OperationalError as exc:
-        raise Unavailable(f"Postgres cannot be reached: {type(exc).__name__}") from exc
+        raise Unavailable(cause(exc)) from exc
 
 
 def _role(connection: psycopg.Connection[Any], name: str) -> Iterator[Finding]:
