@@ -79,6 +79,17 @@ _TEXTS = tuple(
 )  # fmt: skip
 
 
+# what may be over in a moment, without anybody's doing
+_PASSING = ("Postgres is ", "nothing listens", "the host", "there is no such socket", "there is no "
+    "route", "the connection ", "the pooler had", "the pooler does not reach", "what listens",
+    "Postgres recovers", "the query took")  # fmt: skip
+
+
+def can_heal(sentence: str) -> bool:
+    """Whether the cause behind a sentence can pass by itself."""
+    return sentence.startswith(_PASSING)
+
+
 def cause(error: psycopg.Error) -> str:
     """A sentence without a dot at its end; lower case, so that it can follow a name."""
     if isinstance(error, errors.ConnectionTimeout):

@@ -143,7 +143,7 @@ def test_a_tool_of_a_database_without_a_url_is_named(typed, tmp_path):
     code, _, error = typed("toolworker tools check --database", **crm)
     assert (code, error) == (
         1,
-        "Error: database crm: Postgres cannot be reached: OperationalError\n",
+        "Error: database crm: nothing listens at that host and port; is Postgres started?\n",
     )
 
 
