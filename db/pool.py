@@ -12,6 +12,7 @@ from psycopg.adapt import Transformer
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from db.catalog import Tool
+from db.catalog.no_rows import filled
 from db.catalog.statement import placeholders
 from db.causes import cause
 from db.connection import connect_options, ping, translated
@@ -109,7 +110,7 @@ class Databases:
             )
             items = _loaded(connection, pool.types, rows)
         if not items and tool.no_rows_message is not None:
-            return message_output(tool.no_rows_message.format_map(_Given(values)))
+            return message_output(filled(tool.no_rows_message, values))
         with translated(()):
             return rows_output(
                 items, max_rows=tool.max_rows, max_bytes=tool.max_bytes, is_cut=rows.is_cut
@@ -250,14 +251,6 @@ def _is_dead(connection: psycopg.Connection[Any]) -> bool:
         connection.close()
         return True
     return False
-
-
-class _Given(dict[str, Any]):
-    """Arguments for a message; one that was not given reads as "any"."""
-
-    def __getitem__(self, name: str) -> Any:
-        value = self.get(name)
-        return "any" if value is None else value
 
 
 _ROW_TOO_LARGE = "One row alone is larger than this tool may answer. Ask for something narrower."
