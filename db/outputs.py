@@ -68,7 +68,7 @@ def fit(outputs: Sequence[str], limit: int) -> list[str]:
     The outputs in their order, the largest cut until all together fit.
 
     Args:
-        limit: Bytes of all of them as JSON strings in ASCII, quotes included: what they take in a
+        limit: Bytes of all of them as JSON strings in UTF-8, quotes included: what they take in a
             submission.
     """
     fitting = list(outputs)
@@ -103,7 +103,7 @@ def _cut(output: str, allowed: int) -> str:
 
 
 def _string_bytes(text: str) -> int:
-    return len(json.dumps(text))
+    return len(json.dumps(text, ensure_ascii=False).encode())
 
 
 def message_output(message: str) -> str:

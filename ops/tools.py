@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,7 +41,7 @@ def list_tools(folder: Path | None, output: str) -> None:
             {"name": tool.name, "description": tool.description, "database": tool.database}
             for tool in found
         ]
-        click.echo(json.dumps(listed, indent=2, ensure_ascii=False))
+        _echo_json(listed)
         return
     for tool in found:
         click.echo(f"{tool.name:<24} {tool.description}")
@@ -66,7 +67,7 @@ def check(folder: Path | None, *, is_live: bool, output: str) -> None:
         findings = _mistakes(refused.mistakes)
     is_wrong = any(not finding.is_warning for finding in findings)
     if output == "json":
-        click.echo(json.dumps([_as_json(finding) for finding in findings], indent=2))
+        _echo_json([_as_json(finding) for finding in findings])
     else:
         for finding in findings:
             found = finding.mistake
@@ -108,7 +109,7 @@ def test(names: tuple[str, ...], folder: Path | None, output: str) -> None:
             {"tool": r.tool, "example": r.number, "took_ms": r.took_ms, "difference": r.difference}
             for r in results
         ]
-        click.echo(json.dumps(listed, indent=2, ensure_ascii=False))
+        _echo_json(listed)
     else:
         for result in results:
             word = "differs" if result.difference else "ok"
@@ -132,7 +133,7 @@ def call(name: str, arguments: str, folder: Path | None) -> None:
         began = time.monotonic()
         output = ask(catalog, databases, name, arguments)
         took_ms = (time.monotonic() - began) * 1000
-    click.echo(output)
+    _echo_json(json.loads(output), output)
     click.echo(f"{took_ms:.1f} ms, {len(output.encode())} bytes", err=True)
     raise SystemExit(1 if '"error":' in output and "code" in json.loads(output) else 0)
 
@@ -153,7 +154,17 @@ def export(folder: Path | None, form: str) -> None:
         }
         for tool in _sorted(_catalog(folder))
     ]
-    click.echo(json.dumps(listed, indent=2, ensure_ascii=False))
+    _echo_json(listed)
+
+
+def _echo_json(value: Any, text: str | None = None) -> None:
+    """Print JSON; on a terminal that lacks a character of it, with escapes that JSON reads."""
+    text = json.dumps(value, indent=2, ensure_ascii=False) if text is None else text
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(value, indent=2)
+    click.echo(text)
 
 
 def _catalog(folder: Path | None) -> Catalog:

@@ -325,9 +325,10 @@ def _any_of(broken: Broken, root: Mapping[str, Any]) -> str:
     if broken.rule == "oneOf" and fitting:
         return f"fits more than one form and must fit one alone: {'; or '.join(fitting)}"
     must = f"must be {'; or '.join(forms)}"
-    kinds = sorted({str(resolved(part, root).get("type")) for part in broken.wanted} - {"string"})
-    hint = _form(broken.given, kinds, {}, is_optional=broken.may_be_left_out)
-    if hint and (len(kinds) == 1 or broken.given is None or hint.startswith(": leave out")):
+    kinds = {str(resolved(part, root).get("type")) for part in broken.wanted}
+    hint = _form(broken.given, sorted(kinds - {"string"}), {}, is_optional=broken.may_be_left_out)
+    is_of_one_kind = len(kinds) == 1 and "string" not in kinds
+    if hint and (is_of_one_kind or broken.given is None or ": leave out" in hint):
         return must + hint
     number = closest(broken.branches)
     if number is None:

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from db.arguments import parse
@@ -98,6 +98,7 @@ def test_an_empty_string_is_an_empty_object():
     assert parse("") == {}
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text())
 def test_no_text_raises_anything_but_a_tool_error(text):
     with pytest.raises(ToolError):
@@ -111,6 +112,7 @@ _JSON = st.recursive(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from([*SCHEMA["properties"], "other"]), _JSON))
 def test_every_object_is_values_or_a_list_of_violations(arguments):
     try:

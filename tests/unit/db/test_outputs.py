@@ -19,7 +19,7 @@ def _output(count, text="x" * 50):
 
 
 def _size(outputs):
-    return sum(len(json.dumps(output)) for output in outputs)
+    return sum(len(json.dumps(output, ensure_ascii=False).encode()) for output in outputs)
 
 
 def test_what_fits_is_left_as_it_is():
@@ -80,3 +80,8 @@ def test_a_tool_s_output_keeps_to_its_bytes_exactly():
 def test_nan_and_half_surrogates_never_make_invalid_json():
     text = dump({"a": float("nan"), "b": [float("inf")], "c": "\ud800", "d": "\x00 12"})
     assert json.loads(text.encode()) == {"a": None, "b": [None], "c": "?", "d": "\x00 12"}
+
+
+def test_emoji_take_four_bytes_and_not_twelve():
+    outputs = [dump({"items": [{"text": "😀" * 10_000}], "total": 1}) for _ in range(8)]
+    assert fit(outputs, 512_000 - 200) == outputs
