@@ -38,7 +38,7 @@ def start_pgbouncer(postgres_url: str, *, port: int, mode: str):
         settings = folder / "pgbouncer.ini"
         settings.write_text(
             "[databases]\n"
-            f"postgres = host={postgres.hostname} port={postgres.port}\n"
+            f"* = host={postgres.hostname} port={postgres.port}\n"
             "[pgbouncer]\n"
             f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
             f"auth_type = trust\nauth_file = {users}\npool_mode = {mode}\n"

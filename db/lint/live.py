@@ -56,12 +56,7 @@ def examine(url: str, name: str, tools: Sequence[Tool]) -> Iterator[Finding]:
 @contextmanager
 def _connected(url: str, name: str) -> Iterator[psycopg.Connection[Any]]:
     try:
-        with psycopg.connect(
-            url,
-            **connect_options(url, name),
-        ) as connection:
-            connection.execute("SET plan_cache_mode = force_generic_plan")
-            connection.execute("SET cursor_tuple_fraction = 1")
+        with psycopg.connect(url, **connect_options(url, name)) as connection:
             yield connection
     except psycopg.OperationalError as exc:
         raise Unavailable(cause(exc)) from exc
@@ -101,7 +96,7 @@ def _tool(connection: psycopg.Connection[Any], tool: Tool) -> Iterator[Finding]:
             if error is not None:
                 yield Finding(statement.refused_to_write(error))
                 return
-            plans.append(_planned(connection, statement, sample))
+            plans.append(_planned(connection, statement, types, sample))
         elif sample.name is None:
             yield Finding(statement.refused(error))
             return
@@ -144,7 +139,7 @@ def _variants(
 
 
 def _columns(statement: Statement) -> Iterator[Finding]:
-    columns = statement.columns()
+    columns = statement.columns
     for column in sorted({c for c in columns if columns.count(c) > 1}):
         message = f"two columns are called {column}; only the last would be in the output"
         yield Finding(statement.mistake(message))
@@ -155,11 +150,14 @@ def _columns(statement: Statement) -> Iterator[Finding]:
 
 
 def _planned(
-    connection: psycopg.Connection[Any], statement: Statement, sample: Sample
+    connection: psycopg.Connection[Any],
+    statement: Statement,
+    types: Sequence[int],
+    sample: Sample,
 ) -> dict[str, Finding]:
     """A warning for each large table that is read from end to end, its partitions together."""
     try:
-        plan = statement.plan()
+        plan = statement.plan(types)
     except psycopg.Error as exc:
         return {"": Finding(statement.refused(exc))}
     rows: dict[str, float] = {}
@@ -215,7 +213,8 @@ def _is_answered(sample: Sample, error: psycopg.Error) -> bool:
 def _is_large(value: Any) -> bool:
     if isinstance(value, list):
         return any(map(_is_large, value))
-    return isinstance(value, int) and abs(value) > _LARGEST_SMALL
+    is_whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    return is_whole and abs(value) > _LARGEST_SMALL
 
 
 def _with_value(

@@ -7,14 +7,17 @@ from typing import Any
 import psycopg
 from psycopg.adapt import PyFormat, Transformer
 
+from db import transaction
 from db.catalog import Tool
 from db.catalog.lines import line_of
 from db.catalog.statement import WRITES, bare, placeholders
 from db.catalog.subschemas import resolved
-from db.errors import Mistake
+from db.errors import Mistake, ToolError
 from db.lint.advice import cast_of
+from db.transaction import read
 
-_NAME = b"tools_check"
+_NAME = "tools_check"
+_MAX_BYTES = 1_000_000
 _CURSOR = "DECLARE tools_check NO SCROLL CURSOR FOR "
 
 
@@ -22,7 +25,8 @@ class Statement:
     """
     One tool's statement on one connection.
 
-    Attributes: `names` (of the placeholders, in the order of `$1`, `$2` …).
+    Attributes: `names` (of the placeholders, in the order of `$1`, `$2` …), `columns` (once it has
+    been prepared).
     """
 
     def __init__(self, connection: psycopg.Connection[Any], tool: Tool) -> None:
@@ -41,7 +45,9 @@ class Statement:
             else:
                 text += "%"
             self._moved.append((len(text), at))
-        self._text = text + tool.statement[at:]
+        self._statement = transaction.Statement(text + tool.statement[at:], tuple(self.names))
+        self._type_names = {0: "unknown"}
+        self.columns: list[str] = []
 
     def types(self, values: Sequence[Any]) -> tuple[int, ...]:
         """The parameter types that psycopg sends for *values*, 0 for text."""
@@ -51,54 +57,54 @@ class Statement:
 
     def prepare(self, types: Sequence[int]) -> psycopg.Error | None:
         """Parse the statement with these types; what the server has against it."""
-        self._connection.execute("DEALLOCATE ALL")
-        return self._parsed(_NAME, self._text, types)
+        return self._parsed(self._statement.text, types)
 
     def declare(self, types: Sequence[int]) -> psycopg.Error | None:
         """Parse it as the query of a cursor, which only reads; what the server has against that."""
-        return self._parsed(b"", _CURSOR + self._text, types)
+        return self._parsed(_CURSOR + self._statement.text, types)
 
     def run(self, values: Sequence[Any], timeout_ms: int) -> psycopg.Error | None:
         """
-        Fetch its first row in a read-only transaction that is rolled back.
+        Fetch its first row as a worker does, in a read-only transaction that is rolled back.
 
         Returns:
             What the server has against it; None also for one that takes longer than *timeout_ms*.
+
+        Raises:
+            Unavailable: The server is gone.
         """
-        text = self._text.encode()
-        transformer = Transformer(self._connection)
-        dumped = transformer.dump_sequence(values, [PyFormat.AUTO] * len(values))
-        server = self._connection.pgconn
-        server.exec_(b"BEGIN READ ONLY")
-        server.exec_(f"SET LOCAL statement_timeout = {timeout_ms}".encode())
-        result = server.exec_params(
-            _CURSOR.encode() + text, dumped, transformer.types, transformer.formats
-        )
-        if result.status == psycopg.pq.ExecStatus.COMMAND_OK:
-            result = server.exec_(b"FETCH FORWARD 1 FROM tools_check")
-        server.exec_(b"ROLLBACK")
-        if result.status in (psycopg.pq.ExecStatus.COMMAND_OK, psycopg.pq.ExecStatus.TUPLES_OK):
+        limits = {"timeout_ms": timeout_ms, "max_rows": 1, "max_bytes": _MAX_BYTES}
+        try:
+            read(self._connection, self._statement, values, **limits)
+        except psycopg.errors.QueryCanceled:
             return None
-        error = psycopg.errors.error_from_result(result, "utf-8")
-        return None if isinstance(error, psycopg.errors.QueryCanceled) else error
+        except psycopg.Error as exc:
+            return exc
+        except ToolError:  # its first row alone is too large, or it took too long
+            return None
+        return None
 
-    def columns(self) -> list[str]:
-        """The names of its columns; it has been prepared."""
-        described = self._connection.pgconn.describe_prepared(_NAME)
-        return [(described.fname(i) or b"").decode() for i in range(described.nfields)]
-
-    def plan(self) -> Any:
+    def plan(self, types: Sequence[int]) -> Any:
         """
-        How its rows are found, whatever the values, as EXPLAIN has it; it has been prepared.
+        How its rows are found, whatever the values, as EXPLAIN has it.
 
         Raises:
             psycopg.Error: It cannot be planned.
         """
-        nulls = ", ".join(["NULL"] * len(self.names))
-        arguments = f"({nulls})" if nulls else ""
-        row = self._connection.execute(
-            f"EXPLAIN (FORMAT JSON, VERBOSE) EXECUTE {_NAME.decode()}{arguments}".encode()
-        ).fetchone()
+        connection, names = self._connection, ", ".join(map(self._type_name, types))
+        nulls = ", ".join(["NULL"] * len(types))
+        prepare = f"PREPARE {_NAME} {f'({names})' if names else ''} AS {self._statement.text}"
+        explain = f"EXPLAIN (FORMAT JSON, VERBOSE) EXECUTE {_NAME} {f'({nulls})' if nulls else ''}"
+        # one transaction, because a pooler may give each to another session; what is prepared
+        # outlives it
+        with connection.transaction(force_rollback=True):
+            connection.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+            connection.execute(prepare.encode())
+            try:
+                with connection.transaction():
+                    row = connection.execute(explain.encode()).fetchone()
+            finally:
+                connection.execute(f"DEALLOCATE {_NAME}")
         plan = row[0] if row else []
         return json.loads(plan) if isinstance(plan, str) else plan
 
@@ -130,11 +136,22 @@ class Statement:
         found = (p.at for p in placeholders(self._tool.statement) if p.name == name)
         return next(found, 0)
 
-    def _parsed(self, name: bytes, text: str, types: Sequence[int]) -> psycopg.Error | None:
-        result = self._connection.pgconn.prepare(name, text.encode(), types)
-        if result.status == psycopg.pq.ExecStatus.COMMAND_OK:
-            return None
-        return psycopg.errors.error_from_result(result, "utf-8")
+    def _parsed(self, text: str, types: Sequence[int]) -> psycopg.Error | None:
+        server = self._connection.pgconn
+        server.exec_(b"BEGIN READ ONLY")
+        result = server.prepare(b"", text.encode(), types)
+        is_sound = result.status == psycopg.pq.ExecStatus.COMMAND_OK
+        if is_sound and not text.startswith(_CURSOR):
+            described = server.describe_prepared(b"")
+            self.columns = [(described.fname(i) or b"").decode() for i in range(described.nfields)]
+        server.exec_(b"ROLLBACK")
+        return None if is_sound else psycopg.errors.error_from_result(result, "utf-8")
+
+    def _type_name(self, oid: int) -> str:
+        if oid not in self._type_names:
+            row = self._connection.execute("SELECT format_type(%s, NULL)", [oid]).fetchone()
+            self._type_names[oid] = str(row[0]) if row else "unknown"
+        return self._type_names[oid]
 
     def _place(self, error: psycopg.Error, before: int) -> int:
         at = max(int(error.diag.statement_position or 1) - 1 - before, 0)
