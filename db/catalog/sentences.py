@@ -287,8 +287,8 @@ def _bound(broken: Broken, root: Mapping[str, Any]) -> str:
 
 
 def _multiple(broken: Broken, root: Mapping[str, Any]) -> str:
-    first, second = broken.wanted, broken.wanted * 2
-    return f"must be a multiple of {broken.wanted}, for example {first} or {second}"
+    step = broken.wanted
+    return f"must be a multiple of {step}, for example {step} or {step * 2 if step < 1e300 else 0}"
 
 
 def _unique(broken: Broken, root: Mapping[str, Any]) -> str:

@@ -36,10 +36,10 @@ class Validator:
             ToolError: `invalid_json`, `too_large`, or `invalid_arguments` with all violations.
         """
         given = parse(arguments)
-        if not self._is_valid(given):
-            raise ToolError(
-                "invalid_arguments", REFUSED, violations=self._explainer.violations(given)
-            )
+        # of what it refuses jsonschema has the last word, so that no refusal is without a reason
+        violations = () if self._is_valid(given) else self._explainer.violations(given)
+        if violations:
+            raise ToolError("invalid_arguments", REFUSED, violations=violations)
         filled = with_defaults(given, self._schema)
         return {name: filled.get(name) for name in self._properties}
 
@@ -69,9 +69,14 @@ def compile_schema(schema: Any) -> Callable[[Any], bool]:
 
 
 def _is_beyond_fastjsonschema(schema: Any) -> bool:
-    """Whether fastjsonschema 2.22 would search names with `re`, or trip over braces in a name."""
+    """
+    Whether fastjsonschema 2.22 would judge otherwise than JSON Schema.
+
+    It searches names with Python's `re`, divides numbers as floats, where 5e-324 is a multiple of
+    3, and trips over braces in a name.
+    """
     for _, part in walk(schema):
-        if "patternProperties" in part or "{" in str(part.get("$ref", "")):
+        if {"patternProperties", "multipleOf"} & set(part) or "{" in str(part.get("$ref", "")):
             return True
         if any("{" in name or "}" in name for name in part.get("properties", ())):
             return True

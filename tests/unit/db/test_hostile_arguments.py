@@ -211,3 +211,24 @@ def test_many_errors_of_many_branches_are_not_kept():
     peak_bytes = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak_bytes < 20_000_000
+
+
+@pytest.mark.parametrize(
+    ("number", "step", "fits"),
+    [
+        ("1e308", 0.5, True),
+        ("0.3", 0.1, True),
+        ("5e-324", 3, False),
+        ("123456789012345678901234567890.5", 3, False),
+        ("123456789012345678901234567890", 3, True),
+        ("1e22", 1e-300, True),
+        ("1e22", 1e308, False),
+    ],
+)
+def test_a_multiple_is_judged_by_its_digits(number, step, fits):
+    validator = _validator(n={"type": "number", "multipleOf": step})
+    if fits:
+        assert validator.values(f'{{"n": {number}}}')
+    else:
+        (message,) = _violations(validator, f'{{"n": {number}}}').values()
+        assert message.startswith(f"must be a multiple of {step}, for example {step} or ")
