@@ -20,7 +20,10 @@ HEARD_S = 1.0
 HANG_MARGIN_S = 1.0
 """Beyond statement_timeout, which a server that hangs does not keep, the connection is closed."""
 MAX_ROW_BYTES = 8_388_608
-"""Of one row as Postgres sends it; libpq keeps a row whole."""
+"""
+Of one row as Postgres sends it. libpq keeps a row whole, so that a larger one costs its size once,
+and up to three times from a server that is as fast as our own memory.
+"""
 _MAX_SKIPPED_BYTES = 1_048_576
 """Of rows that do not fit, read to keep the connection; of more the connection is closed."""
 
