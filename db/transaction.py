@@ -17,6 +17,7 @@ from db.errors import ToolError, Unavailable
 
 HEARD_S = 1.0
 """For the first word of a server; a connection that is silent for longer is taken for dead."""
+_LEAST_HEARD_S = 0.25
 HANG_MARGIN_S = 1.0
 """Beyond statement_timeout, which a server that hangs does not keep, the connection is closed."""
 MAX_ROW_BYTES = 8_388_608
@@ -127,8 +128,8 @@ class _Exchange:
         self._server = server
         self._began = time.monotonic()
         self._timeout_s = timeout_s + HANG_MARGIN_S
-        # half of the time at most, so that there is time to try another connection
-        self._heard_s = min(HEARD_S, timeout_s / 2)
+        # half of the time, so that there is time to try another connection
+        self._heard_s = min(HEARD_S, max(timeout_s / 2, _LEAST_HEARD_S))
         self._is_heard = False
         self._unread_bytes = 0
         self.error: psycopg.Error | None = None

@@ -3,13 +3,16 @@
 import json
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 import pytest
 
 from db.catalog import Tool
 from db.errors import ToolError
 from db.pool import Databases
+from tests.proxy import Proxy
 
 TOOL = Tool(
     name="ask",
@@ -123,3 +126,20 @@ def test_a_row_beyond_8_mb_ends_the_call_wherever_it_stands(databases):
 def test_white_space_in_json_does_not_count(databases):
     sql = "SELECT ('[' || repeat(' ', 100000) || '1]')::json AS x"
     assert _ask(databases, sql)["items"] == [{"x": [1]}]
+
+
+@pytest.mark.parametrize(
+    "sql", ["SELECT 1 AS one", "SELECT n FROM generate_series(1, 500) AS n", "SELECT 1 / 0 AS n"]
+)
+def test_a_small_result_and_an_error_take_one_round_trip(reader_url, sql):
+    url = urlsplit(reader_url)
+    proxy = Proxy(url.hostname, url.port)
+    databases = Databases({"default": reader_url.replace(f":{url.port}", f":{proxy.port}")})
+    databases.open()
+    _ask(databases, "SELECT 1 AS one")
+    proxy.turns.clear()
+    with suppress(ToolError):
+        _ask(databases, sql)
+    assert proxy.turns == ["client", "server"]
+    databases.close()
+    proxy.close()

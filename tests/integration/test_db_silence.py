@@ -15,6 +15,7 @@ from db.connection import connect_options
 from db.errors import Unavailable
 from db.pool import Databases
 from tasks.query import answer
+from tests.proxy import Proxy
 
 TOOL = Tool(
     name="ask",
@@ -30,55 +31,10 @@ TOOL = Tool(
 )
 
 
-class _Proxy:
-    """Forwards to Postgres, until it forgets its connections: they stay open and lead nowhere."""
-
-    def __init__(self, host, port):
-        self._target = (host, port)
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        self._ways = []
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def forget(self):
-        for way in self._ways:
-            way["is_open"] = False
-
-    def close(self):
-        self._listener.close()
-        for way in self._ways:
-            for end in way["ends"]:
-                end.close()
-
-    def _accept(self):
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            server = socket.create_connection(self._target)
-            way = {"is_open": True, "ends": (client, server)}
-            self._ways.append(way)
-            for source, sink in ((client, server), (server, client)):
-                threading.Thread(target=self._copy, args=(way, source, sink), daemon=True).start()
-
-    @staticmethod
-    def _copy(way, source, sink):
-        while True:
-            try:
-                data = source.recv(65536)
-                if not data:
-                    return
-                if way["is_open"]:
-                    sink.sendall(data)
-            except OSError:
-                return
-
-
 @pytest.fixture
 def proxy(postgres_server):
     url = urlsplit(postgres_server.url)
-    found = _Proxy(url.hostname, url.port)
+    found = Proxy(url.hostname, url.port)
     yield found
     found.close()
 
