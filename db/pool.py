@@ -1,5 +1,6 @@
 """Postgres, through raw psycopg and nowhere else: one read-only question at a time."""
 
+import logging
 import select
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -57,6 +58,8 @@ class Databases:
 
     def open(self) -> None:
         """Start the pools' threads; nothing is waited for, so an outage cannot stop a start."""
+        # it warns of each attempt with host and role; each cause is logged here, once
+        logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
         for pool in self._pools.values():
             pool.open()
 

@@ -10,6 +10,8 @@ import pytest
 
 from db.causes import cause
 from db.connection import problems
+from db.errors import Unavailable
+from db.pool import Databases
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +92,19 @@ def test_a_server_that_hangs_up_is_told_from_one_that_is_not_there():
         url = f"postgresql://postgres:secret@127.0.0.1:{listener.getsockname()[1]}/postgres"
         found = problems({"default": url})
     assert found == {"default": "what listens at that host and port hung up; is it Postgres?"}
+
+
+def test_a_call_ends_unavailable_with_the_cause_and_the_log_has_it_without_a_secret(server, capsys):
+    databases = Databases({"default": f"postgresql://guarded:secret@{server}/postgres"})
+    databases.open()
+    with pytest.raises(Unavailable, match="the password is wrong"):
+        databases.ping("default")
+    databases.close()
+    logged = capsys.readouterr().out
+    assert "database.unreachable" in logged
+    assert "the password is wrong" in logged
+    assert "secret" not in logged
+    assert "guarded" not in logged
 
 
 def test_a_database_that_works_has_no_problem(reader_url):
