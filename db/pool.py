@@ -3,13 +3,14 @@
 import logging
 import select
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
 import psycopg
 from psycopg.adapt import Transformer
+from psycopg.pq import Format
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from db.catalog import Tool
@@ -220,24 +221,18 @@ def _loaded(
     connection: psycopg.Connection[Any], types: DatabaseTypes, rows: Rows
 ) -> list[dict[str, Any]]:
     """The rows as Python values by column."""
-    if not rows.results:
+    if not rows.values:
         if rows.is_cut:
             raise ToolError("too_large", _ROW_TOO_LARGE)
         return []
-    first = rows.results[0]
-    columns = range(first.nfields)
-    types.teach(connection, [first.ftype(column) for column in columns])
-    names = [(first.fname(column) or b"").decode() for column in columns]
+    oids = [column.type for column in rows.columns]
+    types.teach(connection, oids)
     transformer = Transformer(connection)
-
-    def item(values: Sequence[Any]) -> dict[str, Any]:
-        return dict(zip(names, values, strict=True))
-
-    found = []
-    for number, result in enumerate(rows.results):
-        transformer.set_pgresult(result, set_loaders=number == 0)
-        found.append(transformer.load_row(0, item))
-    return found
+    transformer.set_loader_types(oids, Format.TEXT)
+    names = [column.name for column in rows.columns]
+    return [
+        dict(zip(names, transformer.load_sequence(values), strict=True)) for values in rows.values
+    ]
 
 
 def _is_dead(connection: psycopg.Connection[Any]) -> bool:

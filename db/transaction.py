@@ -6,7 +6,7 @@ import struct
 import termios
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
@@ -27,6 +27,8 @@ and up to three times from a server that is as fast as our own memory.
 """
 _MAX_SKIPPED_BYTES = 1_048_576
 """Of rows that do not fit, read to keep the connection; of more the connection is closed."""
+
+_BYTES_AROUND_NAME = 4  # two quotes, a colon and a comma
 
 # What a call needs of its session holds inside the transaction, because a pooler gives the session
 # to others in between, and refuses settings in the startup packet.
@@ -54,11 +56,20 @@ class Statement:
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Rows as Postgres sent them, one in each result; `is_cut` when not all were read."""
+class Column:
+    """Name and type (its OID) of a column."""
 
-    results: Sequence[pq.abc.PGresult]
-    is_cut: bool
+    name: str
+    type: int
+
+
+@dataclass
+class Rows:
+    """Rows as Postgres sent them, in its text format; `is_cut` when not all were kept."""
+
+    columns: tuple[Column, ...] = ()
+    values: list[list[bytes | None]] = field(default_factory=list)
+    is_cut: bool = False
 
 
 def read(
@@ -82,7 +93,7 @@ def read(
 
         max_rows: Fetched; whoever wants to know whether there are more asks for one more.
 
-        max_bytes: Of all rows as Postgres sends them; of what is beyond nothing is kept.
+        max_bytes: Of all rows with the names of their columns; what is beyond is not kept.
 
     Raises:
         psycopg.Error: What the server has against it, or a connection that broke.
@@ -168,22 +179,30 @@ class _Exchange:
     def _rows(self, max_bytes: int) -> Rows:
         if self.error is None:
             self._server.set_single_row_mode()
-        found: list[pq.abc.PGresult] = []
-        read_bytes = 0
+        rows = Rows()
+        names_bytes = read_bytes = 0
         while (result := self._next()) is not None:
             if result.status != pq.ExecStatus.SINGLE_TUPLE:
                 self._note(result)
                 continue
-            row_bytes = sum(len(result.get_value(0, at) or b"") for at in range(result.nfields))
+            fields = range(result.nfields)
+            if not rows.columns:
+                names = [(result.fname(at) or b"").decode() for at in fields]
+                rows.columns = tuple(Column(names[at], result.ftype(at)) for at in fields)
+                # an output repeats them with each row
+                names_bytes = sum(map(len, names)) + _BYTES_AROUND_NAME * len(names)
+            values = [result.get_value(0, at) for at in fields]
+            row_bytes = sum(len(value) for value in values if value is not None)
             if row_bytes > MAX_ROW_BYTES:
                 raise _too_large()
-            read_bytes += row_bytes
-            if read_bytes <= max_bytes:
-                found.append(result)
-            if read_bytes > max_bytes + _MAX_SKIPPED_BYTES:
+            read_bytes += row_bytes + names_bytes
+            rows.is_cut = read_bytes > max_bytes
+            if not rows.is_cut:
+                rows.values.append(values)
+            elif read_bytes > max_bytes + _MAX_SKIPPED_BYTES:
                 self.is_closing = True
                 break
-        return Rows(found, is_cut=read_bytes > max_bytes)
+        return rows
 
     def _finish(self) -> None:
         """Read what one command answered."""

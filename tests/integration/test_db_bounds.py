@@ -27,6 +27,8 @@ TOOL = Tool(
     examples=(),
 )
 
+_NAMES = ", ".join(f"NULL AS a{number:062}" for number in range(500))
+
 # a process of its own, because a process' peak of memory never sinks
 _CHILD = """
 import json, resource, sys
@@ -82,6 +84,8 @@ def _ask(databases, sql, **changes):
         ),
         # libpq keeps a row whole, in a buffer of up to twice its size, before anybody can refuse it
         ("SELECT repeat('x', 12000000) AS x FROM generate_series(1, 101)", "too_large", 56),
+        # 3 MB of names, of which Postgres sends nothing
+        (f"SELECT {_NAMES} FROM generate_series(1, 101)", 1, 16),  # noqa: S608
         # 2 MB of JSON that takes thirty times as much in Python
         ("SELECT ('[' || repeat('[],', 700000) || '[]]')::json AS x", "too_large", 16),
     ],
@@ -94,6 +98,16 @@ def test_a_result_costs_no_more_memory_than_its_largest_row(
     code, grown_mb = json.loads(output.stdout.splitlines()[-1])
     assert code == found
     assert grown_mb <= at_most_mb
+
+
+def test_ten_thousand_small_rows_cost_little_more_than_their_bytes(reader_url):
+    sql = "SELECT n FROM generate_series(1, 10000) AS n"
+    child = _CHILD.replace("max_rows=100, max_bytes=65_536", "max_rows=10_000, max_bytes=400_000")
+    command = [sys.executable, "-c", child, reader_url, sql]
+    output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    total, grown_mb = json.loads(output.stdout.splitlines()[-1])
+    assert total == 10_000
+    assert grown_mb <= 16
 
 
 def test_rows_beyond_the_bytes_are_cut_and_the_next_call_is_answered(databases):
