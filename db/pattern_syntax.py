@@ -8,6 +8,8 @@ any ASCII punctuation, a lone `]` or `}`, and a `-` beside a set in brackets (`[
 import re
 import string
 
+from db.unicode_properties import PatternError, translated_property
+
 _MAX_TRANSLATED = 100_000
 _MAX_DEPTH = 100
 _MAX_REPEAT = 1_000
@@ -31,17 +33,6 @@ _CODE = re.compile(
 _CONTROL = re.compile(r"c([a-zA-Z])")
 _PROPERTY = re.compile(r"[pP]\{(?:(\w+)=)?(\w+)\}", re.ASCII)
 _NAME = re.compile(r"\?<([\w$]+)>")
-_CATEGORIES = {
-    "Letter": "L", "Lowercase_Letter": "Ll", "Uppercase_Letter": "Lu", "Titlecase_Letter": "Lt",
-    "Modifier_Letter": "Lm", "Other_Letter": "Lo", "Mark": "M", "Nonspacing_Mark": "Mn",
-    "Spacing_Mark": "Mc", "Enclosing_Mark": "Me", "Number": "N", "Decimal_Number": "Nd",
-    "Letter_Number": "Nl", "Other_Number": "No", "Punctuation": "P", "punct": "P",
-    "Connector_Punctuation": "Pc", "Dash_Punctuation": "Pd", "Open_Punctuation": "Ps",
-    "Close_Punctuation": "Pe", "Initial_Punctuation": "Pi", "Final_Punctuation": "Pf",
-    "Other_Punctuation": "Po", "Symbol": "S", "Math_Symbol": "Sm", "Currency_Symbol": "Sc",
-    "Modifier_Symbol": "Sk", "Other_Symbol": "So", "Separator": "Z", "Space_Separator": "Zs",
-    "Line_Separator": "Zl", "Paragraph_Separator": "Zp", "Control": "Cc", "Format": "Cf",
-}  # fmt: skip
 _HINTS = {
     "A": "; write ^",
     "Z": "; write $",
@@ -50,10 +41,6 @@ _HINTS = {
     "e": r"; write \x1b",
 }
 TOO_LARGE = "too large; use minLength, maxLength or fewer repetitions"
-
-
-class PatternError(ValueError):
-    """A pattern that is refused; the sentence says why and what to write instead."""
 
 
 def translate(source: str) -> str:
@@ -182,7 +169,7 @@ class _Reader:
         found = _PROPERTY.match(self._source, self._at)
         if found:
             self._at = found.end()
-            return True, _property(found)
+            return True, translated_property(found)
         letter = self._letter()
         if not letter:
             raise PatternError("the last \\ escapes nothing; write \\\\ for the character")
@@ -271,31 +258,6 @@ def _code(source: str, at: int) -> tuple[str, int]:
 def _control(source: str, at: int) -> tuple[str, int]:
     found = _CONTROL.match(source, at)
     return (chr(ord(found[1]) % 32), found.end()) if found else ("", at)
-
-
-def _property(found: re.Match[str]) -> str:
-    mark, kind, name = found[0][0], found[1], found[2]
-    if kind is None and name == "ASCII":
-        return r"\x{0}-\x{7f}" if mark == "p" else r"\x{80}-\x{10ffff}"
-    if found[0] == "p{Any}":
-        return r"\x{0}-\x{10ffff}"
-    if kind in ("Script", "sc"):
-        # of one or two letters RE2 would read a category
-        wanted = name if len(name) > 2 and name != "Any" else ""
-    else:
-        wanted = _CATEGORIES.get(name, name if name in _CATEGORIES.values() else "")
-        wanted = wanted if kind in (None, "General_Category", "gc") else ""
-    if not wanted:
-        raise PatternError(unknown_property(found[0]))
-    return f"\\{mark}{{{wanted}}}"
-
-
-def unknown_property(name: str) -> str:
-    """What is said of a Unicode property that RE2 does not have."""
-    return (
-        f"\\{name} is not supported; known are categories such as \\p{{L}} and scripts such as "
-        "\\p{Script=Greek}"
-    )
 
 
 def _literal(letter: str) -> str:

@@ -9,7 +9,8 @@ import re
 
 import re2
 
-from db.pattern_syntax import TOO_LARGE, PatternError, translate, unknown_property
+from db.pattern_syntax import TOO_LARGE, translate
+from db.unicode_properties import PatternError, unknown_property
 
 __all__ = ["Pattern", "PatternError", "compile_pattern"]
 
