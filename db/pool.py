@@ -22,7 +22,7 @@ from db.errors import ToolError, Unavailable
 from db.outputs import message_output, rows_output
 from db.transaction import Rows, Silent, Statement, read
 from db.types import DatabaseTypes
-from db.values import bound, configure
+from db.values import bound, configure, exact
 from runtime import logs
 
 WAIT_S = 2.5
@@ -114,7 +114,7 @@ class Databases:
             )
             items = _loaded(connection, pool.types, rows)
         if not items and tool.no_rows_message is not None:
-            return message_output(filled(tool.no_rows_message, values))
+            return message_output(filled(tool.no_rows_message, exact(values)))
         with translated(()):
             return rows_output(
                 items, max_rows=tool.max_rows, max_bytes=tool.max_bytes, is_cut=rows.is_cut

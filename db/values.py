@@ -24,7 +24,7 @@ def bound(value: Any) -> Any:
     compared with into one, and no index of a bigint would be used.
     """
     if isinstance(value, dict):
-        return Jsonb(_exact(value), dumps=dump)
+        return Jsonb(exact(value), dumps=dump)
     if isinstance(value, list):
         return _array(value)
     if isinstance(value, ExactFloat):
@@ -53,14 +53,14 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _exact(value: Any) -> Any:
+def exact(value: Any) -> Any:
     """*value* with its fractions as Decimals, which keep their digits in JSON."""
     if isinstance(value, ExactFloat):
         return value.decimal
     if isinstance(value, dict):
-        return {name: _exact(part) for name, part in value.items()}
+        return {name: exact(part) for name, part in value.items()}
     if isinstance(value, list):
-        return [_exact(part) for part in value]
+        return [exact(part) for part in value]
     return value
 
 

@@ -129,6 +129,13 @@ def test_a_column_that_holds_such_numbers_is_searched(admin, databases):
     assert output["items"] == [{"id": 12345678901234567890}]
 
 
+def test_a_message_about_a_number_has_its_digits(databases):
+    tool = replace(TOOL, statement="SELECT 1 WHERE %(n)s < 0", no_rows_message="none of {n}")
+    values = parse('{"n": 12345678901234567.89}')
+    output = databases.query(tool, values, timeout_ms=5000)
+    assert output == '{"message":"none of 12345678901234567.89"}'
+
+
 def test_an_overflow_that_no_argument_can_have_caused_is_a_failed_query(databases):
     with pytest.raises(ToolError) as failed:
         _text(databases, "SELECT 2147483647 + %(n)s::int AS n", '{"n": 1}')
