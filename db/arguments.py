@@ -1,4 +1,4 @@
-"""Parse the arguments of a call: a JSON object that Postgres can store."""
+"""Parse the arguments of a call into a JSON object that Postgres can store."""
 
 import json
 import sys

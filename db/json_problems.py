@@ -1,4 +1,4 @@
-"""What is wrong with text that is no JSON, for the mistakes that models make often."""
+"""Explain why a text is not valid JSON."""
 
 import json
 import re

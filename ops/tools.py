@@ -1,4 +1,4 @@
-"""`toolworker tools`: write tools, prove them, and hand them to the assistant."""
+"""`toolworker tools`: write, check, test, call and export tools."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def tools() -> None:
-    """Write tools, prove them, and hand them to the assistant."""
+    """Write, check, test, call and export tools."""
 
 
 _DIR = click.option(
@@ -49,10 +49,15 @@ def list_tools(folder: Path | None, output: str) -> None:
 
 @tools.command()
 @_DIR
-@click.option("--database", "is_live", is_flag=True, help="Also prepare each statement, unrun.")
+@click.option(
+    "--database",
+    "is_live",
+    is_flag=True,
+    help="Also try each statement, read-only.",
+)
 @_OUTPUT
 def check(folder: Path | None, *, is_live: bool, output: str) -> None:
-    """Find every mistake of every tool: one line each, with file and line; exit 1 if any."""
+    """List every mistake and warning of every tool, with file and line; exit 1 for a mistake."""
     from db.errors import CatalogError
 
     count = 0
@@ -83,7 +88,7 @@ def check(folder: Path | None, *, is_live: bool, output: str) -> None:
 @click.argument("name")
 @_DIR
 def new(name: str, folder: Path | None) -> None:
-    """Begin a tool: a folder that passes the check, to be changed."""
+    """Write a folder that passes the check, as the start of a tool."""
     from ops.new_tool import begin
     from runtime import settings
 
@@ -96,7 +101,7 @@ def new(name: str, folder: Path | None) -> None:
 @_DIR
 @_OUTPUT
 def test(names: tuple[str, ...], folder: Path | None, output: str) -> None:
-    """Ask every example of the tools (or of NAMES) and compare what comes out; exit 1 if not."""
+    """Run every example of the tools (or of NAMES); exit 1 if an output differs."""
     from ops.examples import run_examples
 
     catalog = _catalog(folder)
@@ -126,12 +131,12 @@ def test(names: tuple[str, ...], folder: Path | None, output: str) -> None:
 @_DIR
 def call(name: str, arguments: str, folder: Path | None) -> None:
     """Run one call as a worker would; ARGUMENTS is a JSON object. Exit 1 for an error output."""
-    from ops.examples import ask
+    from ops.examples import call_tool
 
     catalog = _catalog(folder)
     with _databases(catalog) as databases:
         began = time.monotonic()
-        output = ask(catalog, databases, name, arguments)
+        output = call_tool(catalog, databases, name, arguments)
         took_ms = (time.monotonic() - began) * 1000
     _echo_json(json.loads(output), output)
     click.echo(f"{took_ms:.1f} ms, {len(output.encode())} bytes", err=True)
@@ -212,10 +217,10 @@ def _live(catalog: Catalog) -> Iterator[Finding]:
     urls = settings.load("DATABASE_URL").database_urls()
     yield from _mistakes(catalog.without_database(urls))
     for name, url in sorted(urls.items()):
-        asking = [tool for tool in _sorted(catalog) if tool.database == name]
-        if asking:
+        queried = [tool for tool in _sorted(catalog) if tool.database == name]
+        if queried:
             try:
-                yield from live.examine(url, name, asking)
+                yield from live.examine(url, name, queried)
             except Unavailable as exc:
                 raise click.ClickException(f"database {name}: {exc}") from exc
 

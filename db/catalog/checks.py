@@ -1,4 +1,4 @@
-"""What can be wrong with a tool folder, one small check for each kind of mistake."""
+"""Check a tool folder: one small check for each kind of mistake."""
 
 import difflib
 import json
@@ -9,8 +9,8 @@ from typing import Any, get_args
 
 from db.catalog import statement
 from db.catalog.definition import Definition
-from db.catalog.schemas import hint, problems
-from db.catalog.subschemas import escape
+from db.catalog.schema.mistakes import hint, problems
+from db.catalog.schema.subschemas import escape
 from db.catalog.validate import Validator
 from db.errors import Code, Mistake, ToolError
 

@@ -1,4 +1,4 @@
-"""The files of one tool folder, read but not yet trusted, and where in them a mistake stands."""
+"""Read the files of one tool folder, and locate mistakes in them."""
 
 import json
 from dataclasses import dataclass

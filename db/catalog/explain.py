@@ -1,4 +1,4 @@
-"""List every violation of a schema, with jsonschema, for arguments that were refused."""
+"""List every violation of refused arguments, with jsonschema."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
@@ -10,8 +10,10 @@ from typing import Any
 from jsonschema import Draft7Validator, FormatChecker, ValidationError, validators
 
 from db.arguments import MAX_PATH
-from db.catalog import sentences
-from db.catalog.subschemas import escape, mapped, resolved
+from db.catalog.schema.equality import first_repeated
+from db.catalog.schema.subschemas import escape, mapped, resolved
+from db.catalog.words.broken import Broken
+from db.catalog.words.sentences import sentence
 from db.errors import Violation
 from db.formats import FORMATS
 from db.patterns import compile_pattern
@@ -70,8 +72,8 @@ class Explainer:
 
     def _violation(self, error: Any) -> Violation:
         path = list(error.absolute_path)
-        message = sentences.sentence(
-            sentences.Broken(
+        message = sentence(
+            Broken(
                 rule=str(error.validator),
                 wanted=error.validator_value,
                 given=error.instance,
@@ -123,15 +125,15 @@ def pointer(path: list[Any]) -> str:
     return text
 
 
-def _branches(error: Any) -> list[list[sentences.Broken]]:
+def _branches(error: Any) -> list[list[Broken]]:
     """For each schema of an `anyOf` or `oneOf` what of it is broken; empty for other rules."""
     if error.validator not in ("anyOf", "oneOf"):
         return []
-    found: list[list[sentences.Broken]] = [[] for _ in error.validator_value]
+    found: list[list[Broken]] = [[] for _ in error.validator_value]
     for inner in error.context:
         path = list(inner.relative_path)
         found[inner.relative_schema_path[0]].append(
-            sentences.Broken(
+            Broken(
                 rule=str(inner.validator),
                 wanted=inner.validator_value,
                 given=inner.instance,
@@ -224,7 +226,7 @@ def _multiple_of(_: Any, step: float, value: Any, schema: Any) -> Iterator[Any]:
 
 def _unique_items(_: Any, is_wanted: bool, value: Any, schema: Any) -> Iterator[Any]:
     # jsonschema compares each item of unlike kinds with each other one
-    if is_wanted and isinstance(value, list) and sentences.first_repeated(value) is not None:
+    if is_wanted and isinstance(value, list) and first_repeated(value) is not None:
         yield _error("uniqueItems")
 
 

@@ -1,11 +1,11 @@
-"""Where in a JSON text each value stands, so that a mistake can be shown at its line."""
+"""Positions of values in a JSON text, to report a mistake at its line."""
 
 import json
 import re
 from json.decoder import scanstring  # type: ignore[attr-defined]  # the stubs leave it out
 from typing import Any
 
-from db.catalog.subschemas import escape
+from db.catalog.schema.subschemas import escape
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _DECODER = json.JSONDecoder()

@@ -1,4 +1,4 @@
-"""The tools: one folder each, read and checked whole at start; every mistake is named at once."""
+"""Load tool folders into a catalogue, and report every mistake at once."""
 
 import difflib
 import hashlib
@@ -18,7 +18,7 @@ from runtime.settings import database_setting
 @dataclass(frozen=True)
 class Tool:
     """
-    One question that a model may ask.
+    One function that a model may call.
 
     `statement` has a placeholder `%(name)s` for each of the schema's properties; `timeout_ms`,
     `max_rows` and `max_bytes` bound its answer; `examples` are what `examples.json` holds.

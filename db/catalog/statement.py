@@ -1,4 +1,4 @@
-"""The text of a statement: its placeholders, those of other libraries, whether it is one query."""
+"""Read the text of a statement: its placeholders, and whether it is one query."""
 
 import re
 from collections.abc import Collection, Iterator

@@ -6,9 +6,9 @@ from typing import Any
 import fastjsonschema
 
 from db.arguments import REFUSED, parse
-from db.catalog.defaults import with_defaults
 from db.catalog.explain import Explainer
-from db.catalog.subschemas import mapped, walk
+from db.catalog.schema.defaults import with_defaults
+from db.catalog.schema.subschemas import mapped, walk
 from db.errors import ToolError
 from db.formats import FORMATS
 from db.patterns import compile_pattern

@@ -1,1 +1,1 @@
-"""What `tools check` finds and a worker does not refuse: warnings, and what the database says."""
+"""Lint tool folders for `tools check`: warnings, and what a live database refuses."""

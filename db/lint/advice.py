@@ -1,4 +1,4 @@
-"""What to write in a tool folder so that a value that Postgres refused no longer gets there."""
+"""Advice for a value that Postgres refused: what to change in the tool folder."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Warnings that reading a tool folder gives: it loads, and may not do what its author meant."""
+"""Warnings about tool folders that load and may not do what their author meant."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -8,8 +8,8 @@ from typing import Any
 from db.catalog.checks import check_definition
 from db.catalog.definition import Definition, read_definition
 from db.catalog.loader import tool_folders
+from db.catalog.schema.subschemas import escape, on_same_value, resolved, walk
 from db.catalog.statement import WRITES, bare
-from db.catalog.subschemas import escape, on_same_value, resolved, walk
 from db.errors import Mistake
 from db.lint.advice import cast_of
 from db.lint.finding import Finding
@@ -90,7 +90,7 @@ def _optional(definition: Definition) -> Iterator[Mistake]:
 
 
 def _has_default(definition: Definition, name: str) -> bool:
-    from db.catalog.defaults import default_of
+    from db.catalog.schema.defaults import default_of
 
     parameters = definition.tool["parameters"]
     return default_of(parameters["properties"][name], parameters) is not None

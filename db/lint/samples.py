@@ -1,4 +1,4 @@
-"""Arguments that a schema takes, at its edges: to try a statement with."""
+"""Sample arguments at the edges of a schema, to try a statement with."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -7,9 +7,9 @@ from itertools import islice
 from typing import Any
 
 from db.catalog import Tool
-from db.catalog.describe import example
 from db.catalog.explain import Explainer
-from db.catalog.subschemas import resolved
+from db.catalog.schema.subschemas import resolved
+from db.catalog.words.describe import example
 from db.errors import ToolError
 
 MAX_SAMPLES = 60

@@ -1,4 +1,4 @@
-"""A tool's statement as a live Postgres sees it: prepared, described, planned."""
+"""A tool's statement on a live Postgres: prepare, plan and run it."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -10,8 +10,8 @@ from psycopg.adapt import PyFormat, Transformer
 from db import transaction
 from db.catalog import Tool
 from db.catalog.lines import line_of
+from db.catalog.schema.subschemas import resolved
 from db.catalog.statement import WRITES, bare, placeholders
-from db.catalog.subschemas import resolved
 from db.errors import Mistake, ToolError
 from db.lint.advice import cast_of
 from db.transaction import read

@@ -177,13 +177,13 @@ def test_the_walk_through_in_the_documents_works_word_by_word(typed, tmp_path):
 def test_a_terminal_that_knows_latin_1_alone_is_printed_to(typed, tmp_path):
     typed("toolworker tools new echo")
     path = tmp_path / "tools/echo/tool.json"
-    path.write_text(path.read_text().replace("Says when", "Says ✓ when"))
+    path.write_text(path.read_text().replace("When to", "When ✓ to"))
     latin = {"PYTHONIOENCODING": "latin-1"}
     code, out, error = typed("""toolworker tools call echo '{"text": "✓ 😀"}'""", **latin)
     assert (code, json.loads(out)["items"][0]["text"]) == (0, "✓ 😀"), error
     code, out, error = typed("toolworker tools list", **latin)
     assert (code, error) == (0, "")
-    assert "Says \\u2713 when" in out
+    assert "When \\u2713 to" in out
 
 
 def test_a_name_that_would_be_no_tool_is_refused(typed, tmp_path):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 
 from db.catalog.explain import Explainer
-from db.catalog.subschemas import escape
+from db.catalog.schema.subschemas import escape
 from db.catalog.validate import compile_schema
 
 NAMES = st.sampled_from(["a", "b", "ab", "x y", "ä/~", "{c}", 'q"'])

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from db.catalog.subschemas import resolved
+from db.catalog.schema.subschemas import resolved
 
 
 def with_defaults(value: Any, schema: Mapping[str, Any]) -> Any:

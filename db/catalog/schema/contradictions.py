@@ -1,10 +1,10 @@
-"""Parts of a JSON Schema that no value can fit, though each keyword by itself is well formed."""
+"""Find parts of a JSON Schema that no value can fit."""
 
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from db.catalog.subschemas import on_same_value, resolved, walk
+from db.catalog.schema.subschemas import on_same_value, resolved, walk
 
 _BOUNDS = (
     ("minLength", "maxLength"),

@@ -1,4 +1,4 @@
-"""Keywords of JSON Schema draft 7 that are misspelt, misplaced, ignored, or cannot be used here."""
+"""Find keywords of a JSON Schema that are misspelt, misplaced, ignored or unusable."""
 
 import difflib
 from collections.abc import Iterator, Mapping
@@ -7,7 +7,7 @@ from typing import Any
 from jsonschema import Draft7Validator
 
 from db.catalog.explain import Explainer
-from db.catalog.subschemas import escape, on_same_value, target, walk
+from db.catalog.schema.subschemas import escape, on_same_value, target, walk
 from db.formats import FORMATS
 from db.patterns import PatternError, compile_pattern
 

@@ -1,4 +1,4 @@
-"""The schemas inside a JSON Schema, and what its local references lead to."""
+"""Walk the schemas inside a JSON Schema, and resolve its local references."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any

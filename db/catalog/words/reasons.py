@@ -1,4 +1,4 @@
-"""Why a text does not have its format, for the mistakes that models make often."""
+"""Reasons why a text does not have its format."""
 
 import re
 

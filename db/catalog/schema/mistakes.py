@@ -1,4 +1,4 @@
-"""Everything wrong with the `parameters` of a tool."""
+"""Check the `parameters` of a tool: every mistake of its schema."""
 
 import difflib
 import json
@@ -7,10 +7,10 @@ from typing import Any
 
 from fastjsonschema import JsonSchemaDefinitionException
 
-from db.catalog.contradictions import contradictions
 from db.catalog.explain import Explainer
-from db.catalog.keywords import unusable
-from db.catalog.subschemas import walk
+from db.catalog.schema.contradictions import contradictions
+from db.catalog.schema.keywords import unusable
+from db.catalog.schema.subschemas import walk
 from db.catalog.validate import compile_schema
 
 # fastjsonschema 2.22 checks few keywords itself and falls over the rest

@@ -1,11 +1,11 @@
-"""What a JSON Schema takes, in words, and an example of it."""
+"""Describe in words what a JSON Schema accepts, with an example."""
 
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from db.catalog.defaults import default_of
-from db.catalog.subschemas import resolved
+from db.catalog.schema.defaults import default_of
+from db.catalog.schema.subschemas import resolved
 
 _MAX_DEPTH = 4
 _MAX_VALUES = 40

@@ -1,0 +1,1 @@
+"""JSON Schema draft 7: what is inside a schema, and what is wrong with one."""
