@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from db.catalog import statement
 from db.catalog.definition import Definition
-from db.catalog.schema.mistakes import hint, problems
+from db.catalog.parameters import hint, problems
 from db.catalog.schema.subschemas import escape
 from db.catalog.validate import Validator
 from db.errors import Code, Mistake, ToolError

@@ -1,1 +1,1 @@
-"""JSON Schema draft 7: what is inside a schema, and what is wrong with one."""
+"""JSON Schema draft 7: schemas inside a schema, defaults, equality, contradictions."""

@@ -12,7 +12,7 @@ import pytest
 from fastjsonschema import JsonSchemaDefinitionException
 
 from db.catalog.explain import Explainer
-from db.catalog.schema.keywords import unusable
+from db.catalog.keywords import unusable
 from db.catalog.validate import compile_schema
 
 FILES = json.loads((Path(__file__).parents[2] / "data/json_schema_draft7.json").read_text())

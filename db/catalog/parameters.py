@@ -8,8 +8,8 @@ from typing import Any
 from fastjsonschema import JsonSchemaDefinitionException
 
 from db.catalog.explain import Explainer
+from db.catalog.keywords import unusable
 from db.catalog.schema.contradictions import contradictions
-from db.catalog.schema.keywords import unusable
 from db.catalog.schema.subschemas import walk
 from db.catalog.validate import compile_schema
 
