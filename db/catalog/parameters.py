@@ -10,6 +10,7 @@ from fastjsonschema import JsonSchemaDefinitionException
 from db.catalog.explain import Explainer
 from db.catalog.keywords import unusable
 from db.catalog.schema.contradictions import contradictions
+from db.catalog.schema.recursion import doubling
 from db.catalog.schema.subschemas import walk
 from db.catalog.validate import compile_schema
 
@@ -21,6 +22,12 @@ _BAD_SCHEMA = (
     AttributeError,
     LookupError,
     ValueError,
+)
+
+
+_DOUBLING = (
+    "two parts of this schema recur for the same value, so that each level doubles the work;"
+    ' tell them apart by "type", or by a required property with another "const", named first'
 )
 
 
@@ -42,6 +49,7 @@ def problems(schema: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield "/additionalProperties", 'parameters must have "additionalProperties": false'
     if not found:
         found = [*_required(schema), *contradictions(schema), *_values(schema)]
+        found += [(pointer, _DOUBLING) for pointer in doubling(schema)]
     if not found:
         try:
             compile_schema(schema)

@@ -204,6 +204,48 @@ def test_a_schema_that_recurs_in_several_branches_is_explained_in_bounded_time()
     assert len(message) < 1_000
 
 
+TREE = {"type": "array", "items": {"$ref": "#/definitions/n"}}
+OBJECT = {"type": "object", "additionalProperties": {"$ref": "#/definitions/n"}}
+
+
+def _operator(name, *, required=("op",), first=True):
+    op, of = {"op": {"const": name}}, {"of": {"$ref": "#/definitions/n"}}
+    properties = {**op, **of} if first else {**of, **op}
+    return {"type": "object", "properties": properties, "required": list(required)}
+
+
+@pytest.mark.parametrize(
+    ("node", "is_refused"),
+    [
+        ({"anyOf": [TREE, {**TREE, "minItems": 2}, {"type": "integer"}]}, True),
+        ({"allOf": [TREE, {**TREE, "minItems": 2}]}, True),
+        ({"if": TREE, "then": TREE}, True),
+        ({"anyOf": [OBJECT, {**OBJECT, "properties": {"a": {"$ref": "#/definitions/n"}}}]}, True),
+        ({"anyOf": [_operator("and", required=()), _operator("or", required=())]}, True),
+        ({"anyOf": [_operator("and", first=False), _operator("or", first=False)]}, True),
+        ({"anyOf": [_operator("and"), _operator("or"), {"type": "integer"}]}, False),
+        ({"anyOf": [TREE, OBJECT, {"type": "integer"}]}, False),
+        ({"anyOf": [{"$ref": "#/definitions/pair"}, {"type": "null"}]}, False),
+        (
+            {"type": "array", "items": [{"$ref": "#/definitions/n"}, {"$ref": "#/definitions/n"}]},
+            False,
+        ),
+    ],
+)
+def test_a_schema_whose_work_doubles_with_each_level_is_refused(tmp_path, node, is_refused):
+    next_ = {"$ref": "#/definitions/n"}
+    pair = {"type": "object", "properties": {"left": next_, "right": next_}}
+    definitions = {"n": node, "pair": pair}
+    properties = {"a": next_}
+    schema = {"type": "object", "properties": properties, "additionalProperties": False}
+    _write(tmp_path, {**schema, "definitions": definitions})
+    if is_refused:
+        with pytest.raises(CatalogError, match="each level doubles the work"):
+            catalog.load(tmp_path)
+    else:
+        assert list(catalog.load(tmp_path).tools) == ["t"]
+
+
 def test_many_errors_of_many_branches_are_not_kept():
     schema = {"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "boolean"}]}
     tracemalloc.start()
