@@ -42,6 +42,9 @@ def for_value(sqlstate: str, message: str, name: str, value: Any, schema: Mappin
 
         schema: Of the property, its references followed.
     """
+    kinds = schema.get("type")
+    if sqlstate == "42601":  # of a text that a function reads, not of the statement
+        return _SYNTAX["tsquery" in message]
     if sqlstate in _FIXED:
         return _FIXED[sqlstate].replace("NAME", name)
     if sqlstate in ("42725", "42P18", "42883", "42846", "42804") and isinstance(value, list):
@@ -50,9 +53,15 @@ def for_value(sqlstate: str, message: str, name: str, value: Any, schema: Mappin
     if sqlstate == "22003":
         return _range(wanted)
     if sqlstate in ("22P02", "22007", "22008"):
+        if isinstance(value, int | float):
+            return _range("")
+        if isinstance(value, list) and _has_items(schema, _NUMBERS.get(wanted, "string")):
+            return 'give its items a "minimum" and a "maximum", an "enum" or a "pattern"'
         if isinstance(value, list):
             return f'give its items "type": {json.dumps(_NUMBERS.get(wanted, "string"))}'
         return _fitting(wanted, schema)
+    if sqlstate in ("42883", "42804", "42846") and (not kinds or isinstance(kinds, list)):
+        return 'give it one "type", that of what it is compared with'
     if sqlstate in ("42883", "42804", "42846") and value is not None:
         return f"write %({name})s::TYPE with the type that is wanted there"
     return ""
@@ -86,6 +95,11 @@ def _fitting(wanted: str, schema: Mapping[str, Any]) -> str:
     return 'give it an "enum" or a "pattern" of what is taken there'
 
 
+def _has_items(schema: Mapping[str, Any], kind: str) -> bool:
+    items = schema.get("items")
+    return isinstance(items, Mapping) and items.get("type") in (kind, "array")
+
+
 def _range(wanted: str) -> str:
     least, most = _RANGES.get(wanted, (None, None))
     if least is None:
@@ -99,6 +113,10 @@ def _type_in(message: str) -> str:
     return _SPELLED.get(name, name)
 
 
+_SYNTAX = {
+    True: "text that is no tsquery fails; write websearch_to_tsquery()",
+    False: 'text without the syntax that is read there fails; give it an "enum" or a "pattern"',
+}
 _FIXED = {
     "2201W": 'LIMIT takes no number below 0; give it "minimum": 0',
     "2201X": 'OFFSET takes no number below 0; give it "minimum": 0',
@@ -107,7 +125,10 @@ _FIXED = {
     'or give it a "pattern"',
     "22025": "a backslash at its end fails in LIKE; write LIKE … ESCAPE ''",
     "22P05": 'the database\'s encoding has no such character; give it a "pattern" of those it has',
-    "2201F": "no power has such a base; bound it",
+    "2201F": 'no such number has a root; give it "minimum": 0',
+    "54000": 'give it a smaller "maximum"',
+    "2202H": 'give it "minimum": 0 and "maximum": 100',
+    "23514": "the domain that it is cast to takes no such value; bound it alike",
     "2201E": 'no such number has a logarithm; give it "exclusiveMinimum": 0',
     "22023": 'give it an "enum" or bounds of what the function takes',
     "22011": 'no text has a part of negative length; give it "minimum": 0',

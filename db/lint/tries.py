@@ -4,12 +4,14 @@ import json
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import psycopg
 
 from db.catalog import Tool
 from db.catalog.schema.subschemas import resolved
+from db.catalog.statement import bare
 from db.errors import Mistake
 from db.lint import advice
 from db.lint.finding import Finding
@@ -35,10 +37,14 @@ def run_samples(
 ) -> Iterator[Finding]:
     """Run the statement with each sample; one mistake for each property that makes it fail."""
     ends = time.monotonic() + TRIES_S
+    casts = _casts(connection, tool)
     for sample, values in tried:
         if sample.name in failed or time.monotonic() > ends:
             continue
         error = statement.run(values, TRY_MS)
+        if error is None and casts is not None:
+            given = dict(zip(statement.names, values, strict=True))
+            error = casts.run([given[name] for name in casts.names], TRY_MS)
         if error is None or _is_answered(sample, error):
             continue
         if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
@@ -50,6 +56,25 @@ def run_samples(
         if sample.name is None:
             break
     yield from failed.values()
+
+
+def _casts(connection: psycopg.Connection[Any], tool: Tool) -> Statement | None:
+    """
+    A query of the statement's own casts of placeholders; None when it has none that stand alone.
+
+    Of a table without rows, as in a database for tests, a condition is never evaluated.
+    """
+    found = dict.fromkeys(match[0] for match in _CAST.finditer(bare(tool.statement)))
+    if not found:
+        return None
+    columns = ", ".join(f"{cast} AS c{number}" for number, cast in enumerate(found))
+    statement = Statement(connection, replace(tool, statement=f"SELECT {columns}"))
+    return statement if statement.prepare([0] * len(statement.names)) is None else None
+
+
+_CAST = re.compile(
+    r"%\(\w+\)s::[a-z_]\w*(?:\.\w+)?(?: ?\(\d+(?:, ?\d+)?\))?(?:\[\])*", re.IGNORECASE
+)
 
 
 def _is_answered(sample: Sample, error: psycopg.Error) -> bool:

@@ -10,6 +10,8 @@ from db.lint import live, offline
 from tests.pgbouncer import needs_pgbouncer, start_pgbouncer
 
 TABLES = """
+CREATE DOMAIN posint AS int CHECK (VALUE > 0);
+CREATE TABLE nobody (n int);
 CREATE TYPE rating AS ENUM ('G', 'PG-13');
 CREATE TABLE film (film_id int PRIMARY KEY, title text, rating rating, length smallint);
 CREATE TABLE artist (
@@ -220,6 +222,27 @@ def test_the_value_that_fails_is_named_with_what_to_write(check, sql, properties
     ((found_line, found),) = found_all
     assert message in found
     assert found_line == line
+
+
+@pytest.mark.parametrize(
+    ("sql", "schema", "advice"),
+    [
+        (
+            "SELECT title FROM film WHERE to_tsvector(title) @@ to_tsquery(%(q)s)",
+            TEXT,
+            "write websearch_to_tsquery()",
+        ),
+        ("SELECT 1 AS n FROM nobody WHERE n = %(q)s::posint", WHOLE, "bound it alike"),
+        ("SELECT date '2026-01-01' + %(q)s::int AS d", WHOLE, 'give it a "minimum" and a "max'),
+        ("SELECT repeat('a', %(q)s::int) AS a", {**WHOLE, "minimum": 0}, 'a smaller "maximum"'),
+        ("SELECT sqrt(%(q)s::float8) AS r", NUMBER, 'give it "minimum": 0'),
+        ("SELECT name FROM artist WHERE name = %(q)s", {}, 'give it one "type"'),
+        ("SELECT %(q)s::int4range AS r", TEXT, 'an "enum" or a "pattern"'),
+    ],
+)
+def test_each_failure_has_its_advice(check, sql, schema, advice):
+    ((_, message),), _ = check(sql, {"q": schema})
+    assert advice in message
 
 
 LEGITIMATE = [
