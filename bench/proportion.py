@@ -14,7 +14,7 @@ SIZES = (32_000, 64_000)
 TURNS = 5
 MOST_RATIO = 2.5
 """What doubling the input may multiply the time by."""
-_LEAST_MS = 2.0
+_LEAST_MS = 5.0
 """Of less time than this the machine's own noise is most."""
 
 _ONES: Mapping[str, Any] = {"type": "array", "items": {"type": "string"}}
