@@ -91,7 +91,7 @@ def read(
     Args:
         arguments: One for each name of the statement, as psycopg takes them.
 
-        max_rows: Fetched; whoever wants to know whether there are more asks for one more.
+        max_rows: Fetched; one more than are shown tells whether there are more.
 
         max_bytes: Of all rows with the names of their columns; what is beyond is not kept.
 
@@ -100,10 +100,10 @@ def read(
         ToolError: `timeout`, or `too_large` for a row beyond MAX_ROW_BYTES.
         Silent: The server did not say a word in time.
     """
+    transformer = Transformer(connection)
+    values = transformer.dump_sequence(arguments, [PyFormat.AUTO] * len(arguments))
     exchange = _Exchange(connection.pgconn, timeout_ms / 1000)
     try:
-        transformer = Transformer(connection)
-        values = transformer.dump_sequence(arguments, [PyFormat.AUTO] * len(arguments))
         exchange.send(
             (_SETTINGS, [str(timeout_ms).encode()]),
             (
