@@ -54,7 +54,7 @@ def connect_options(url: str, name: str) -> dict[str, Any]:
 
 
 def ping(connection: psycopg.Connection[Any]) -> None:
-    """Query a database for nothing, as a call would query it; raises as a call does."""
+    """Query a database for nothing, as a call would query it; raises as `read` does."""
     statement = Statement("SELECT 1", ())
     read(connection, statement, (), timeout_ms=PING_MS, max_rows=1, max_bytes=1_000)
 
@@ -69,11 +69,10 @@ def problems(urls: Mapping[str, str]) -> dict[str, str]:
     found = {}
     for name, url in urls.items():
         try:
-            with (
-                translated(()),
-                psycopg.connect(url, **connect_options(url, name)) as connection,
-            ):
+            with psycopg.connect(url, **connect_options(url, name)) as connection:
                 ping(connection)
+        except psycopg.Error as exc:
+            found[name] = cause(exc)
         except (Unavailable, ToolError) as exc:
             found[name] = str(exc)
     return found
