@@ -6,8 +6,9 @@ from typing import Any
 
 import psycopg
 
+from db.causes import cause
+from db.connection import CONNECT_TIMEOUT_S
 from db.errors import Unavailable
-from db.pool import CONNECT_TIMEOUT_S
 
 # One row is one session of the workers that waits for a lock, with one of those in front of it. Of
 # sessions of other roles the server tells a plain role the number and the name, and no more.
@@ -51,13 +52,10 @@ def blocked_sessions(url: str) -> Sequence[Blocked]:
     """
     try:
         with psycopg.connect(
-            url,
-            autocommit=True,
-            connect_timeout=CONNECT_TIMEOUT_S,
-            application_name="toolworker why",
+            url, connect_timeout=CONNECT_TIMEOUT_S, application_name="toolworker why"
         ) as connection:
-            connection.execute("SET statement_timeout = 2000")
+            connection.execute("SET LOCAL statement_timeout = 2000")
             rows: list[Any] = connection.execute(_BLOCKED).fetchall()
     except psycopg.Error as exc:
-        raise Unavailable(f"Postgres does not answer: {type(exc).__name__}") from exc
+        raise Unavailable(cause(exc)) from exc
     return [Blocked(*row) for row in rows]

@@ -30,8 +30,9 @@ def _is_time(text: str) -> bool:
     if found is None:
         return False
     hour, minute, second = int(found[1]), int(found[2]), int(found[3])
+    # Postgres takes no offset beyond 15:59, RFC 3339 up to 23:59
     ahead_hour, ahead_minute = int(found[5] or 0), int(found[6] or 0)
-    if hour > 23 or minute > 59 or second > 60 or ahead_hour > 23 or ahead_minute > 59:
+    if hour > 23 or minute > 59 or second > 60 or ahead_hour > 15 or ahead_minute > 59:
         return False
     if second < 60:
         return True
@@ -62,36 +63,3 @@ FORMATS: dict[str, Callable[[Any], bool]] = {
     "ipv6": lambda text: "%" not in text and _is_read_by(ipaddress.IPv6Address, text),
 }
 """What is checked; a schema with any other format is refused."""
-
-# of JavaScript's white space Python's ASCII \\s has six, its Unicode \\s others
-SPACES = r" \t\n\v\f\r\xa0\ufeff\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
-_PIECE = re.compile(r"\\.|\[\^?\]?|\]|.", re.DOTALL)
-ASCII = "(?a)"
-"""Before every pattern: JSON Schema's `\\d` is one of ten digits, Python's one of hundreds."""
-
-
-def translated(pattern: str) -> str:
-    r"""
-    A pattern of JSON Schema for Python's `re`.
-
-    Raises:
-        ValueError: It holds `\S` inside brackets, which cannot be said.
-
-        re.error: It is none.
-    """
-    found, is_inside = [], False
-    for piece in _PIECE.findall(pattern):
-        if piece == r"\s":
-            piece = SPACES if is_inside else f"[{SPACES}]"
-        elif piece == r"\S":
-            if is_inside:
-                raise ValueError(r"\S inside brackets is not read; write the letters out")
-            piece = f"[^{SPACES}]"
-        elif piece[0] == "[" and not is_inside:
-            is_inside = True
-        elif piece == "]":
-            is_inside = False
-        found.append(piece)
-    text = ASCII + "".join(found)
-    re.compile(text)
-    return text

@@ -28,7 +28,9 @@ def error_output(error: ToolError) -> str:
     return dump(value)
 
 
-def rows_output(rows: Sequence[Mapping[str, Any]], *, max_rows: int, max_bytes: int) -> str:
+def rows_output(
+    rows: Sequence[Mapping[str, Any]], *, max_rows: int, max_bytes: int, is_cut: bool = False
+) -> str:
     """
     `{"items": […], "total": n}`, with `"truncated": true` only when something was cut.
 
@@ -37,11 +39,13 @@ def rows_output(rows: Sequence[Mapping[str, Any]], *, max_rows: int, max_bytes: 
 
         max_bytes: Of the output; whole rows are cut from the end until it fits.
 
+        is_cut: Whether there are rows that were not even read.
+
     Raises:
         ToolError: `too_large`, when a single row does not fit.
     """
     items = [dump(row) for row in rows[:max_rows]]
-    is_cut = len(rows) > max_rows
+    is_cut = is_cut or len(rows) > max_rows
     frame_bytes = len('{"items":[],"total":,"truncated":true}') + len(str(max_rows))
     size, kept = frame_bytes, 0
     for item in items:
@@ -64,7 +68,7 @@ def fit(outputs: Sequence[str], limit: int) -> list[str]:
     The outputs in their order, the largest cut until all together fit.
 
     Args:
-        limit: Bytes of all of them as JSON strings in ASCII, quotes included: what they take in a
+        limit: Bytes of all of them as JSON strings in UTF-8, quotes included: what they take in a
             submission.
     """
     fitting = list(outputs)
@@ -99,7 +103,7 @@ def _cut(output: str, allowed: int) -> str:
 
 
 def _string_bytes(text: str) -> int:
-    return len(json.dumps(text))
+    return len(json.dumps(text, ensure_ascii=False).encode())
 
 
 def message_output(message: str) -> str:

@@ -1,47 +1,86 @@
-"""Whether text that a schema lets through can be read as a Postgres type."""
+"""Types that a database defines itself: what psycopg has to know of them to read their arrays."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
-_TEXT = frozenset({"text", "character varying", "character", "name", "citext", '"char"', "unknown"})
-_BY_FORMAT = {
-    "date": ("date",),
-    "date-time": ("timestamp with time zone", "timestamp without time zone"),
-    "time": ("time with time zone", "time without time zone"),
-    "uuid": ("uuid",),
-    "ipv4": ("inet", "cidr"),
-    "ipv6": ("inet", "cidr"),
-}
-_FORMATS = {kind: name for name, kinds in _BY_FORMAT.items() for kind in kinds}
-_NUMBERS = {
-    "smallint": "integer",
-    "integer": "integer",
-    "bigint": "integer",
-    "numeric": "number",
-    "real": "number",
-    "double precision": "number",
-    "boolean": "boolean",
-    "json": "object",
-    "jsonb": "object",
-}
+import psycopg
+from psycopg.pq import Format
+from psycopg.types import TypeInfo
+
+# One row is one of the types, or a type that it is made of: its element for an array, its base for
+# a domain. An array is told by how it is printed, because not all that have elements are arrays.
+_TYPES = """
+WITH RECURSIVE made_of AS (
+  SELECT t.oid, t.typname, t.typdelim, t.typtype, t.typarray, t.typoutput, t.typelem, t.typbasetype
+  FROM pg_catalog.pg_type AS t
+  WHERE t.oid = ANY (%s)
+  UNION
+  SELECT t.oid, t.typname, t.typdelim, t.typtype, t.typarray, t.typoutput, t.typelem, t.typbasetype
+  FROM made_of
+  JOIN pg_catalog.pg_type AS t
+    ON t.oid = CASE
+      WHEN made_of.typtype = 'd' THEN made_of.typbasetype
+      WHEN made_of.typoutput = 'pg_catalog.array_out'::regproc THEN made_of.typelem
+    END
+)
+SELECT oid::bigint, typname, typdelim, typarray::bigint,
+       CASE WHEN typtype = 'd' THEN typbasetype::bigint ELSE 0 END,
+       CASE WHEN typoutput = 'pg_catalog.array_out'::regproc THEN typelem::bigint ELSE 0 END
+FROM made_of
+"""
 
 
-def fits(schema: Mapping[str, Any], wanted: str) -> str | None:
+@dataclass(frozen=True)
+class _Type:
+    oid: int
+    name: str
+    delimiter: str
+    array_oid: int
+    base_oid: int
+    element_oid: int
+
+
+@dataclass
+class DatabaseTypes:
     """
-    What to change in the schema of a property whose text is read as *wanted*; None when it fits.
+    What is known of the types that one database defines, for all connections of a process.
 
-    Text with an `enum`, a `const` or a `pattern` is taken for written with the type in mind.
+    They are looked up once, when a column of a type that psycopg does not know is first read.
     """
-    if wanted in _TEXT or {"enum", "const", "pattern"} & set(schema):
-        return None
-    kind = schema.get("type")
-    if "string" not in (kind if isinstance(kind, list) else [kind]):
-        return None
-    given = str(schema.get("format"))
-    if wanted in _BY_FORMAT.get(given, ()) or (given == "date" and wanted.startswith("timestamp")):
-        return None
-    if wanted in _FORMATS:
-        return f'give it "format": "{_FORMATS[wanted]}", or text that is none is a failed query'
-    if wanted in _NUMBERS:
-        return f'make it "type": "{_NUMBERS[wanted]}", or text that is none is a failed query'
-    return f'give it an "enum" or a "pattern" of what {wanted} takes'
+
+    _found: dict[int, _Type] = field(default_factory=dict)
+
+    def teach(self, connection: psycopg.Connection[Any], oids: Iterable[int]) -> None:
+        """
+        Let *connection* read columns of these types; what is no array or domain stays text.
+
+        Raises:
+            psycopg.Error: The types cannot be looked up.
+        """
+        known = connection.adapters.types
+        unknown = {oid for oid in oids if known.get(oid) is None}
+        missing = [oid for oid in unknown if oid not in self._found]
+        if missing and not connection.closed:
+            rows = connection.execute(_TYPES, [missing]).fetchall()
+            self._found.update({row[0]: _Type(*row) for row in rows})
+        for oid in unknown & set(self._found):
+            self._register(connection, self._found[oid])
+
+    def _register(self, connection: psycopg.Connection[Any], found: _Type) -> None:
+        adapters = connection.adapters
+        inner = self._found.get(found.element_oid or found.base_oid)
+        if inner is not None and adapters.types.get(inner.oid) is None:
+            self._register(connection, inner)
+        if found.element_oid:
+            if inner is not None:
+                TypeInfo(inner.name, inner.oid, found.oid, delimiter=inner.delimiter).register(
+                    connection
+                )
+            return
+        loader = adapters.get_loader(found.base_oid, Format.TEXT) if found.base_oid else None
+        if loader is not None:
+            adapters.register_loader(found.oid, loader)
+        TypeInfo(found.name, found.oid, found.array_oid, delimiter=found.delimiter).register(
+            connection
+        )

@@ -9,21 +9,59 @@ import psycopg
 from psycopg.adapt import Loader
 from psycopg.types.json import Jsonb, set_json_loads
 
+from db.numbers import ExactFloat, LargeInteger
+from db.outputs import dump
+
+LARGEST_BIGINT = 2**63 - 1
+
 
 def bound(value: Any) -> Any:
-    """An object is bound as jsonb, an array as one of a single type, all else as psycopg does."""
+    """
+    A value as psycopg takes it: an object as jsonb, an array as one of a single type.
+
+    A fraction is a numeric, with all its digits. An integer beyond a bigint goes as text of no
+    type, so that the statement says what it is: as a numeric, it would turn the column that it is
+    compared with into one, and no index of a bigint would be used.
+    """
     if isinstance(value, dict):
-        return Jsonb(value)
+        return Jsonb(exact(value), dumps=dump)
     if isinstance(value, list):
-        # psycopg takes no list of integers and floats; numeric is what both fit into
-        has_float = any(isinstance(part, float) for part in value)
-        return [_element(part, has_float=has_float) for part in value]
+        return _array(value)
+    if isinstance(value, ExactFloat):
+        return value.decimal
+    if is_beyond_bigint(value):
+        return str(value)
+    # a list of both int and its subclass would be a mixture to psycopg
+    return int(value) if isinstance(value, LargeInteger) else value
+
+
+def is_beyond_bigint(value: Any) -> bool:
+    """Whether a value is an integer that no bigint can be."""
+    return isinstance(value, int) and not -LARGEST_BIGINT - 1 <= value <= LARGEST_BIGINT
+
+
+def _array(values: list[Any]) -> Any:
+    # psycopg takes no list of integers and floats; numeric is what both fit into
+    if any(isinstance(part, float) for part in values):
+        return [Decimal(repr(part)) if _is_number(part) else bound(part) for part in values]
+    if any(map(is_beyond_bigint, values)) and all(p is None or _is_number(p) for p in values):
+        return "{" + ",".join("NULL" if part is None else str(part) for part in values) + "}"
+    return [bound(part) for part in values]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def exact(value: Any) -> Any:
+    """*value* with its fractions as Decimals, which keep their digits in JSON."""
+    if isinstance(value, ExactFloat):
+        return value.decimal
+    if isinstance(value, dict):
+        return {name: exact(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [exact(part) for part in value]
     return value
-
-
-def _element(value: Any, *, has_float: bool) -> Any:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return Decimal(str(value)) if has_float and is_number else bound(value)
 
 
 def configure(connection: psycopg.Connection[Any]) -> None:

@@ -92,7 +92,8 @@ class Client:
 
     def encode(self, outputs: Sequence[ToolOutput]) -> bytes:
         """The body of a submission; the same outputs always give the same bytes."""
-        return json.dumps({self._list_key: outputs}, separators=(",", ":")).encode("ascii")
+        body = json.dumps({self._list_key: outputs}, separators=(",", ":"), ensure_ascii=False)
+        return body.encode("utf-8", "replace")  # half a surrogate pair is no UTF-8
 
     def room(self, call_ids: Sequence[str]) -> int:
         """Bytes that the outputs of these calls may take as JSON strings in one submission."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import re
 import signal
+import sys
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -52,6 +54,9 @@ class _SaysMistakes(click.Group):
 @click.version_option(version("toolworker"), prog_name="toolworker")
 def main() -> None:
     """Answer the tool calls of Genesys Cloud AI runs from Postgres."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal may know Latin-1 alone
+            stream.reconfigure(errors="backslashreplace")
 
 
 @main.command()

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from db import pool
+from db import connection
 
 _FOLDER = Path(__file__).parent / "demo"
 
@@ -18,4 +18,4 @@ def load(url: str) -> None:
         Unavailable: Postgres cannot be reached.
     """
     scripts = [(_FOLDER / name).read_text(encoding="utf-8") for name in ("schema.sql", "data.sql")]
-    pool.run_script(url, "\n".join(scripts), unless_exists="inventory")
+    connection.run_script(url, "\n".join(scripts), unless_exists="inventory")

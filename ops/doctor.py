@@ -71,9 +71,13 @@ def _look(also: Sequence[str]) -> Iterator[Finding]:
     yield from _genesys(values)
     yield from _catalog(values)
     is_shared = values.ledger() == values.broker()
-    yield from servers.redis_server("REDIS_URL", values.broker(), is_ledger=is_shared)
+    yield from servers.redis_server(
+        "REDIS_URL", values.broker(), is_ledger=is_shared, is_broker=True
+    )
     if not is_shared:
-        yield from servers.redis_server("LEDGER_URL", values.ledger(), is_ledger=True)
+        yield from servers.redis_server(
+            "LEDGER_URL", values.ledger(), is_ledger=True, is_broker=False
+        )
     tools = _tools(values) if "tools" in also else []
     for name, url in sorted(values.database_urls().items()):
         yield from servers.database(name, url, [tool for tool in tools if tool.database == name])

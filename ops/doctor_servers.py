@@ -5,12 +5,13 @@ from collections.abc import Iterator, Sequence
 
 import redis
 
-from db import catalog, live
+from db import catalog, causes, connection
 from db.errors import CatalogError, Unavailable
+from db.lint import live
 from genesys.auth.probe import verify_credentials
 from genesys.errors import GenesysError
 from ops.findings import Finding
-from runtime import settings
+from runtime import redis_trial, settings
 
 _TIMEOUT_S = 2.0
 _SLOW_MS = 250
@@ -21,8 +22,8 @@ _OLDEST = (6, 2)
 """The first Redis that takes ZRANGE … BYSCORE."""
 
 
-def redis_server(setting: str, url: str, *, is_ledger: bool) -> Iterator[Finding]:
-    """Whether Redis answers, is new enough, quick, and keeps what it is given."""
+def redis_server(setting: str, url: str, *, is_ledger: bool, is_broker: bool) -> Iterator[Finding]:
+    """Whether Redis answers, does what we need, is new, quick, and keeps what it is given."""
     if not url:
         return
     try:
@@ -33,7 +34,8 @@ def redis_server(setting: str, url: str, *, is_ledger: bool) -> Iterator[Finding
             decode_responses=True,
         ) as client:
             client.ping()
-            problems = list(_problems(client, is_ledger=is_ledger))
+            problems = redis_trial.lacks(client, is_broker=is_broker)
+            problems += _problems(client, is_ledger=is_ledger)
     except redis.AuthenticationError:
         yield Finding(setting, "Redis wants another password; it goes before the @ in the URL")
     except redis.RedisError as error:
@@ -84,13 +86,17 @@ def database(name: str, url: str, tools: Sequence[catalog.Tool]) -> Iterator[Fin
     """Whether Postgres answers, its role may only read, and each of *tools* can be prepared."""
     setting = settings.database_setting(name)
     try:
+        # as a call does it, which is more than connecting: a pooler may refuse a transaction
+        cause = connection.problems({name: url}).get(name)
+        if cause is not None:
+            yield Finding(setting, cause, can_heal=causes.can_heal(cause))
+            return
         findings = list(live.examine(url, name, tools))
     except settings.SettingsError as error:
         yield Finding(setting, str(error).removeprefix(f"{setting}: "))
         return
     except Unavailable as error:
-        advice = f"{error}; is Postgres started, and are role and password right?"
-        yield Finding(setting, advice, can_heal=True)
+        yield Finding(setting, str(error), can_heal=causes.can_heal(str(error)))
         return
     for found in findings:
         mistake = found.mistake

@@ -1,4 +1,4 @@
-"""Ask tools their examples, the way a worker asks, and compare what comes out."""
+"""Run the examples of tools as a worker would, and compare their outputs."""
 
 import difflib
 import json
@@ -39,7 +39,7 @@ def opened(urls: Mapping[str, str]) -> Iterator[Databases]:
         databases.close()
 
 
-def ask(catalog: Catalog, databases: Databases, name: str, arguments: str) -> str:
+def call_tool(catalog: Catalog, databases: Databases, name: str, arguments: str) -> str:
     """The tool output of one call, good or error."""
     try:
         tool, values = catalog.validate(name, arguments)
@@ -54,7 +54,7 @@ def run_examples(catalog: Catalog, databases: Databases, tool: Tool) -> Iterator
     """Each example of a tool, in order; they are numbered from 1."""
     for number, example in enumerate(tool.examples, 1):
         began = time.monotonic()
-        output = ask(catalog, databases, tool.name, json.dumps(example["arguments"]))
+        output = call_tool(catalog, databases, tool.name, json.dumps(example["arguments"]))
         took_ms = round((time.monotonic() - began) * 1000)
         yield Result(tool.name, number, took_ms, _difference(example, json.loads(output)))
 

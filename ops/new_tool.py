@@ -1,4 +1,4 @@
-"""The folder that `toolworker tools new` begins with: it passes the check and answers."""
+"""The folder that `toolworker tools new` writes: it passes the check and answers."""
 
 import json
 import re
@@ -8,7 +8,7 @@ import click
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _SQL = """\
--- One row is one ... (say it in a sentence).
+-- One row is one ... (describe it in a sentence).
 -- A placeholder is the property of its name. Cast it where it is not compared with a column.
 SELECT %(text)s::text AS text, length(%(text)s) AS letters
 """
@@ -32,10 +32,12 @@ def begin(folder: Path, name: str) -> list[Path]:
     """
     if not _NAME.fullmatch(name):
         raise click.ClickException("a name has 1 to 64 letters, digits, _ or -")
+    if name.startswith("_"):
+        raise click.ClickException("a name may not begin with _; such folders are no tools")
     path = folder / name
     tool = {
         "name": name,
-        "description": "Says when to use it and what it answers; the model chooses by this.",
+        "description": "When to use it and what it answers; the model chooses by this.",
         "parameters": {
             "type": "object",
             "properties": {

@@ -57,6 +57,8 @@ class Stack:
 
         postgres: One that runs and has the demo data, which is left running; None starts one.
 
+        has_postgres: False when *env* names databases of one's own; then none is started.
+
         say: Told of each part that is up: its name, where it listens, seconds taken.
     """
 
@@ -76,6 +78,7 @@ class Stack:
         reconcilers: int = 1,
         examine: bool = False,
         postgres: Server | None = None,
+        has_postgres: bool = True,
         say: Callable[[str, str, float], None] | None = None,
     ) -> None:
         self.folder = folder.resolve()
@@ -86,6 +89,7 @@ class Stack:
         self._workers, self._concurrency, self._reconcilers = workers, concurrency, reconcilers
         self._worker_options = worker_options
         self._must_examine, self._given_postgres = examine, postgres
+        self._has_postgres = has_postgres
         self.metrics_urls: dict[str, str] = {}
         self._tools_dir = tools_dir or _HERE / "tools"
         self._extra_env = dict(env or {})
@@ -186,6 +190,8 @@ class Stack:
         if self._given_postgres is not None:
             self.postgres = self._given_postgres
             return
+        if not self._has_postgres:
+            return
         began = time.monotonic()
         self.postgres = self._keep("postgres", start_postgres(self.folder / "postgres"))
         demo_data.load(self.postgres.url)
@@ -235,15 +241,18 @@ class Stack:
 
     def _environment(self) -> dict[str, str]:
         """Nothing is inherited: a stray REDIS_URL or CELERY_… would reach a real server."""
-        address = self.postgres.url.rpartition("@")[2]
+        databases = {}
+        if self._given_postgres is not None or self._has_postgres:
+            address = self.postgres.url.rpartition("@")[2]
+            databases["DATABASE_URL"] = f"postgresql://{READER}@{address}"
         return {
+            **databases,
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.defpath]),
             "HOME": str(self.folder),
             "LANG": "C.UTF-8",
             "PYTHONUNBUFFERED": "1",
             "REDIS_URL": self.broker.url,
             "LEDGER_URL": self.ledger.url,
-            "DATABASE_URL": f"postgresql://{READER}@{address}",
             "GENESYS_BASE_URL": self.simulator_url,
             "GENESYS_LOGIN_URL": self.simulator_url,
             "GENESYS_CLIENT_ID": "demo-client",

@@ -1,8 +1,9 @@
-"""`toolworker tools`: write tools, prove them, and hand them to the assistant."""
+"""`toolworker tools`: write, check, test, call and export tools."""
 
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,12 +13,12 @@ import click
 
 if TYPE_CHECKING:
     from db.catalog import Catalog, Tool
-    from db.live import Finding
+    from db.lint.finding import Finding
 
 
 @click.group()
 def tools() -> None:
-    """Write tools, prove them, and hand them to the assistant."""
+    """Write, check, test, call and export tools."""
 
 
 _DIR = click.option(
@@ -40,7 +41,7 @@ def list_tools(folder: Path | None, output: str) -> None:
             {"name": tool.name, "description": tool.description, "database": tool.database}
             for tool in found
         ]
-        click.echo(json.dumps(listed, indent=2, ensure_ascii=False))
+        _echo_json(listed)
         return
     for tool in found:
         click.echo(f"{tool.name:<24} {tool.description}")
@@ -48,10 +49,15 @@ def list_tools(folder: Path | None, output: str) -> None:
 
 @tools.command()
 @_DIR
-@click.option("--database", "is_live", is_flag=True, help="Also prepare each statement, unrun.")
+@click.option(
+    "--database",
+    "is_live",
+    is_flag=True,
+    help="Also try each statement, read-only.",
+)
 @_OUTPUT
 def check(folder: Path | None, *, is_live: bool, output: str) -> None:
-    """Find every mistake of every tool: one line each, with file and line; exit 1 if any."""
+    """List every mistake and warning of every tool, with file and line; exit 1 for a mistake."""
     from db.errors import CatalogError
 
     count = 0
@@ -59,13 +65,14 @@ def check(folder: Path | None, *, is_live: bool, output: str) -> None:
     try:
         catalog = _catalog(folder)
         count = len(catalog.tools)
+        findings = list(_warnings(folder))
         if is_live:
-            findings = list(_live(catalog))
+            findings += _live(catalog)
     except CatalogError as refused:
         findings = _mistakes(refused.mistakes)
     is_wrong = any(not finding.is_warning for finding in findings)
     if output == "json":
-        click.echo(json.dumps([_as_json(finding) for finding in findings], indent=2))
+        _echo_json([_as_json(finding) for finding in findings])
     else:
         for finding in findings:
             found = finding.mistake
@@ -81,7 +88,7 @@ def check(folder: Path | None, *, is_live: bool, output: str) -> None:
 @click.argument("name")
 @_DIR
 def new(name: str, folder: Path | None) -> None:
-    """Begin a tool: a folder that passes the check, to be changed."""
+    """Write a folder that passes the check, as the start of a tool."""
     from ops.new_tool import begin
     from runtime import settings
 
@@ -94,7 +101,7 @@ def new(name: str, folder: Path | None) -> None:
 @_DIR
 @_OUTPUT
 def test(names: tuple[str, ...], folder: Path | None, output: str) -> None:
-    """Ask every example of the tools (or of NAMES) and compare what comes out; exit 1 if not."""
+    """Run every example of the tools (or of NAMES); exit 1 if an output differs."""
     from ops.examples import run_examples
 
     catalog = _catalog(folder)
@@ -107,7 +114,7 @@ def test(names: tuple[str, ...], folder: Path | None, output: str) -> None:
             {"tool": r.tool, "example": r.number, "took_ms": r.took_ms, "difference": r.difference}
             for r in results
         ]
-        click.echo(json.dumps(listed, indent=2, ensure_ascii=False))
+        _echo_json(listed)
     else:
         for result in results:
             word = "differs" if result.difference else "ok"
@@ -124,14 +131,14 @@ def test(names: tuple[str, ...], folder: Path | None, output: str) -> None:
 @_DIR
 def call(name: str, arguments: str, folder: Path | None) -> None:
     """Run one call as a worker would; ARGUMENTS is a JSON object. Exit 1 for an error output."""
-    from ops.examples import ask
+    from ops.examples import call_tool
 
     catalog = _catalog(folder)
     with _databases(catalog) as databases:
         began = time.monotonic()
-        output = ask(catalog, databases, name, arguments)
+        output = call_tool(catalog, databases, name, arguments)
         took_ms = (time.monotonic() - began) * 1000
-    click.echo(output)
+    _echo_json(json.loads(output), output)
     click.echo(f"{took_ms:.1f} ms, {len(output.encode())} bytes", err=True)
     raise SystemExit(1 if '"error":' in output and "code" in json.loads(output) else 0)
 
@@ -152,7 +159,17 @@ def export(folder: Path | None, form: str) -> None:
         }
         for tool in _sorted(_catalog(folder))
     ]
-    click.echo(json.dumps(listed, indent=2, ensure_ascii=False))
+    _echo_json(listed)
+
+
+def _echo_json(value: Any, text: str | None = None) -> None:
+    """Print JSON; on a terminal that lacks a character of it, with escapes that JSON reads."""
+    text = json.dumps(value, indent=2, ensure_ascii=False) if text is None else text
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(value, indent=2)
+    click.echo(text)
 
 
 def _catalog(folder: Path | None) -> Catalog:
@@ -160,6 +177,13 @@ def _catalog(folder: Path | None) -> Catalog:
     from runtime import settings
 
     return catalog.load(folder or settings.load().tools_dir)
+
+
+def _warnings(folder: Path | None) -> Iterator[Finding]:
+    from db.lint import offline
+    from runtime import settings
+
+    return offline.warnings(folder or settings.load().tools_dir)
 
 
 def _sorted(catalog: Catalog) -> list[Tool]:
@@ -186,23 +210,23 @@ def _databases(catalog: Catalog) -> Any:
 
 
 def _live(catalog: Catalog) -> Iterator[Finding]:
-    from db import live
     from db.errors import Unavailable
+    from db.lint import live
     from runtime import settings
 
     urls = settings.load("DATABASE_URL").database_urls()
     yield from _mistakes(catalog.without_database(urls))
     for name, url in sorted(urls.items()):
-        asking = [tool for tool in _sorted(catalog) if tool.database == name]
-        if asking:
+        queried = [tool for tool in _sorted(catalog) if tool.database == name]
+        if queried:
             try:
-                yield from live.examine(url, name, asking)
+                yield from live.examine(url, name, queried)
             except Unavailable as exc:
                 raise click.ClickException(f"database {name}: {exc}") from exc
 
 
 def _mistakes(mistakes: tuple[Any, ...]) -> list[Finding]:
-    from db.live import Finding
+    from db.lint.finding import Finding
 
     return [Finding(mistake) for mistake in mistakes]
 

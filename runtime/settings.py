@@ -14,7 +14,7 @@ from msgspec.structs import fields
 
 _DATABASE_URL = re.compile(r"DATABASE_URL_([A-Z0-9_]+?)(_FILE)?")
 _WEBHOOK_SCHEME = re.compile(r"x-hub-signature-256|standard-webhooks|bearer|header:[a-z0-9-]+|none")
-_BUILT_IN_TOOLS = Path(__file__).resolve().parent.parent / "tools"
+BUILT_IN_TOOLS = Path(__file__).resolve().parent.parent / "tools"
 
 
 class SettingsError(Exception):
@@ -71,7 +71,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     webhook_secrets: Secret | None = None
     webhook_auth: str = "x-hub-signature-256"
 
-    tools_dir: Path = _BUILT_IN_TOOLS
+    tools_dir: Path = BUILT_IN_TOOLS
 
     flower_password: Secret | None = None
     metrics_port: Annotated[int, Meta(ge=0, le=65535)] = 0

@@ -9,6 +9,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 
 from db.catalog import Tool
 from db.errors import ToolError, Unavailable
+from db.faults import faults_as_answers
 from db.pool import Databases
 
 IN_PLACE_S = 2.0
@@ -33,7 +34,8 @@ def answer(databases: Databases, tool: Tool, values: Mapping[str, Any], left_ms:
 
     def ask() -> str:
         timeout_ms = max(1, int((deadline - time.monotonic()) * 1000))
-        return databases.query(tool, values, timeout_ms=timeout_ms)
+        with faults_as_answers(SoftTimeLimitExceeded):
+            return databases.query(tool, values, timeout_ms=timeout_ms)
 
     try:
         try:

@@ -8,7 +8,7 @@ from typing import Any
 from celery.signals import worker_before_create_process, worker_init, worker_process_init
 
 import ledger
-from db import catalog, pool
+from db import catalog, connection, pool
 from db.errors import CatalogError
 from genesys import client as genesys
 from runtime import logs, metrics, settings
@@ -71,7 +71,10 @@ def _check_before_start(**_: Any) -> None:
         if missing:
             raise CatalogError(missing)
         for name, url in values.database_urls().items():
-            pool.session_options(url, name)
+            connection.connect_options(url, name)
+        for name, cause in connection.problems(values.database_urls()).items():
+            # no reason not to start: it may come back before the first call
+            logs.get("worker").warning("database.unreachable", database=name, cause=cause)
         genesys.from_settings(values)
         metrics.serve_from(values)
     except (settings.SettingsError, CatalogError) as mistakes:

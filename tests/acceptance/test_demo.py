@@ -24,8 +24,10 @@ def start(tmp_path):
     started = []
 
     def run(command):
-        # a setting of the user's own must not reach the stack
-        env = {**os.environ, "REDIS_URL": "redis://127.0.0.1:1/0", "TOOLS_DIR": "/nowhere"}
+        # a setting of the user's own must not reach the stack, but for `up` the tools
+        env = {**os.environ, "REDIS_URL": "redis://127.0.0.1:1/0"}
+        if command == "demo":
+            env |= {"TOOLS_DIR": "/nowhere", "DATABASE_URL": "postgresql://127.0.0.1:1/x"}
         arguments = [sys.executable, "-m", "ops.cli", command, "--folder", str(tmp_path / "demo")]
         started.append(
             subprocess.Popen(

@@ -82,7 +82,12 @@ def test_a_call_with_bad_arguments_prints_what_the_model_is_told(typed):
     code, out, _ = typed("toolworker tools call count_letters '{}'")
     told = json.loads(out)
     assert (code, told["code"]) == (1, "invalid_arguments")
-    assert told["violations"] == [{"path": "/text", "message": "is required and missing"}]
+    assert told["violations"] == [
+        {
+            "path": "/text",
+            "message": "is required and missing: give a string of at most 200 characters",
+        }
+    ]
     code, out, _ = typed("toolworker tools call count_leters '{}'")
     assert (code, json.loads(out)["code"]) == (1, "unknown_tool")
 
@@ -95,7 +100,7 @@ def test_the_check_prints_a_line_for_each_mistake_and_exits_1(typed, tmp_path):
         1,
         [
             "one/query.sql:2: %(txt)s is no property of the schema; did you mean text?",
-            "one/tool.json:7: text is asked for but query.sql does not use it",
+            "one/tool.json:7: text is a property but query.sql does not use it",
         ],
     )
     code, out, _ = typed("toolworker tools check -o json")
@@ -138,7 +143,7 @@ def test_a_tool_of_a_database_without_a_url_is_named(typed, tmp_path):
     code, _, error = typed("toolworker tools check --database", **crm)
     assert (code, error) == (
         1,
-        "Error: database crm: Postgres cannot be reached: OperationalError\n",
+        "Error: database crm: nothing listens at that host and port; is Postgres started?\n",
     )
 
 
@@ -167,3 +172,34 @@ def test_the_walk_through_in_the_documents_works_word_by_word(typed, tmp_path):
             told = re.sub(r"\d+(\.\d+)? ms", "_ ms", out + error)
             assert told == re.sub(r"\d+(\.\d+)? ms", "_ ms", said), typed_line
     assert len(blocks) >= 5
+
+
+def test_a_terminal_that_knows_latin_1_alone_is_printed_to(typed, tmp_path):
+    typed("toolworker tools new echo")
+    path = tmp_path / "tools/echo/tool.json"
+    path.write_text(path.read_text().replace("When to", "When ✓ to"))
+    latin = {"PYTHONIOENCODING": "latin-1"}
+    code, out, error = typed("""toolworker tools call echo '{"text": "✓ 😀"}'""", **latin)
+    assert (code, json.loads(out)["items"][0]["text"]) == (0, "✓ 😀"), error
+    code, out, error = typed("toolworker tools list", **latin)
+    assert (code, error) == (0, "")
+    assert "When \\u2713 to" in out
+
+
+def test_a_name_that_would_be_no_tool_is_refused(typed, tmp_path):
+    code, _, error = typed("toolworker tools new _x")
+    assert (code, error) == (1, "Error: a name may not begin with _; such folders are no tools\n")
+    assert not (tmp_path / "tools/_x").exists()
+
+
+def test_warnings_are_printed_and_do_not_fail_the_check(typed, tmp_path):
+    typed("toolworker tools new one")
+    query = tmp_path / "tools/one/query.sql"
+    query.write_text("SELECT %(text)s::text AS text\nORDER BY %(text)s\n")
+    code, out, _ = typed("toolworker tools check")
+    assert code == 0
+    assert out.splitlines() == [
+        "one/query.sql:2: warning: ORDER BY %(text)s orders by a value that is the same for each"
+        " row; write ORDER BY CASE %(text)s WHEN … THEN a column END",
+        "1 tool, no mistakes, 1 to look at",
+    ]

@@ -126,7 +126,7 @@ def test_options_of_the_url_are_kept_beside_our_own(postgres_server, admin):
     databases = Databases({"default": f"{postgres_server.url}?options=-csearch_path%3Dcrm"})
     databases.open()
     sql = """
-        SELECT one, current_setting('default_transaction_read_only') AS read_only,
+        SELECT one, current_setting('transaction_read_only') AS read_only,
                current_setting('intervalstyle') AS style
         FROM only_here
     """

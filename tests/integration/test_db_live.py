@@ -5,8 +5,9 @@ import json
 import psycopg
 import pytest
 
-from db import catalog, live
+from db import catalog
 from db.errors import Unavailable
+from db.lint import live
 
 TABLES = """
 CREATE ROLE check_reader LOGIN PASSWORD 'reader';
@@ -101,7 +102,12 @@ TEXT = {"type": "string"}
         ("SELECT id FROM item WHERE is_new = %(t)s", {"t": TEXT}, 1, 'make it "type": "boolean"'),
         ("SELECT id FROM item WHERE extra = %(t)s", {"t": TEXT}, 1, 'make it "type": "object"'),
         ("SELECT id FROM item WHERE address = %(t)s", {"t": TEXT}, 1, 'give it "format": "ipv'),
-        ("SELECT id FROM item WHERE kind = %(t)s", {"t": TEXT}, 1, 'an "enum" or a "pattern"'),
+        (
+            "SELECT id FROM item WHERE kind = %(t)s",
+            {"t": TEXT},
+            1,
+            'mood has "good", "bad": give "enum" these',
+        ),
         ("SELECT id FROM hidden", {}, 1, "permission denied for table hidden (SQLSTATE 42501)"),
         ("SELECT id, sku AS id FROM item", {}, 1, "two columns are called id"),
         (

@@ -13,7 +13,6 @@ import pytest
 from db.catalog import Tool
 from db.errors import ToolError, Unavailable
 from db.pool import Databases
-from ops import embedded
 
 TOOL = Tool(
     name="ask",
@@ -220,26 +219,49 @@ def test_a_database_that_is_away_is_unavailable_in_time(free_port):
     databases.close()
 
 
-def test_a_server_that_hangs_is_given_up_a_second_after_the_timeout(tmp_path):
-    with embedded.start_postgres(tmp_path) as server:
-        databases = Databases({"default": server.url})
-        databases.open()
-        with psycopg.connect(server.url) as connection:
-            connection.execute("SELECT 1")
-        _ask(databases, "SELECT 1 AS one")
-        with psycopg.connect(server.url, autocommit=True) as connection:
-            sql = "SELECT pid FROM pg_stat_activity WHERE application_name = 'toolworker'"
-            pids = [row[0] for row in connection.execute(sql)]
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
+def test_a_server_that_hangs_in_a_query_is_given_up_a_second_after_the_timeout(
+    databases, postgres_server
+):
+    stopped = []
+
+    def stop():
+        sql = """
+            SELECT pid FROM pg_stat_activity
+            WHERE usename = 'toolworker_reader' AND wait_event = 'PgSleep'
+        """
+        with psycopg.connect(postgres_server.url, autocommit=True) as connection:
+            while (found := connection.execute(sql).fetchone()) is None:
+                time.sleep(0.02)
+        os.kill(found[0], signal.SIGSTOP)
+        stopped.extend(found)
+
+    stopper = threading.Thread(target=stop)
+    stopper.start()
+    try:
         began = time.monotonic()
-        try:
-            assert _code(databases, "SELECT 2 AS two", timeout_ms=300) == "timeout"
-            assert time.monotonic() - began < 3
-        finally:
-            for pid in pids:
-                os.kill(pid, signal.SIGCONT)
-            databases.close()
+        assert _code(databases, "SELECT pg_sleep(20)", timeout_ms=2_000) == "timeout"
+        assert 2 < time.monotonic() - began < 10
+    finally:
+        stopper.join()
+        os.kill(stopped[0], signal.SIGCONT)
+
+
+def test_idle_connections_whose_server_hangs_cost_an_attempt_and_are_all_replaced(
+    databases, postgres_server
+):
+    _ask(databases, "SELECT 1 AS one")
+    with psycopg.connect(postgres_server.url, autocommit=True) as connection:
+        sql = "SELECT pid FROM pg_stat_activity WHERE usename = 'toolworker_reader'"
+        pids = [row[0] for row in connection.execute(sql)]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(Unavailable, match="silent"):
+            _ask(databases, "SELECT 2 AS two")
+        assert _ask(databases, "SELECT 2 AS two")["items"] == [{"two": 2}]
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
 
 
 def test_a_tool_of_a_database_without_a_url_fails_by_name_of_the_fault(databases):

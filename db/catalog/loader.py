@@ -1,0 +1,140 @@
+"""Load tool folders into a catalogue, and report every mistake at once."""
+
+import difflib
+import hashlib
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from db.catalog.checks import check_definition
+from db.catalog.definition import Definition, read_definition
+from db.catalog.validate import Validator
+from db.errors import CatalogError, Mistake, ToolError
+from runtime.settings import database_setting
+
+
+@dataclass(frozen=True)
+class Tool:
+    """
+    One function that a model may call.
+
+    `statement` has a placeholder `%(name)s` for each of the schema's properties; `timeout_ms`,
+    `max_rows` and `max_bytes` bound its answer; `examples` are what `examples.json` holds.
+    """
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+    statement: str
+    no_rows_message: str | None
+    timeout_ms: int
+    max_rows: int
+    max_bytes: int
+    database: str
+    examples: tuple[Mapping[str, Any], ...]
+
+    @cached_property
+    def validator(self) -> Validator:
+        """The compiled schema, made on first use and kept for the life of the process."""
+        return Validator(self.parameters)
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """
+    All tools by name.
+
+    `digest` is a SHA-256 over the folders' contents: two processes with equal ones agree.
+    """
+
+    tools: Mapping[str, Tool]
+    digest: str
+
+    def without_database(self, names: Collection[str]) -> tuple[Mistake, ...]:
+        """A mistake for each tool whose database is not among *names*."""
+        return tuple(
+            Mistake(
+                f"{tool.name}/tool.json",
+                1,
+                f"database {tool.database} has no URL; set {database_setting(tool.database)}",
+            )
+            for tool in self.tools.values()
+            if tool.database not in names
+        )
+
+    def validate(self, name: str, arguments: str) -> tuple[Tool, dict[str, Any]]:
+        """
+        The tool and one value for each of its properties, ready to be bound.
+
+        Args:
+            arguments: A JSON string, as the model wrote it.
+
+        Raises:
+            ToolError: `unknown_tool`, `invalid_json`, `invalid_arguments` or `too_large`.
+        """
+        tool = self.tools.get(name)
+        if tool is None:
+            raise ToolError("unknown_tool", self._unknown(name))
+        return tool, tool.validator.values(arguments)
+
+    def _unknown(self, name: str) -> str:
+        # of a name from outside only the known ones that resemble it are repeated
+        close = difflib.get_close_matches(name, self.tools, n=3, cutoff=0.5)
+        hint = (
+            f"Did you mean {' or '.join(close)}?" if close else f"Known: {', '.join(self.tools)}."
+        )
+        return f"There is no tool of this name. {hint}"
+
+
+def load(folder: Path) -> Catalog:
+    """
+    Read and check every tool folder in *folder*; names that begin with . or _ are not tools.
+
+    Raises:
+        CatalogError: All mistakes of all folders, each with file and line.
+    """
+    mistakes: list[Mistake] = []
+    tools = {}
+    digest = hashlib.sha256()
+    for path in tool_folders(folder, mistakes):
+        definition, found = read_definition(path)
+        if definition is not None and not found:
+            found = list(check_definition(definition))
+        mistakes += found
+        if definition is not None and not found:
+            tools[path.name] = _tool(definition)
+            digest.update(definition.contents())
+    if mistakes:
+        raise CatalogError(tuple(mistakes))
+    return Catalog(tools, digest.hexdigest())
+
+
+def tool_folders(folder: Path, mistakes: list[Mistake]) -> Iterator[Path]:
+    """The folders in *folder* that are tools; a mistake is noted when there is none."""
+    if not folder.is_dir():
+        mistakes.append(Mistake(str(folder), 1, "is no folder; TOOLS_DIR names the tools' folder"))
+        return
+    found = [
+        p for p in sorted(folder.iterdir()) if p.is_dir() and not p.name.startswith((".", "_"))
+    ]
+    if not found:
+        mistakes.append(Mistake(str(folder), 1, "holds no tool folder"))
+    yield from found
+
+
+def _tool(definition: Definition) -> Tool:
+    tool = definition.tool
+    return Tool(
+        name=tool["name"],
+        description=tool["description"],
+        parameters=tool["parameters"],
+        statement=definition.sql.rstrip().removesuffix(";"),
+        no_rows_message=tool.get("no_rows_message"),
+        timeout_ms=tool.get("timeout_ms", 5_000),
+        max_rows=tool.get("max_rows", 100),
+        max_bytes=tool.get("max_bytes", 65_536),
+        database=tool.get("database", "default"),
+        examples=tuple(definition.examples),
+    )

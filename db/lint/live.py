@@ -1,0 +1,183 @@
+"""Check tools on a live database: prepare, plan and try each statement."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+
+from db.catalog import Tool
+from db.causes import cause
+from db.connection import connect_options
+from db.errors import Mistake, Unavailable
+from db.lint.finding import Finding
+from db.lint.samples import Sample, calls
+from db.lint.statement import Statement, scanned
+from db.lint.tries import Tried, failure, run_samples, short
+from db.values import bound
+from runtime.settings import database_setting
+
+LARGE_TABLE_ROWS = 10_000
+"""A sequential scan of more rows than this is worth a warning."""
+
+
+def examine(url: str, name: str, tools: Sequence[Tool]) -> Iterator[Finding]:
+    """
+    Everything that one database has against its tools and the role that queries it.
+
+    Each tool's statement is prepared and planned, and run with samples of what its schema takes,
+    each in a read-only transaction that is rolled back.
+
+    Args:
+        name: Of the database, as tools have it.
+
+        tools: Those that query this database.
+
+    Raises:
+        SettingsError: The URL cannot be read.
+
+        Unavailable: The database cannot be reached.
+    """
+    with _connected(url, name) as connection:
+        yield from _role(connection, name)
+        for tool in tools:
+            yield from _tool(connection, tool)
+
+
+@contextmanager
+def _connected(url: str, name: str) -> Iterator[psycopg.Connection[Any]]:
+    try:
+        with psycopg.connect(url, **connect_options(url, name)) as connection:
+            yield connection
+    except psycopg.OperationalError as exc:
+        raise Unavailable(cause(exc)) from exc
+
+
+def _role(connection: psycopg.Connection[Any], name: str) -> Iterator[Finding]:
+    row = connection.execute(_ROLE).fetchone()
+    role, is_superuser, writable = row if row else ("", False, 0)
+    setting = database_setting(name)
+    message = None
+    if is_superuser:
+        message = f"the role {role} is a superuser"
+    elif writable:
+        message = f"the role {role} may write to {writable} table{'' if writable == 1 else 's'}"
+    if message:
+        advised = "; give tools a role that may only SELECT (docs/tools.md)"
+        yield Finding(Mistake(setting, 1, message + advised), is_warning=True)
+
+
+def _tool(connection: psycopg.Connection[Any], tool: Tool) -> Iterator[Finding]:
+    statement = Statement(connection, tool)
+    tried = [
+        (sample, [bound(values[name]) for name in statement.names])
+        for sample in calls(tool)
+        for values in [tool.validator.values(sample.arguments)]
+    ]
+    if not tried:
+        text = "no arguments were found that the schema takes; add one to examples.json"
+        yield Finding(Mistake(f"{tool.name}/examples.json", 1, text), is_warning=True)
+        tried = [(Sample(None, None, "{}"), [None] * len(statement.names))]
+    failed: dict[str | None, Finding] = {}
+    plans = []
+    for types, sample in _variants(statement, tried, failed):
+        error = statement.prepare(types)
+        if error is None:
+            error = statement.declare(types)
+            if error is not None:
+                yield Finding(statement.refused_to_write(error))
+                return
+            plans.append(_planned(connection, statement, types, sample))
+        elif sample.name is None:
+            yield Finding(statement.refused(error))
+            return
+        else:
+            found = Finding(failure(connection, tool, statement, sample, error))
+            failed.setdefault(sample.name, found)
+    yield from _columns(statement)
+    yield from run_samples(connection, tool, statement, tried, failed)
+    warned: dict[str, Finding] = {}
+    for plan in plans:
+        warned = {**plan, **warned}  # of one table the first, which is of usual arguments
+    yield from (finding for finding in warned.values() if finding.is_warning or not failed)
+
+
+def _variants(
+    statement: Statement, tried: Sequence[Tried], failed: dict[str | None, Finding]
+) -> Iterator[tuple[tuple[int, ...], Sample]]:
+    """
+    The different types of parameters that the samples are sent with, usual ones first.
+
+    A property with an array that is of no single type is noted in *failed*.
+    """
+    seen = set()
+    for sample, values in tried:
+        try:
+            types = statement.types(values)
+        except psycopg.Error as exc:
+            value = short(json.dumps(sample.value, ensure_ascii=False))
+            text = f"{sample.name} may be {value}, which is no array of one type: {exc}"
+            advised = '; give it "items" with a single "type"'
+            at = statement.place_of(sample.name or "")
+            failed.setdefault(sample.name, Finding(statement.mistake(text + advised, at)))
+            continue
+        if types not in seen:
+            seen.add(types)
+            yield types, sample
+
+
+def _columns(statement: Statement) -> Iterator[Finding]:
+    columns = statement.columns
+    for column in sorted({c for c in columns if columns.count(c) > 1}):
+        message = f"two columns are called {column}; only the last would be in the output"
+        yield Finding(statement.mistake(message))
+    if "?column?" in columns:
+        number = columns.index("?column?") + 1
+        message = f'column {number} has no name and is called "?column?" in the output; write AS'
+        yield Finding(statement.mistake(message), is_warning=True)
+
+
+def _planned(
+    connection: psycopg.Connection[Any],
+    statement: Statement,
+    types: Sequence[int],
+    sample: Sample,
+) -> dict[str, Finding]:
+    """A warning for each large table that is read from end to end, its partitions together."""
+    try:
+        plan = statement.plan(types)
+    except psycopg.Error as exc:
+        return {"": Finding(statement.refused(exc))}
+    rows: dict[str, float] = {}
+    for schema, table in scanned(plan):
+        row = connection.execute(_ROWS, [schema, table]).fetchone()
+        if row:
+            rows[row[0]] = rows.get(row[0], 0) + max(row[1], 0)
+    found = {}
+    for table, count in rows.items():
+        if count > LARGE_TABLE_ROWS:
+            text = f"reads all of {table} (about {count:.0f} rows)"
+            if sample.name is None:
+                text += "; is an index missing?"
+            else:
+                text += f" when {sample.name} is {short(json.dumps(sample.value))}, by its type"
+            found[table] = Finding(statement.mistake(text), is_warning=True)
+    return found
+
+
+_ROLE = """
+SELECT current_user, r.rolsuper,
+  (SELECT count(*) FROM pg_class AS c
+   WHERE c.relkind IN ('r', 'p') AND c.relnamespace::regnamespace::text
+     NOT IN ('pg_catalog', 'information_schema')
+     AND has_table_privilege(c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE'))
+FROM pg_roles AS r
+WHERE r.rolname = current_user
+"""
+# One row is one table: what it is a partition of, or itself, and its rows as of the last ANALYZE.
+_ROWS = """
+SELECT coalesce(pg_partition_root(c.oid), c.oid)::regclass::text, c.reltuples
+FROM pg_class AS c
+WHERE c.relnamespace = to_regnamespace(quote_ident(%s)) AND c.relname = %s
+"""

@@ -1,0 +1,180 @@
+"""A tool's statement on a live Postgres: prepare, plan and run it."""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import psycopg
+from psycopg.adapt import PyFormat, Transformer
+
+from db import transaction
+from db.catalog import Tool
+from db.catalog.lines import line_of
+from db.catalog.schema.subschemas import resolved
+from db.catalog.statement import WRITES, bare, placeholders
+from db.errors import Mistake, ToolError
+from db.lint.advice import cast_of
+from db.transaction import read
+
+_NAME = "tools_check"
+_MAX_BYTES = 1_000_000
+_CURSOR = "DECLARE tools_check NO SCROLL CURSOR FOR "
+
+
+class Statement:
+    """
+    One tool's statement on one connection.
+
+    Attributes: `names` (of the placeholders, in the order of `$1`, `$2` …), `columns` (once it has
+    been prepared).
+    """
+
+    def __init__(self, connection: psycopg.Connection[Any], tool: Tool) -> None:
+        self._connection, self._tool = connection, tool
+        self.names: list[str] = []
+        # server's character to ours: where each placeholder was replaced by $1, $2 ...
+        self._moved = [(0, 0)]
+        text, at = "", 0
+        for found in placeholders(tool.statement):
+            text += tool.statement[at : found.at]
+            at = found.end
+            if found.name:
+                if found.name not in self.names:
+                    self.names.append(found.name)
+                text += f"${self.names.index(found.name) + 1}"
+            else:
+                text += "%"
+            self._moved.append((len(text), at))
+        self._statement = transaction.Statement(text + tool.statement[at:], tuple(self.names))
+        self._type_names = {0: "unknown"}
+        self.columns: list[str] = []
+
+    def types(self, values: Sequence[Any]) -> tuple[int, ...]:
+        """The parameter types that psycopg sends for *values*, 0 for text."""
+        transformer = Transformer(self._connection)
+        transformer.dump_sequence(values, [PyFormat.AUTO] * len(values))
+        return tuple(transformer.types or ())
+
+    def prepare(self, types: Sequence[int]) -> psycopg.Error | None:
+        """Parse the statement with these types; what the server has against it."""
+        return self._parsed(self._statement.text, types)
+
+    def declare(self, types: Sequence[int]) -> psycopg.Error | None:
+        """Parse it as the query of a cursor, which only reads; what the server has against that."""
+        return self._parsed(_CURSOR + self._statement.text, types)
+
+    def run(self, values: Sequence[Any], timeout_ms: int) -> psycopg.Error | None:
+        """
+        Fetch its first row as a worker does, in a read-only transaction that is rolled back.
+
+        Returns:
+            What the server has against it; None also for one that takes longer than *timeout_ms*.
+
+        Raises:
+            Unavailable: The server is gone.
+        """
+        limits = {"timeout_ms": timeout_ms, "max_rows": 1, "max_bytes": _MAX_BYTES}
+        try:
+            read(self._connection, self._statement, values, **limits)
+        except psycopg.errors.QueryCanceled:
+            return None
+        except psycopg.Error as exc:
+            return exc
+        except ToolError:  # its first row alone is too large, or it took too long
+            return None
+        return None
+
+    def plan(self, types: Sequence[int]) -> Any:
+        """
+        How its rows are found, whatever the values, as EXPLAIN has it.
+
+        Raises:
+            psycopg.Error: It cannot be planned.
+        """
+        connection, names = self._connection, ", ".join(map(self._type_name, types))
+        nulls = ", ".join(["NULL"] * len(types))
+        prepare = f"PREPARE {_NAME} {f'({names})' if names else ''} AS {self._statement.text}"
+        explain = f"EXPLAIN (FORMAT JSON, VERBOSE) EXECUTE {_NAME} {f'({nulls})' if nulls else ''}"
+        # one transaction, because a pooler may give each to another session; what is prepared
+        # outlives it
+        with connection.transaction(force_rollback=True):
+            connection.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+            connection.execute(prepare.encode())
+            try:
+                with connection.transaction():
+                    row = connection.execute(explain.encode()).fetchone()
+            finally:
+                connection.execute(f"DEALLOCATE {_NAME}")
+        plan = row[0] if row else []
+        return json.loads(plan) if isinstance(plan, str) else plan
+
+    def mistake(self, message: str, at: int = 0) -> Mistake:
+        """A mistake at a character of query.sql."""
+        line = line_of(self._tool.statement, max(at, 0))
+        return Mistake(f"{self._tool.name}/query.sql", line, message)
+
+    def refused(self, error: psycopg.Error) -> Mistake:
+        """What the server has against the statement itself, at the place that it names."""
+        text = f"{error.diag.message_primary} (SQLSTATE {error.sqlstate})"
+        if error.sqlstate in ("42P08", "42P18"):  # the type of a parameter cannot be told
+            text += self._cast(str(error.diag.message_primary))
+        elif error.diag.message_hint:
+            text += f"; {error.diag.message_hint}"
+        return self.mistake(text, self._place(error, 0))
+
+    def refused_to_write(self, error: psycopg.Error) -> Mistake:
+        """What the server has against a cursor for it: it writes, or locks rows."""
+        text = f"{error.diag.message_primary} (SQLSTATE {error.sqlstate}); a tool only reads"
+        if error.diag.statement_position:
+            return self.mistake(text, self._place(error, len(_CURSOR)))
+        # Postgres 18 names no place for these
+        found = WRITES.search(bare(self._tool.statement))
+        return self.mistake(text, found.end() if found else 0)
+
+    def place_of(self, name: str) -> int:
+        """The character of the first placeholder of a property."""
+        found = (p.at for p in placeholders(self._tool.statement) if p.name == name)
+        return next(found, 0)
+
+    def _parsed(self, text: str, types: Sequence[int]) -> psycopg.Error | None:
+        server = self._connection.pgconn
+        server.exec_(b"BEGIN READ ONLY")
+        result = server.prepare(b"", text.encode(), types)
+        is_sound = result.status == psycopg.pq.ExecStatus.COMMAND_OK
+        if is_sound and not text.startswith(_CURSOR):
+            described = server.describe_prepared(b"")
+            self.columns = [(described.fname(i) or b"").decode() for i in range(described.nfields)]
+        server.exec_(b"ROLLBACK")
+        return None if is_sound else psycopg.errors.error_from_result(result, "utf-8")
+
+    def _type_name(self, oid: int) -> str:
+        if oid not in self._type_names:
+            row = self._connection.execute("SELECT format_type(%s, NULL)", [oid]).fetchone()
+            self._type_names[oid] = str(row[0]) if row else "unknown"
+        return self._type_names[oid]
+
+    def _place(self, error: psycopg.Error, before: int) -> int:
+        at = max(int(error.diag.statement_position or 1) - 1 - before, 0)
+        there, here = max(place for place in self._moved if place[0] <= at)
+        return here + at - there
+
+    def _cast(self, message: str) -> str:
+        number = message.rpartition("$")[2]
+        if not number.isdecimal():
+            return ""
+        name = self.names[int(number) - 1]
+        parameters = self._tool.parameters
+        schema = resolved(parameters.get("properties", {}).get(name, {}), parameters)
+        return f"; write %({name})s::{cast_of(schema)} where it is not compared with a column"
+
+
+def scanned(plan: Any) -> Iterator[tuple[str, str]]:
+    """Schema and name of each table that a plan reads from end to end."""
+    if isinstance(plan, list):
+        for part in plan:
+            yield from scanned(part)
+    elif isinstance(plan, dict):
+        if plan.get("Node Type") == "Seq Scan":
+            yield plan["Schema"], plan["Relation Name"]
+        for key in ("Plan", "Plans"):
+            yield from scanned(plan.get(key))

@@ -1,0 +1,155 @@
+"""Run a tool's statement with samples, and report the value that makes it fail."""
+
+import json
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import psycopg
+
+from db.catalog import Tool
+from db.catalog.schema.subschemas import resolved
+from db.catalog.statement import bare
+from db.errors import Mistake
+from db.lint import advice
+from db.lint.finding import Finding
+from db.lint.samples import Sample
+from db.lint.statement import Statement
+
+TRY_MS = 250
+"""For one sample; a statement that takes longer has passed all that is tried here."""
+TRIES_S = 5.0
+"""For all samples of one tool."""
+_LARGEST_SMALL = 2**31 - 1
+
+Tried = tuple[Sample, list[Any]]
+"""A sample, and its values as psycopg takes them."""
+
+
+def run_samples(
+    connection: psycopg.Connection[Any],
+    tool: Tool,
+    statement: Statement,
+    tried: Sequence[Tried],
+    failed: dict[str | None, Finding],
+) -> Iterator[Finding]:
+    """Run the statement with each sample; one mistake for each property that makes it fail."""
+    ends = time.monotonic() + TRIES_S
+    casts = _casts(connection, tool)
+    for sample, values in tried:
+        if sample.name in failed or time.monotonic() > ends:
+            continue
+        error = statement.run(values, TRY_MS)
+        if error is None and casts is not None:
+            given = dict(zip(statement.names, values, strict=True))
+            error = casts.run([given[name] for name in casts.names], TRY_MS)
+        if error is None or _is_answered(sample, error):
+            continue
+        if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+            failed.clear()
+            failed[None] = Finding(statement.refused_to_write(error))
+            break
+        found = Finding(failure(connection, tool, statement, sample, error))
+        failed.setdefault(sample.name, found)
+        if sample.name is None:
+            break
+    yield from failed.values()
+
+
+def _casts(connection: psycopg.Connection[Any], tool: Tool) -> Statement | None:
+    """
+    A query of the statement's own casts of placeholders; None when it has none that stand alone.
+
+    Of a table without rows, as in a database for tests, a condition is never evaluated.
+    """
+    found = dict.fromkeys(match[0] for match in _CAST.finditer(bare(tool.statement)))
+    if not found:
+        return None
+    columns = ", ".join(f"{cast} AS c{number}" for number, cast in enumerate(found))
+    statement = Statement(connection, replace(tool, statement=f"SELECT {columns}"))
+    return statement if statement.prepare([0] * len(statement.names)) is None else None
+
+
+_CAST = re.compile(
+    r"%\(\w+\)s::[a-z_]\w*(?:\.\w+)?(?: ?\(\d+(?:, ?\d+)?\))?(?:\[\])*", re.IGNORECASE
+)
+
+
+def _is_answered(sample: Sample, error: psycopg.Error) -> bool:
+    """Whether a worker answers such a call with `invalid_arguments`: a number is out of range."""
+    if not isinstance(error, psycopg.errors.NumericValueOutOfRange):
+        return False
+    return _is_large(sample.value)
+
+
+def _is_large(value: Any) -> bool:
+    if isinstance(value, list):
+        return any(map(_is_large, value))
+    is_whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    return is_whole and abs(value) > _LARGEST_SMALL
+
+
+def failure(
+    connection: psycopg.Connection[Any],
+    tool: Tool,
+    statement: Statement,
+    sample: Sample,
+    error: psycopg.Error,
+) -> Mistake:
+    """The mistake that a sample shows, with what to write."""
+    reported = f"{error.diag.message_primary} (SQLSTATE {error.sqlstate})"
+    arguments = json.loads(sample.arguments)
+    name = sample.name or _named(statement, error, arguments)
+    if name is None:
+        return statement.mistake(
+            f"with the arguments {short(sample.arguments)} it fails: {reported}"
+        )
+    is_given = name in arguments
+    value = short(json.dumps(arguments[name], ensure_ascii=False)) if is_given else "left out"
+    schema = resolved(tool.parameters["properties"][name], tool.parameters)
+    advised = _labels(connection, error) or advice.for_value(
+        str(error.sqlstate),
+        str(error.diag.message_primary),
+        name,
+        arguments.get(name),
+        schema,
+    )
+    text = f"{name} may be {value}, with which it fails: {reported}"
+    at = statement.place_of(name)
+    return statement.mistake(f"{text}; {advised}" if advised else text, at)
+
+
+def _named(statement: Statement, error: psycopg.Error, arguments: Mapping[str, Any]) -> str | None:
+    """The property whose value the server names, or the only one that there is."""
+    found = _PARAMETER.search(str(error.diag.context or ""))
+    if found and int(found[1]) <= len(statement.names):
+        return statement.names[int(found[1]) - 1]
+    return next(iter(arguments)) if len(arguments) == 1 else None
+
+
+_PARAMETER = re.compile(r"parameter \$(\d+)")
+
+
+def _labels(connection: psycopg.Connection[Any], error: psycopg.Error) -> str:
+    """What to write when text is no label of an enum type."""
+    text = str(error.diag.message_primary)
+    if error.sqlstate != "22P02" or "for enum " not in text:
+        return ""
+    name = text.partition("for enum ")[2].partition(": ")[0]
+    rows = connection.execute(_LABELS, [name]).fetchall()
+    return advice.for_enum(name, [row[0] for row in rows])
+
+
+def short(text: str) -> str:
+    """A text that is cut when it is long."""
+    return text if len(text) <= 60 else f"{text[:60]}… ({len(text)} characters)"
+
+
+_LABELS = """
+SELECT e.enumlabel
+FROM pg_enum AS e
+WHERE e.enumtypid = to_regtype(%s)
+ORDER BY e.enumsortorder
+"""

@@ -1,0 +1,252 @@
+"""One read-only transaction in one round trip, over libpq: a statement and as many rows as fit."""
+
+import fcntl
+import select
+import struct
+import termios
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+from psycopg import errors, pq
+from psycopg.adapt import PyFormat, Transformer
+
+from db.errors import ToolError, Unavailable
+
+HEARD_S = 1.0
+"""For the first word of a server; a connection that is silent for longer is taken for dead."""
+_LEAST_HEARD_S = 0.25
+HANG_MARGIN_S = 1.0
+"""Beyond statement_timeout, which a server that hangs does not keep, the connection is closed."""
+MAX_ROW_BYTES = 8_388_608
+"""
+Of one row as Postgres sends it. libpq keeps a row whole, so that a larger one costs its size once,
+and up to three times from a server that is as fast as our own memory.
+"""
+_MAX_SKIPPED_BYTES = 1_048_576
+"""Of rows that do not fit, read to keep the connection; of more the connection is closed."""
+
+_BYTES_AROUND_NAME = 4  # two quotes, a colon and a comma
+
+# What a call needs of its session holds inside the transaction, because a pooler gives the session
+# to others in between, and refuses settings in the startup packet.
+_SETTINGS = b"""
+SELECT set_config('statement_timeout', $1, true),
+       set_config('DateStyle', 'ISO', true),
+       set_config('IntervalStyle', 'iso_8601', true),
+       set_config('bytea_output', 'hex', true),
+       set_config('extra_float_digits', '1', true),
+       -- plan a cursor for all its rows, not for its first tenth
+       set_config('cursor_tuple_fraction', '1', true)
+"""
+
+
+class Silent(Unavailable):
+    """A connection on which the server says nothing; others to the same server may be so, too."""
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A statement with `$1`, `$2` …, and the name of each."""
+
+    text: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Column:
+    """Name and type (its OID) of a column."""
+
+    name: str
+    type: int
+
+
+@dataclass
+class Rows:
+    """Rows as Postgres sent them, in its text format; `is_cut` when not all were kept."""
+
+    columns: tuple[Column, ...] = ()
+    values: list[list[bytes | None]] = field(default_factory=list)
+    is_cut: bool = False
+
+
+def read(
+    connection: psycopg.Connection[Any],
+    statement: Statement,
+    arguments: Sequence[Any],
+    *,
+    timeout_ms: int,
+    max_rows: int,
+    max_bytes: int,
+) -> Rows:
+    """
+    The first rows of a statement that only reads.
+
+    A cursor takes nothing but a SELECT, and the extended protocol one statement only. At the end
+    stands a ROLLBACK, which also takes back what a function of the statement set for the session.
+    A connection that may still have something to say is closed.
+
+    Args:
+        arguments: One for each name of the statement, as psycopg takes them.
+
+        max_rows: Fetched; one more than are shown tells whether there are more.
+
+        max_bytes: Of all rows with the names of their columns; what is beyond is not kept.
+
+    Raises:
+        psycopg.Error: What the server has against it, or a connection that broke.
+        ToolError: `timeout`, or `too_large` for a row beyond MAX_ROW_BYTES.
+        Silent: The server did not say a word in time.
+    """
+    transformer = Transformer(connection)
+    values = transformer.dump_sequence(arguments, [PyFormat.AUTO] * len(arguments))
+    exchange = _Exchange(connection.pgconn, timeout_ms / 1000)
+    try:
+        exchange.send(
+            (_SETTINGS, [str(timeout_ms).encode()]),
+            (
+                f"DECLARE answer NO SCROLL CURSOR FOR {statement.text}".encode(),
+                values,
+                transformer.types,
+                transformer.formats,
+            ),
+            (f"FETCH FORWARD {max_rows} FROM answer".encode(), None),
+        )
+        rows = exchange.receive(max_bytes)
+    except BaseException as exc:
+        # also a task's time limit, which can strike anywhere: what is under way cannot be told
+        connection.close()
+        if isinstance(exc, psycopg.Error) and exchange.error is not None:
+            raise exchange.error from exc  # the server's last words
+        raise
+    if exchange.is_closing:
+        connection.close()
+    if exchange.error is not None:
+        raise exchange.error
+    return rows
+
+
+# what PGconn.send_query_params takes: the command, its values, their types and formats
+_Command = tuple[Any, ...]
+
+
+class _Exchange:
+    """What is sent and received for one statement, within a deadline."""
+
+    def __init__(self, server: pq.abc.PGconn, timeout_s: float) -> None:
+        self._server = server
+        self._began = time.monotonic()
+        self._timeout_s = timeout_s + HANG_MARGIN_S
+        # half of the time, so that there is time to try another connection
+        self._heard_s = min(HEARD_S, max(timeout_s / 2, _LEAST_HEARD_S))
+        self._is_heard = False
+        self._unread_bytes = 0
+        self.error: psycopg.Error | None = None
+        self.is_closing = False
+
+    def send(self, settings: _Command, declare: _Command, fetch: _Command) -> None:
+        server = self._server
+        server.enter_pipeline_mode()
+        server.send_query_params(b"BEGIN READ ONLY", None)
+        server.send_query_params(*settings)
+        # a server that lives answers this much at once, however long the statement takes
+        server.send_flush_request()
+        server.send_query_params(*declare)
+        server.send_query_params(*fetch)
+        server.pipeline_sync()
+        # behind a sync of its own, so that it is done after an error, too
+        server.send_query_params(b"ROLLBACK", None)
+        server.pipeline_sync()
+        while server.flush():
+            self._wait(select.POLLIN | select.POLLOUT)
+            server.consume_input()
+
+    def receive(self, max_bytes: int) -> Rows:
+        self._finish()  # BEGIN
+        self._is_heard = True
+        self._finish()  # settings
+        self._finish()  # DECLARE
+        rows = self._rows(max_bytes)
+        if not self.is_closing:
+            self._sync()
+            self._finish()  # ROLLBACK
+            self._sync()
+            self._server.exit_pipeline_mode()
+        return rows
+
+    def _rows(self, max_bytes: int) -> Rows:
+        if self.error is None:
+            self._server.set_single_row_mode()
+        rows = Rows()
+        names_bytes = read_bytes = 0
+        while (result := self._next()) is not None:
+            if result.status != pq.ExecStatus.SINGLE_TUPLE:
+                self._note(result)
+                continue
+            fields = range(result.nfields)
+            if not rows.columns:
+                names = [(result.fname(at) or b"").decode() for at in fields]
+                rows.columns = tuple(Column(names[at], result.ftype(at)) for at in fields)
+                # an output repeats them with each row
+                names_bytes = sum(map(len, names)) + _BYTES_AROUND_NAME * len(names)
+            values = [result.get_value(0, at) for at in fields]
+            row_bytes = sum(len(value) for value in values if value is not None)
+            if row_bytes > MAX_ROW_BYTES:
+                raise _too_large()
+            read_bytes += row_bytes + names_bytes
+            rows.is_cut = read_bytes > max_bytes
+            if not rows.is_cut:
+                rows.values.append(values)
+            elif read_bytes > max_bytes + _MAX_SKIPPED_BYTES:
+                self.is_closing = True
+                break
+        return rows
+
+    def _finish(self) -> None:
+        """Read what one command answered."""
+        while (result := self._next()) is not None:
+            self._note(result)
+
+    def _sync(self) -> None:
+        self._next()
+
+    def _note(self, result: pq.abc.PGresult) -> None:
+        if result.status == pq.ExecStatus.FATAL_ERROR and self.error is None:
+            self.error = errors.error_from_result(result, "utf-8")
+
+    def _next(self) -> pq.abc.PGresult | None:
+        while self._server.is_busy():
+            if self._unread_bytes > MAX_ROW_BYTES:
+                raise _too_large()
+            self._wait(select.POLLIN)
+            waiting = fcntl.ioctl(self._server.socket, termios.FIONREAD, b"\0" * 4)
+            self._unread_bytes += struct.unpack("i", waiting)[0]
+            self._server.consume_input()
+        self._unread_bytes = 0
+        return self._server.get_result()
+
+    def _wait(self, events: int) -> None:
+        until = self._timeout_s if self._is_heard else self._heard_s
+        left_s = self._began + until - time.monotonic()
+        poller = select.poll()
+        poller.register(self._server.socket, events)
+        if left_s > 0 and poller.poll(left_s * 1000):
+            return
+        if self._is_heard:
+            raise ToolError("timeout", TOO_SLOW, retryable=True)
+        raise Silent(
+            "the connection is silent: the way to Postgres is broken, or a pooler has no server "
+            "connection free"
+        )
+
+
+def _too_large() -> ToolError:
+    return ToolError(
+        "too_large",
+        "One row alone is larger than this tool may answer. Ask for something narrower.",
+    )
+
+
+TOO_SLOW = "The query took too long. Try again with narrower arguments."

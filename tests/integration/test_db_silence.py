@@ -1,0 +1,97 @@
+"""Connections to Postgres that died in silence while idle cost a retry, never an answer."""
+
+import json
+import os
+import socket
+import threading
+import time
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+
+from db.catalog import Tool
+from db.connection import connect_options
+from db.errors import Unavailable
+from db.pool import Databases
+from tasks.query import answer
+from tests.proxy import Proxy
+
+TOOL = Tool(
+    name="ask",
+    description="",
+    parameters={},
+    statement="SELECT 1 AS one",
+    no_rows_message=None,
+    timeout_ms=5000,
+    max_rows=3,
+    max_bytes=65536,
+    database="default",
+    examples=(),
+)
+
+
+@pytest.fixture
+def proxy(postgres_server):
+    url = urlsplit(postgres_server.url)
+    found = Proxy(url.hostname, url.port)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def databases(postgres_server, proxy):
+    port = urlsplit(postgres_server.url).port
+    found = Databases({"default": postgres_server.url.replace(f":{port}", f":{proxy.port}")})
+    found.open()
+    yield found
+    found.close()
+
+
+def _fill(databases):
+    """Have all connections of the pool made, and lie idle."""
+    sleep = Tool(**{**vars(TOOL), "statement": "SELECT 1 AS one FROM pg_sleep(0.3)"})
+    threads = [
+        threading.Thread(target=databases.query, args=(sleep, {}), kwargs={"timeout_ms": 5000})
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def test_a_call_over_connections_that_lead_nowhere_is_answered_all_the_same(databases, proxy):
+    _fill(databases)
+    proxy.forget()
+    output = answer(databases, TOOL, {}, left_ms=20_000)
+    assert json.loads(output) == {"items": [{"one": 1}], "total": 1}
+
+
+def test_silence_is_an_outage_and_no_slow_query(databases, proxy):
+    _fill(databases)
+    proxy.forget()
+    with pytest.raises(Unavailable, match="silent"):
+        databases.query(TOOL, {}, timeout_ms=5000)
+
+
+def test_a_slow_query_is_no_silence(databases):
+    slow = Tool(**{**vars(TOOL), "statement": "SELECT 1 AS one FROM pg_sleep(2)"})
+    began = time.monotonic()
+    assert json.loads(databases.query(slow, {}, timeout_ms=5000))["total"] == 1
+    assert time.monotonic() - began >= 2
+
+
+def test_the_kernel_gives_up_a_connection_whose_bytes_nobody_takes(reader_url):
+    with (
+        psycopg.connect(reader_url, **connect_options(reader_url, "default")) as connection,
+        socket.socket(fileno=os.dup(connection.fileno())) as own,
+    ):
+        settings = [
+            own.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE),
+            own.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE),
+            own.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL),
+            own.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT),
+            own.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT),
+        ]
+    assert settings == [1, 30, 5, 3, 2_000]
