@@ -9,7 +9,7 @@ CHECK_PYTHON = $(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info <
 MOVED := $(if $(wildcard .venv),$(shell grep -qsF " $(CURDIR)/.venv" .venv/pyvenv.cfg || echo moved))
 
 .DEFAULT_GOAL := help
-.PHONY: moved help install demo up test tools-check bench-tools chaos compose-check conformance bench bench-long bench-genesys lint clean lock
+.PHONY: moved help install demo up test tools-check bench-tools chaos versions compose-check conformance bench bench-long bench-genesys lint clean lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ bench-tools: install ## what checking 100 tools and validating a call cost
 
 chaos: install ## break everything under traffic and hold every run to the promises (SEED=1)
 	$(BIN)/pytest tests/chaos -m chaos -q --chaos-seed $(SEED)
+
+versions: install ## the last release beside this one, on the same Redis: every run answered once (2 min)
+	$(BIN)/pytest tests/acceptance/test_versions.py -m versions -q -s
 
 compose-check: install ## build the image, run docker-compose.yml, break it, scale it (needs Docker)
 	$(BIN)/pytest tests/compose -m compose -q

@@ -7,6 +7,8 @@ from runtime import settings
 _settings = settings.load("REDIS_URL")
 
 broker_url = _settings.broker()
+# None for redis://; for rediss:// without it kombu checks no certificate
+broker_use_ssl = _settings.redis_tls(broker_url) or None
 # The ledger keeps the outputs and counts the parts of a chord.
 result_backend = "tasks.backend:LedgerBackend"
 

@@ -277,7 +277,8 @@ def from_settings(settings: Settings) -> Client:
     tokens: Tokens = TokenSource(request)
     limiter = None
     if settings.broker():
-        store = Store(settings.broker(), [login, client_id, scope])
+        url = settings.broker()
+        store = Store(url, [login, client_id, scope], tls=settings.redis_tls(url))
         tokens = FleetTokens(store, request)
         limiter = RateLimiter(store, requests_per_minute=settings.genesys_requests_per_minute)
     return Client(

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +34,22 @@ class Store:
         names: What tells this organisation's client from others, such as login URL and client id.
             The keys hold a hash of them.
 
+        tls: Of `Settings.redis_tls`, for a rediss:// URL.
+
         now: A monotonic clock, in seconds.
     """
 
     def __init__(
-        self, url: str, names: Sequence[str], *, now: Callable[[], float] = time.monotonic
+        self,
+        url: str,
+        names: Sequence[str],
+        *,
+        tls: Mapping[str, Any] | None = None,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._redis = redis.Redis.from_url(
             url,
+            **(tls or {}),
             socket_timeout=TIMEOUT_S,
             socket_connect_timeout=TIMEOUT_S,
             socket_keepalive=True,

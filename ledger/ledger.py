@@ -17,8 +17,9 @@ from runtime import metrics, settings
 MARGIN_MS = 2_000
 """Queries stop this long before answer-by, and a lease lasts this much longer than its call may
 take. Covers reading, encoding and one slow round trip."""
-REPUBLISH_MS = (5_000, 10_000, 20_000)
-"""A call that no worker started is fanned out again after these waits, by round."""
+REPUBLISH_MS = (3_000, 10_000, 20_000)
+"""A call that no worker started is fanned out again after these waits, by round. With the first a
+run whose messages wait where no worker looks, after a rollback, is answered within 5 s."""
 RELEASE_MS = 2_000
 """A call whose database is down is tried again this much later, and holds no slot meanwhile."""
 CHORD_GRACE_MS = 2_000
@@ -359,9 +360,8 @@ class Ledger:
         ]
 
     def ping(self) -> None:
-        """Try whether the ledger takes writes, with one that changes nothing."""
-        # XX: only if it is there already; refused like any other by a replica or a full server
-        self.call(lambda: self.client.zadd(DUE, {"": 0}, xx=True))
+        """Try whether the ledger takes new runs, with a step that changes nothing."""
+        self._run("ping", [f"{RUN}ping", DUE, WAITING, BEGUN], [])
 
     def call(self, command: Any) -> Any:
         """
@@ -414,8 +414,10 @@ def from_settings(
 
         timeouts_ms: By tool; needed only where calls are started.
     """
+    url = values.ledger()
+    tls = values.redis_tls(url)
     return Ledger(
-        scripts.connect(values.ledger(), timeout_s=timeout_s, retries=retries),
+        scripts.connect(url, timeout_s=timeout_s, retries=retries, tls=tls),
         answer_by_s=values.run_answer_by_s,
         expires_s=values.run_expires_s,
         retention_s=values.run_retention_s,

@@ -24,7 +24,9 @@ _KEEPALIVE = {
 """s, s, probes: an idle connection that died in silence is found in 11 s, before it is used."""
 
 
-def connect(url: str, *, timeout_s: float, retries: int) -> redis.Redis:
+def connect(
+    url: str, *, timeout_s: float, retries: int, tls: Mapping[str, Any] | None = None
+) -> redis.Redis:
     """
     A client for the ledger's Redis; nothing is sent yet.
 
@@ -33,9 +35,12 @@ def connect(url: str, *, timeout_s: float, retries: int) -> redis.Redis:
 
         retries: Further tries of one step on a broken connection, 0.2 s to 1 s apart; a single one
             is made at once. Every step may be repeated: each names its owner or writes once.
+
+        tls: Of `Settings.redis_tls`, for a rediss:// URL.
     """
     return redis.Redis.from_url(
         url,
+        **(tls or {}),
         socket_timeout=timeout_s,
         socket_connect_timeout=timeout_s,
         socket_keepalive=True,

@@ -71,12 +71,14 @@ def _look(also: Sequence[str]) -> Iterator[Finding]:
     yield from _genesys(values)
     yield from _catalog(values)
     is_shared = values.ledger() == values.broker()
-    yield from servers.redis_server(
-        "REDIS_URL", values.broker(), is_ledger=is_shared, is_broker=True
-    )
-    if not is_shared:
+    urls = {"REDIS_URL": values.broker()} | ({} if is_shared else {"LEDGER_URL": values.ledger()})
+    for name, url in urls.items():
         yield from servers.redis_server(
-            "LEDGER_URL", values.ledger(), is_ledger=True, is_broker=False
+            name,
+            url,
+            is_ledger=is_shared or name == "LEDGER_URL",
+            is_broker=name == "REDIS_URL",
+            tls=values.redis_tls(url),
         )
     tools = _tools(values) if "tools" in also else []
     for name, url in sorted(values.database_urls().items()):

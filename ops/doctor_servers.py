@@ -1,7 +1,8 @@
 """What the doctor asks of servers: Redis, Postgres, Genesys' token endpoint, the workers."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import redis
 
@@ -21,14 +22,27 @@ _CLOCK_S = 30
 _OLDEST = (6, 2)
 """The first Redis that takes ZRANGE … BYSCORE."""
 
+_CERTIFICATE = (
+    "its certificate is not trusted, or is another host's: set REDIS_TLS_CA to the file of the "
+    "authority that signed it, and use the host name that it has"
+)
 
-def redis_server(setting: str, url: str, *, is_ledger: bool, is_broker: bool) -> Iterator[Finding]:
+
+def redis_server(
+    setting: str,
+    url: str,
+    *,
+    is_ledger: bool,
+    is_broker: bool,
+    tls: Mapping[str, Any] | None = None,
+) -> Iterator[Finding]:
     """Whether Redis answers, does what we need, is new, quick, and keeps what it is given."""
     if not url:
         return
     try:
         with redis.Redis.from_url(
             url,
+            **(tls or {}),
             socket_timeout=_TIMEOUT_S,
             socket_connect_timeout=_TIMEOUT_S,
             decode_responses=True,
@@ -38,13 +52,22 @@ def redis_server(setting: str, url: str, *, is_ledger: bool, is_broker: bool) ->
             problems += _problems(client, is_ledger=is_ledger)
     except redis.AuthenticationError:
         yield Finding(setting, "Redis wants another password; it goes before the @ in the URL")
+    except redis.ConnectionError as error:
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            yield Finding(setting, _CERTIFICATE)
+        else:
+            yield _no_answer(setting, error)
     except redis.RedisError as error:
-        kind = type(error).__name__
-        yield Finding(setting, f"no Redis answers there ({kind}); is it started?", can_heal=True)
+        yield _no_answer(setting, error)
     else:
         yield from (Finding(setting, problem) for problem in problems)
         if not problems:
             yield Finding(setting, can_heal=True)
+
+
+def _no_answer(setting: str, error: redis.RedisError) -> Finding:
+    advice = f"no Redis answers there ({type(error).__name__}); is it started?"
+    return Finding(setting, advice, can_heal=True)
 
 
 def _problems(client: redis.Redis, *, is_ledger: bool) -> Iterator[str]:

@@ -17,10 +17,14 @@ def serve(*, address: str, port: int, database: Path) -> None:
 
         ClickException: The port cannot be listened on.
     """
-    from runtime import settings
+    from runtime import logs, risks, settings
     from tasks import app
 
-    settings.load("REDIS_URL", "FLOWER_PASSWORD")
+    values = settings.load("REDIS_URL", "FLOWER_PASSWORD")
+    logs.configure()
+    risks.log_risks(values)
+    # Flower 2.2.0 takes every FLOWER_<OPTION>; Kubernetes sets FLOWER_PORT=tcp://... for a service
+    settings.forget_environment("FLOWER_")
     _try_port(address, port)
     config = Path(__file__).with_name("flower_config.py")
     options = [f"--conf={config}", f"--address={address}", f"--port={port}", f"--db={database}"]

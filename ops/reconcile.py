@@ -5,7 +5,7 @@ import signal
 from db import catalog
 from genesys import client as genesys
 from ops.gauges import Gauges
-from runtime import logs, metrics, settings
+from runtime import logs, metrics, risks, settings
 from tasks.app import limit_publishing
 from tasks.reconcile import Reconciler
 from tasks.resources import open_ledger
@@ -20,6 +20,7 @@ def serve() -> None:
     """
     logs.configure()
     values = settings.load("REDIS_URL")
+    risks.log_risks(values)
     loaded = catalog.load(values.tools_dir)
     ledger = open_ledger(values, loaded)
     client = genesys.from_settings(values)

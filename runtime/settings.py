@@ -14,7 +14,22 @@ from msgspec.structs import fields
 
 _DATABASE_URL = re.compile(r"DATABASE_URL_([A-Z0-9_]+?)(_FILE)?")
 _WEBHOOK_SCHEME = re.compile(r"x-hub-signature-256|standard-webhooks|bearer|header:[a-z0-9-]+|none")
+_FOREIGN = {
+    "CELERY_BROKER_URL": "set REDIS_URL",
+    "CELERY_BROKER_READ_URL": "set REDIS_URL",
+    "CELERY_BROKER_WRITE_URL": "set REDIS_URL",
+    "BROKER_URL": "set REDIS_URL",
+    "CELERY_RESULT_BACKEND": "outputs are kept in the ledger, LEDGER_URL",
+    "RESULT_BACKEND": "outputs are kept in the ledger, LEDGER_URL",
+    "CELERY_CONFIG_MODULE": "the service has a celeryconfig.py of its own",
+    "CELERY_LOADER": "the service has a loader of its own",
+    "CELERY_CUSTOM_WORKER_POOL": "only the prefork pool keeps time limits",
+}
+"""What Celery 5.7.0 and its command read behind our settings, and what to do in its place."""
 BUILT_IN_TOOLS = Path(__file__).resolve().parent.parent / "tools"
+
+
+_REDIS_URL = "must be redis://:PASSWORD@HOST:PORT/NUMBER, or rediss:// for TLS"
 
 
 class SettingsError(Exception):
@@ -43,6 +58,8 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     redis_url: Secret | None = None
     ledger_url: Secret | None = None
+    redis_tls_ca: Path | None = None
+    redis_tls_verify: bool = True
     database_url: Secret | None = None
     databases: Mapping[str, Secret] = {}
 
@@ -93,6 +110,15 @@ class Settings(Struct, frozen=True, kw_only=True):
         """The URL of Celery's Redis."""
         return _reveal(self.redis_url)
 
+    def redis_tls(self, url: str) -> dict[str, Any]:
+        """What every client of the Redis at *url* is given beside it: redis-py's own arguments."""
+        if not url.startswith("rediss://"):
+            return {}
+        if not self.redis_tls_verify:
+            return {"ssl_cert_reqs": "none", "ssl_check_hostname": False}
+        verified: dict[str, Any] = {"ssl_cert_reqs": "required", "ssl_check_hostname": True}
+        return verified | ({"ssl_ca_certs": str(self.redis_tls_ca)} if self.redis_tls_ca else {})
+
     def secrets(self) -> list[bytes]:
         """The webhook secrets, the current one first."""
         texts = _reveal(self.webhook_secrets).split(",")
@@ -133,6 +159,12 @@ def load(*required: str) -> Settings:
     return settings
 
 
+def forget_environment(prefix: str) -> None:
+    """Unset, in this process, the variables that a library would read; ours were read before."""
+    for name in [name for name in os.environ if name.startswith(prefix)]:
+        del os.environ[name]
+
+
 @cache
 def _read_all() -> tuple[Settings | None, list[str]]:
     found: dict[str, Any] = {}
@@ -149,6 +181,11 @@ def _read_all() -> tuple[Settings | None, list[str]]:
             mistakes.append(f"{name}: {str(mistake).removesuffix(', got `str`')}")
         except SettingsError as mistake:
             mistakes.append(str(mistake))
+    mistakes += [
+        f"{name}: Celery would follow it in place of our settings; unset it: {advice}"
+        for name, advice in _FOREIGN.items()
+        if os.environ.get(name)
+    ]
     if mistakes:
         return None, mistakes
     settings = Settings(**found)
@@ -184,21 +221,33 @@ def _from_file(name: str) -> str:
 
 def _redis_mistakes(settings: Settings) -> list[str]:
     urls = {"LEDGER_URL": settings.ledger_url, "REDIS_URL": settings.redis_url}
-    return [
-        f"{name}: must be redis://:PASSWORD@HOST:PORT/NUMBER, or rediss:// for TLS"
+    mistakes = [
+        f"{name}: {mistake}"
         for name, url in urls.items()
-        if url is not None and not _is_redis_url(url.reveal())
+        if url is not None and (mistake := _redis_url_mistake(url.reveal()))
     ]
+    if settings.redis_tls_ca and not settings.redis_tls_ca.is_file():
+        mistakes.append(f"REDIS_TLS_CA: {settings.redis_tls_ca} is no file")
+    return mistakes
 
 
-def _is_redis_url(text: str) -> bool:
+def _redis_url_mistake(text: str) -> str | None:
+    """Why not all libraries that read the URL would find the same Redis; None if they would."""
+    if "?" in text:
+        # redis-py and kombu each know parameters that the other does not, or reads otherwise
+        return (
+            "takes no parameters after `?` (a `?` of a password is %3F): the database's number is "
+            "the path, and TLS is set with REDIS_TLS_CA and REDIS_TLS_VERIFY"
+        )
+    if "#" in text or ";" in text:
+        return "has a # or ; in it; in a password write %23 or %3B"
     try:
         url = urlsplit(text)
         port = url.port  # None, or it raises
     except ValueError:
-        return False
+        return _REDIS_URL
     is_place = port != 0 and re.fullmatch(r"/?[0-9]*", url.path) is not None
-    return url.scheme in ("redis", "rediss") and is_place
+    return None if text.startswith(("redis://", "rediss://")) and is_place else _REDIS_URL
 
 
 def _webhook_mistakes(settings: Settings) -> list[str]:

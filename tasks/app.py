@@ -13,7 +13,21 @@ from runtime import logs, settings
 
 _CONFIG = Path(__file__).resolve().parent.parent / "celeryconfig.py"
 
-app = Celery("toolworker", include=["tasks.pipeline", "tasks.resources", "tasks.remote_control"])
+# The loader is named, or CELERY_LOADER would be imported before our settings can refuse it.
+app = Celery(
+    "toolworker",
+    loader="app",
+    include=["tasks.pipeline", "tasks.resources", "tasks.remote_control"],
+)
+
+
+@app.on_configure.connect
+def _check_settings(**_: Any) -> None:
+    """Refuse wrong settings before Celery follows one of them, such as CELERY_CONFIG_MODULE."""
+    try:
+        settings.load("REDIS_URL")
+    except settings.SettingsError as mistakes:
+        raise SystemExit(f"the settings are wrong:\n{mistakes}") from mistakes
 
 
 @app.add_defaults
@@ -50,7 +64,7 @@ def _configure_logs(**_: Any) -> None:
 
 @celeryd_init.connect
 def _check_pool(options: Mapping[str, Any], **_: Any) -> None:
-    pool = options.get("pool_cls")
+    pool = options.get("pool") or options.get("pool_cls")
     name = pool if isinstance(pool, str) else getattr(pool, "__module__", "")
     kind = name.rpartition(".")[2]
     allowed = {"prefork", "asynpool", ""} | ({"solo"} if settings.load().debug_solo_pool else set())

@@ -176,6 +176,9 @@ class RunTask(Task):  # type: ignore[type-arg]  # generic in the stubs alone
             "hostname": request.hostname,
             "delivery_info": {},  # a retry goes where the task's messages go
             "ignore_result": True,
+            # the message's, in which trackers hand on their context; without it Celery makes a
+            # retry's headers of all keys that it does not know, and `front` is no JSON
+            "headers": dict(request.headers or {}),
             "front": current._work,
         }
         trace_task(self, link.task_id, link.args, link.kwargs, headers, app=self.app)

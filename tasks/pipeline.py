@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, TypedDict
 
 from celery import chain, chord
+from celery.exceptions import SoftTimeLimitExceeded
 
 from db.catalog import Tool
 from db.errors import ToolError, Unavailable
+from db.faults import faults_as_answers
 from db.outputs import error_output
 from ledger.values import Begun, Started
 from runtime import logs, metrics
@@ -153,7 +155,8 @@ def _check(ids: RunIds, index: int, *, message: str, may_take_over: bool) -> Che
     try:
         if leased.is_poison:
             raise ToolError("internal_error", "The tool failed. Do not try the same call again.")
-        tool, values = resources().catalog.validate(leased.name, leased.arguments)
+        with faults_as_answers(SoftTimeLimitExceeded):
+            tool, values = resources().catalog.validate(leased.name, leased.arguments)
         return Checked(leased, tool, values, _ms_since(started))
     except ToolError as error:
         output, took_ms = error_output(error), _ms_since(started)

@@ -11,7 +11,7 @@ import ledger
 from db import catalog, connection, pool
 from db.errors import CatalogError
 from genesys import client as genesys
-from runtime import logs, metrics, settings
+from runtime import logs, metrics, risks, settings
 
 LEDGER_TIMEOUT_S, LEDGER_RETRIES = 5.0, 6
 """Of a worker and a reconciler: together longer than a restart of the ledger."""
@@ -66,6 +66,7 @@ def _check_before_start(**_: Any) -> None:
     # an exception here would be logged and ignored by Celery; only SystemExit stops the worker
     try:
         values = settings.load("REDIS_URL", "DATABASE_URL")
+        risks.log_risks(values)
         loaded = checked_catalog()
         missing = loaded.without_database(values.database_urls())
         if missing:

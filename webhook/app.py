@@ -5,7 +5,7 @@ import time
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import NotFound, RequestEntityTooLarge
 
-from runtime import logs, metrics, settings
+from runtime import logs, metrics, risks, settings
 from webhook.delivery import MAX_BODY_BYTES, parse
 from webhook.error_handlers import handle_errors
 from webhook.errors import BadDelivery
@@ -24,6 +24,7 @@ def build() -> Flask:
     check()
     intake = Intake()
     values = settings.load()
+    risks.log_risks(values)
     schemes, secrets = values.webhook_schemes(), values.secrets()
     if schemes == ["none"]:
         _log.warning("webhook.unprotected", meaning="WEBHOOK_AUTH=none: anyone may send deliveries")

@@ -5,19 +5,37 @@ import json
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections import Counter
+from contextlib import contextmanager
 
 import pytest
 
 PLANTED = "ZZ-987654"
+GOOD = '{"sku": "AB-1001", "warehouse": "US-WEST"}'
 PASSWORD = "planted-flower-password"
+# as Kubernetes sets for a service called flower, and what would open the door
+FOREIGN = {
+    "FLOWER_PORT": "tcp://10.0.0.9:5555",
+    "FLOWER_PORT_5555_TCP_ADDR": "10.0.0.9",
+    "FLOWER_SERVICE_HOST": "10.0.0.9",
+    "FLOWER_BASIC_AUTH": "operator:wrong",
+    "FLOWER_UNAUTHENTICATED_API": "true",
+    "FLOWER_ADDRESS": "10.0.0.9",
+}
 
 
 @pytest.fixture
 def flower(service, free_port, tmp_path):
+    """Ask the Flower of the common stack."""
+    with running_flower(service, free_port(), tmp_path) as ask:
+        yield ask
+
+
+@contextmanager
+def running_flower(service, port, folder):
     """Ask Flower, with or without the password; gives status and body."""
-    port = free_port()
-    options = ["--port", str(port), "--db", str(tmp_path / "flower")]
-    env = {"FLOWER_PASSWORD": PASSWORD}
+    options = ["--port", str(port), "--db", str(folder / "flower")]
+    env = {"FLOWER_PASSWORD": PASSWORD, **FOREIGN}
     child = service.stack.launch("flower", "-m", "ops.cli", "flower", *options, env=env)
 
     def ask(path, password=PASSWORD):
@@ -33,8 +51,76 @@ def flower(service, free_port, tmp_path):
             return 0, ""
 
     service.wait_for(lambda: ask("/healthcheck")[0] == 200, within_s=20)
-    yield ask
-    child.stop()
+    try:
+        yield ask
+    finally:
+        child.stop()
+
+
+@pytest.fixture
+def watched(own_service, tools_with_hold, free_port, tmp_path):
+    """A service of the test's own that Flower watches: the service, and the tasks of a run id."""
+    service = own_service(tools_dir=tools_with_hold)
+    with running_flower(service, free_port(), tmp_path) as ask:
+
+        def tasks(run_id):
+            status, body = ask(f"/api/tasks?{urllib.parse.urlencode({'search': run_id})}")
+            assert status == 200
+            return json.loads(body)
+
+        def is_watching():
+            run_id = f"{service.new_run_id()}-before"
+            service.deliver(run_id, ("c", "search_inventory", GOOD))
+            service.answer(run_id)
+            return tasks(run_id)
+
+        service.wait_for(is_watching, within_s=30)
+        yield service, tasks
+
+
+def test_a_links_time_is_its_own(watched):
+    service, tasks = watched
+    run_id = f"{service.new_run_id()}-timed"
+    calls = [("a", "hold", '{"seconds": 0.3}'), ("b", "hold", '{"seconds": 0.3}')]
+    service.deliver(run_id, *calls)
+    service.answer(run_id)
+
+    def succeeded():
+        found = tasks(run_id).values()
+        return len(found) == 6 and all(task["state"] == "SUCCESS" for task in found) and found
+
+    found = service.wait_for(succeeded)
+    times = {}
+    for task in found:
+        times.setdefault(task["name"], []).append(task["runtime"])
+        assert task["received"] <= task["started"] <= task["succeeded"]
+    assert {name: len(values) for name, values in times.items()} == {
+        "fan_out": 1, "validate": 2, "query": 2, "submit": 1,
+    }  # fmt: skip
+    assert all(0.3 <= value < 3 for value in times["query"])
+    assert all(0 < value < 0.3 for value in times["validate"])
+    assert 0 < times["submit"][0] < 3
+
+
+def test_after_200_runs_no_task_is_left_unfinished(watched):
+    service, tasks = watched
+    run_ids = [f"{service.new_run_id()}-of-200" for _ in range(200)]
+    for number, run_id in enumerate(run_ids):
+        calls = [(f"c{n}", "search_inventory", GOOD) for n in range(number % 3 + 1)]
+        # the same delivery twice, whose duplicate makes no task
+        assert service.deliver(run_id, *calls).status == 202
+        assert service.deliver(run_id, *calls).body["duplicate"]
+    service.wait_for(
+        lambda: {r["run_id"] for r in service.all_submissions()} >= set(run_ids), within_s=60
+    )
+
+    def states():
+        # 67 runs of one call, 67 of two and 66 of three: a fan_out and a submit, two links a call
+        found = [task for task in tasks("").values() if "-of-200" in (task["kwargs"] or "")]
+        counts = Counter(task["state"] for task in found)
+        return counts if counts["SUCCESS"] >= 400 + 2 * (67 + 2 * 67 + 3 * 66) else None
+
+    assert service.wait_for(states, within_s=30) == {"SUCCESS": 1198}
 
 
 def test_a_runs_tasks_are_found_by_its_run_id_without_its_arguments(service, flower):

@@ -116,6 +116,7 @@ def test_no_secret_shows_itself(load):
         "redis://planted:99999/0",
         "redis://[planted/0",
         "redis://planted/one",
+        "Redis://planted/0",
     ],
 )
 def test_a_redis_url_that_nobody_could_use_is_refused_and_not_shown(load, url):
@@ -124,8 +125,76 @@ def test_a_redis_url_that_nobody_could_use_is_refused_and_not_shown(load, url):
     assert "planted" not in str(failed.value)
 
 
+@pytest.mark.parametrize("name", ["REDIS_URL", "LEDGER_URL"])
 @pytest.mark.parametrize(
-    "url", ["redis://h", "redis://h:6379/", "rediss://user:p%40ss@h:1/2?ssl_cert_reqs=none"]
+    "url",
+    [
+        "redis://h?db=3",
+        "redis://h/0?health_check_interval=5",
+        "redis://h/0?socket_timeout=1&planted=2",
+        "rediss://h/0?ssl_cert_reqs=none",
+        "rediss://h/0?ssl_ca_certs=/planted",
+        "redis://h/0?",
+        "redis://:planted?word@h/0",
+    ],
+)
+def test_a_redis_url_with_parameters_is_refused_since_its_readers_know_different_ones(
+    load, name, url
+):
+    expected = (
+        f"{name}: takes no parameters after `?` (a `?` of a password is %3F): the database's "
+        "number is the path, and TLS is set with REDIS_TLS_CA and REDIS_TLS_VERIFY"
+    )
+    with pytest.raises(settings.SettingsError) as failed:
+        load(**{name: url})
+    assert str(failed.value) == expected
+
+
+@pytest.mark.parametrize("url", ["redis://:planted;@h/0", "redis://h/0#planted", "redis://a;b/0"])
+def test_a_redis_url_that_its_readers_would_cut_differently_is_refused(load, url):
+    with pytest.raises(settings.SettingsError, match=r"^REDIS_URL: has a # or ; in it") as failed:
+        load(REDIS_URL=url)
+    assert "planted" not in str(failed.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("CELERY_BROKER_URL", "set REDIS_URL"),
+        ("CELERY_BROKER_READ_URL", "set REDIS_URL"),
+        ("CELERY_BROKER_WRITE_URL", "set REDIS_URL"),
+        ("BROKER_URL", "set REDIS_URL"),
+        ("CELERY_RESULT_BACKEND", "outputs are kept in the ledger, LEDGER_URL"),
+        ("RESULT_BACKEND", "outputs are kept in the ledger, LEDGER_URL"),
+        ("CELERY_CONFIG_MODULE", "the service has a celeryconfig.py of its own"),
+        ("CELERY_LOADER", "the service has a loader of its own"),
+        ("CELERY_CUSTOM_WORKER_POOL", "only the prefork pool keeps time limits"),
+    ],
+)
+def test_a_variable_that_celery_would_follow_is_refused_by_name(load, name, advice):
+    with pytest.raises(settings.SettingsError) as failed:
+        load(**{name: "planted"})
+    assert str(failed.value) == (
+        f"{name}: Celery would follow it in place of our settings; unset it: {advice}"
+    )
+
+
+def test_tls_is_checked_unless_a_setting_turns_that_off(load, tmp_path):
+    url = "rediss://h/0"
+    assert load().redis_tls("redis://h/0") == {}
+    assert load().redis_tls(url) == {"ssl_cert_reqs": "required", "ssl_check_hostname": True}
+    (tmp_path / "ca.pem").touch()
+    with_ca = load(REDIS_TLS_CA=tmp_path / "ca.pem").redis_tls(url)
+    assert with_ca["ssl_ca_certs"] == str(tmp_path / "ca.pem")
+    assert with_ca["ssl_cert_reqs"] == "required"
+    without = load(REDIS_TLS_VERIFY="false").redis_tls(url)
+    assert without == {"ssl_cert_reqs": "none", "ssl_check_hostname": False}
+    with pytest.raises(settings.SettingsError, match=r"^REDIS_TLS_CA: /nowhere is no file$"):
+        load(REDIS_TLS_CA="/nowhere")
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://h", "redis://h:6379/", "rediss://user:p%40ss@h:1/2", "redis://:p%3F%23%3B@h/1"]
 )
 def test_a_redis_url_may_leave_out_what_has_a_default(load, url):
     assert load(LEDGER_URL=url).ledger() == url

@@ -1,0 +1,150 @@
+"""What a worker starts with: our configuration, our pool, and no variable that Celery reads."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.receiver import running_receiver
+
+ROOT = Path(__file__).resolve().parents[2]
+POOL = (
+    "only the prefork pool keeps time limits, on which every answer in time rests; for debugging "
+    "set DEBUG_SOLO_POOL=true and use solo"
+)
+FOREIGN = "Celery would follow it in place of our settings; unset it: set REDIS_URL"
+
+
+@pytest.fixture
+def env(tmp_path):
+    """All that a worker needs; no server answers there."""
+    return {
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.defpath]),
+        "HOME": str(tmp_path),
+        "REDIS_URL": "redis://127.0.0.1:1/0",
+        "DATABASE_URL": "postgresql://reader:reader@127.0.0.1:1/postgres",
+        "GENESYS_REGION": "mypurecloud.com",
+        "GENESYS_CLIENT_ID": "planted",
+        "GENESYS_CLIENT_SECRET": "planted",
+        "WEBHOOK_SECRETS": "planted",
+        "FLOWER_PASSWORD": "planted",
+    }
+
+
+def start(*command, env, cwd=ROOT):
+    """Code and output of a program that is expected to end by itself."""
+    done = subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=cwd,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("pool", "kind"), [("solo", "solo"), ("threads", "thread")])
+@pytest.mark.parametrize("form", ["-P{}", "--pool={}"])
+def test_a_pool_that_keeps_no_time_limits_is_refused(env, pool, kind, form):
+    code, said = start("celery", "-A", "tasks", "worker", form.format(pool), env=env)
+    assert code == 1
+    assert said.splitlines()[-2:] == ["the worker cannot start:", f"-P {kind}: {POOL}"]
+
+
+@pytest.mark.parametrize("pool", ["gevent", "eventlet"])
+def test_a_green_pool_starts_no_worker(env, pool):
+    # Celery itself ends where the library is missing; where it is there, our sentence comes
+    code, said = start("celery", "-A", "tasks", "worker", "-P", pool, env=env)
+    assert code == 1
+    assert f"No module named '{pool}'" in said or f"-P {pool}: {POOL}" in said
+
+
+def test_the_pool_of_a_variable_is_refused_too(env):
+    env = {**env, "CELERY_CUSTOM_WORKER_POOL": "celery.concurrency.thread:TaskPool"}
+    code, said = start("celery", "-A", "tasks", "worker", "-P", "custom", env=env)
+    assert code == 1
+    assert "CELERY_CUSTOM_WORKER_POOL: " in said
+    assert "Traceback" not in said
+
+
+PROGRAMS = {
+    "worker": ("celery", "-A", "tasks", "worker"),
+    "reconciler": ("ops.cli", "reconcile"),
+    "receiver": ("gunicorn", "-c", "python:webhook.gunicorn", "-b:0", "webhook:create_app()"),
+    "flower": ("ops.cli", "flower", "--port", "9"),
+    "doctor": ("ops.cli", "doctor"),
+}
+CODES = {"worker": 1, "reconciler": 2, "receiver": 1, "flower": 2, "doctor": 1}
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_start_refuses_a_variable_that_celery_would_follow(env, program):
+    env = {**env, "CELERY_BROKER_URL": "redis://:planted@10.0.0.9/0"}
+    code, said = start(*PROGRAMS[program], env=env)
+    assert code == CODES[program]
+    assert f"CELERY_BROKER_URL: {FOREIGN}" in said
+    assert "Traceback" not in said
+    assert ":planted@" not in said
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_start_refuses_parameters_of_a_redis_url(env, program):
+    env = {**env, "REDIS_URL": "redis://127.0.0.1:1?db=3"}
+    code, said = start(*PROGRAMS[program], env=env)
+    assert code == CODES[program]
+    assert "REDIS_URL: takes no parameters after `?`" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("program", ["worker", "reconciler", "receiver"])
+def test_every_start_warns_of_a_certificate_that_is_not_checked(env, program, tmp_path):
+    # what is missing besides ends the program after its warnings
+    env = {**env, "REDIS_TLS_VERIFY": "False"}
+    del env["GENESYS_CLIENT_ID"]
+    if program == "receiver":
+        with running_receiver(tmp_path, env["REDIS_URL"], REDIS_TLS_VERIFY="False") as receiver:
+            said = receiver.log()
+    else:
+        said = start(*PROGRAMS[program], env=env)[1]
+    assert "redis.unverified" in said
+    assert "REDIS_TLS_VERIFY=false: any server may pose as Redis and read its password" in said
+
+
+@pytest.mark.parametrize(
+    ("variable", "named"),
+    [
+        ("CELERY_LOADER", "CELERY_LOADER"),
+        ("LOADER", "CELERY_LOADER"),  # Celery's command makes the one of the other
+        ("CELERY_CONFIG_MODULE", "CELERY_CONFIG_MODULE"),
+        ("CONFIG_MODULE", "CELERY_CONFIG_MODULE"),
+    ],
+)
+def test_a_worker_refuses_a_foreign_module_before_it_is_imported(env, variable, named):
+    code, said = start("celery", "-A", "tasks", "worker", env={**env, variable: "nowhere"})
+    assert code == 1
+    assert f"{named}: Celery would follow it" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("module", ["tasks.app", "tasks.pipeline", "webhook.app", "ops.reconcile"])
+def test_a_foreign_celeryconfig_in_the_current_folder_changes_nothing(env, module, tmp_path):
+    (tmp_path / "celeryconfig.py").write_text('broker_url = "redis://10.0.0.9:1/0"\n')
+    show = (
+        f"import {module}; from tasks.app import app; "
+        "print(app.conf.broker_url, app.conf.task_default_queue, app.conf.result_backend)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", show],
+        cwd=tmp_path,
+        env={**env, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == [
+        "redis://127.0.0.1:1/0", "toolworker", "tasks.backend:LedgerBackend",
+    ]  # fmt: skip
