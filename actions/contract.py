@@ -8,6 +8,7 @@ from typing import Any
 from db import arguments, outputs
 from db.catalog import Tool
 from db.errors import ToolError
+from db.values import exact
 
 PATH = "/genesys/actions"
 """Before the tool's name in an address."""
@@ -43,7 +44,7 @@ def read_arguments(tool: Tool, body: bytes) -> tuple[str, str]:
         if not (name in optional and value in (None, ""))
         and not (name == CONVERSATION_ID and name not in properties)
     }
-    return json.dumps(kept), conversation if isinstance(conversation, str) else ""
+    return outputs.dump(exact(kept)), conversation if isinstance(conversation, str) else ""
 
 
 def answer(tool: Tool, output: str) -> dict[str, Any]:
