@@ -11,6 +11,7 @@ RUN pip install --require-hashes -r requirements.lock
 RUN sed -n '/^setuptools==/,/[^\\]$/p' requirements-dev.lock > backend.lock \
     && pip install --require-hashes --target /build/backend -r backend.lock
 COPY pyproject.toml README.md celeryconfig.py ./
+COPY actions actions
 COPY webhook webhook
 COPY tasks tasks
 COPY ledger ledger

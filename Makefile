@@ -9,7 +9,7 @@ CHECK_PYTHON = $(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info <
 MOVED := $(if $(wildcard .venv),$(shell grep -qsF " $(CURDIR)/.venv" .venv/pyvenv.cfg || echo moved))
 
 .DEFAULT_GOAL := help
-.PHONY: moved help install demo up test tools-check bench-tools chaos versions compose-check conformance bench bench-long bench-genesys lint clean lock
+.PHONY: moved help install demo up test tools-check bench-tools chaos versions compose-check conformance bench bench-long bench-genesys bench-actions lint clean lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ bench-long: install ## the memory of a worker over 100,000 runs (15 min and more
 
 bench-genesys: install ## the Genesys side's three figures: a burst, an outage, an expiring token (3 min)
 	$(BIN)/python -m bench.genesys
+
+bench-actions: install ## data actions through nginx: load, killed processes, idle connections (14 min)
+	@$(BIN)/python -m bench.actions
 
 lint: install ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .

@@ -45,6 +45,8 @@ class Databases:
     Args:
         urls: Database name to URL; `default` is what a tool without `database` asks.
 
+        max_size: Connections to each database, made when they are needed.
+
     Raises:
         SettingsError: A URL cannot be read.
     """
@@ -99,7 +101,8 @@ class Databases:
         began = time.monotonic()
         pool = self._pool(tool.database)
         large = [name for name in statement.names if _is_large(values[name])]
-        with translated(large), pool.connection() as connection:
+        wait_s = min(WAIT_S, timeout_ms / 1000)
+        with translated(large), pool.connection(wait_s) as connection:
             left_ms = timeout_ms - int((time.monotonic() - began) * 1000)
             if left_ms <= 0:
                 raise Unavailable("the wait for a connection took all the time there was")
@@ -155,7 +158,7 @@ class _Pool:
         self._pool.close(timeout=2)
 
     @contextmanager
-    def connection(self) -> Iterator[psycopg.Connection[Any]]:
+    def connection(self, wait_s: float = WAIT_S) -> Iterator[psycopg.Connection[Any]]:
         """
         Lend a connection; one that died while it lay in the pool is found out and replaced.
 
@@ -164,7 +167,7 @@ class _Pool:
         """
         try:
             for _ in range(self._pool.max_size + 1):
-                connection = self._pool.getconn()
+                connection = self._pool.getconn(timeout=wait_s)
                 if not _is_dead(connection):
                     break
                 self._pool.putconn(connection)

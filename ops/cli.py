@@ -62,7 +62,7 @@ def main() -> None:
 @main.command()
 @_FOLDER
 def demo(folder: Path) -> None:
-    """Run five signed deliveries through the whole service, on servers of its own."""
+    """Run five signed deliveries and a data action, on servers of its own."""
     _run_stack(folder, "demo")
 
 

@@ -47,6 +47,18 @@ def send(url: str, body: bytes, *, secret: bytes, timeout_s: float = 10.0) -> An
     return _ask(urllib.request.Request(url, body, headers), timeout_s)  # noqa: S310
 
 
+def post(url: str, value: Any, *, timeout_s: float = 70.0) -> Answer:
+    """
+    POST *value* as JSON, unsigned, and return the answer, whatever its status.
+
+    Raises:
+        NoAnswer: No connection, or no answer within *timeout_s*.
+    """
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(url, json.dumps(value).encode(), headers)  # noqa: S310
+    return _ask(request, timeout_s)
+
+
 def get(url: str, *, timeout_s: float = 5.0) -> Answer:
     """
     GET *url* and return the answer, whatever its status.

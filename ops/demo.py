@@ -1,4 +1,4 @@
-"""`toolworker demo`: five deliveries through the whole service, and what came out of each."""
+"""`toolworker demo`: five deliveries and a data action through the whole service."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ops import deliveries
+from ops import deliveries, demo_action
 from ops.children import StartError
 from ops.stack import Stack
 
@@ -81,22 +81,26 @@ def show(folder: Path, console: Console) -> bool:
         console.print(Text(f"  {name:<13} {where:<60} {took_s:4.1f} s"))
 
     console.print(Text(f"starting, with logs in {folder / 'logs'}"))
-    with Stack(folder, tools_dir=tools_folder(folder / "tools"), examine=True, say=say) as stack:
+    tools_dir = tools_folder(folder / "tools")
+    with Stack(folder, tools_dir=tools_dir, examine=True, has_actions=True, say=say) as stack:
         console.print(Text("sending five signed deliveries"))
         seen = []
         for result in deliver(stack, load_runs()):
             seen.append(result)
             how = "recognised" if result.run.is_repeat else f"answered in {result.answered_ms} ms"
             console.print(Text(f"  {len(seen)} {result.run.title}: {how}"))
+        action = demo_action.run(stack, tools_dir)
     console.print(_table(seen))
     for number, result in enumerate(seen, 1):
         for difference in result.differences:
             text = Text(f"run {number} ({result.run.title}): {difference}")
             console.print(text, soft_wrap=True)
+    demo_action.show(action, console)
     wrong = sum(bool(result.differences) for result in seen)
     verdict = f"{wrong} of {len(seen)} runs differ" if wrong else "all five as expected"
+    verdict += ", the data action differs" if action.differs else ", the data action too"
     console.print(Text(f"{verdict}, {time.monotonic() - began:.0f} s in all"))
-    return not wrong
+    return not wrong and not action.differs
 
 
 def deliver(stack: Stack, runs: list[Run]) -> Iterator[Seen]:

@@ -42,6 +42,7 @@ def _worker_answers() -> bool:
 
 CHECKS: Mapping[str, Callable[[], bool]] = {
     "webhook": lambda: _answers("http://127.0.0.1:8000/livez"),
+    "actions": lambda: _answers("http://127.0.0.1:8001/livez"),
     "worker": _worker_answers,
     "reconciler": _reconciler_looks,
     "flower": lambda: _answers("http://127.0.0.1:5555/healthcheck"),

@@ -18,6 +18,9 @@ from ops.embedded import start_postgres, start_redis
 from ops.server import Server, free_port
 
 SECRET = "demo-webhook-secret"  # noqa: S105  (of servers that live on loopback, for minutes)
+ACTION_SECRET = "demo-action-secret"  # noqa: S105
+CERTIFICATE = Path(__file__).parent / "demo" / "tls" / "cert.pem"
+"""Of 127.0.0.1, with its key beside it; for demos and tests alone."""
 READER = "toolworker_reader:reader"
 _HERE = Path(__file__).resolve().parent.parent
 _START_S = 30.0
@@ -38,7 +41,8 @@ class Stack:
 
     Attributes are there once `start` has returned: `broker`, `ledger` and `postgres` (servers with
     `url`, `port`, `pid`, `stop` and `start`), `webhook_url` and `simulator_url` (without a path),
-    `env` (of each program), `secret` (of deliveries), `metrics_urls` (by a program's name).
+    `actions_url` (likewise, "" without data actions), `env` (of each program), `secret` (of
+    deliveries), `metrics_urls` (by a program's name).
 
     Args:
         folder: For logs and pids.json; data of an earlier stack in it is removed.
@@ -54,6 +58,8 @@ class Stack:
         reconcilers: How many `toolworker reconcile`.
 
         examine: Let `toolworker doctor --wait` look at the servers before programs start.
+
+        has_actions: Serve data actions, too, over TLS with the demo's certificate.
 
         postgres: One that runs and has the demo data, which is left running; None starts one.
 
@@ -77,6 +83,7 @@ class Stack:
         env: Mapping[str, str] | None = None,
         reconcilers: int = 1,
         examine: bool = False,
+        has_actions: bool = False,
         postgres: Server | None = None,
         has_postgres: bool = True,
         say: Callable[[str, str, float], None] | None = None,
@@ -84,12 +91,13 @@ class Stack:
         self.folder = folder.resolve()
         self.logs = self.folder / "logs"
         self.secret = SECRET
-        self.webhook_url = self.simulator_url = ""
+        self.webhook_url = self.simulator_url = self.actions_url = ""
         self.env: dict[str, str] = {}
         self._workers, self._concurrency, self._reconcilers = workers, concurrency, reconcilers
         self._worker_options = worker_options
         self._must_examine, self._given_postgres = examine, postgres
         self._has_postgres = has_postgres
+        self._has_actions = has_actions
         self.metrics_urls: dict[str, str] = {}
         self._tools_dir = tools_dir or _HERE / "tools"
         self._extra_env = dict(env or {})
@@ -213,16 +221,22 @@ class Stack:
             self._examine()
         began = time.monotonic()
         # all at once: most of their start is importing
-        simulator = self.launch("simulator", "-m", "simulator", "--port", str(simulator_port))
+        trust = ["--ca-file", str(CERTIFICATE)]
+        options = ["--port", str(simulator_port), *trust]
+        simulator = self.launch("simulator", "-m", "simulator", *options)
         bind = f"127.0.0.1:{webhook_port}"
         config = ["-c", "python:webhook.gunicorn", "--bind", bind, "--no-control-socket"]
         workers = [self._launch_worker() for _ in range(self._workers)]
         reconcilers = [self._launch_reconciler() for _ in range(self._reconcilers)]
+        actions = self._launch_actions() if self._has_actions else None
         webhook = self.launch("webhook", "-m", "gunicorn", *config, "webhook:create_app()")
         self._await(simulator, lambda: is_up(f"{self.simulator_url}/_sim/submissions"))
         self._say("simulator", self.simulator_url, time.monotonic() - began)
         self._await(webhook, lambda: is_up(f"{self.webhook_url}/readyz"))
         self._say("webhook", self.webhook_url, time.monotonic() - began)
+        if actions is not None:
+            self._await(actions, lambda: actions.says("Booting worker"))
+            self._say("actions", self.actions_url, time.monotonic() - began)
         for worker in workers:
             self._await_worker(worker, began)
         for reconciler in reconcilers:
@@ -258,6 +272,7 @@ class Stack:
             "GENESYS_CLIENT_ID": "demo-client",
             "GENESYS_CLIENT_SECRET": "demo-secret",
             "WEBHOOK_SECRETS": self.secret,
+            "ACTIONS_SECRETS": ACTION_SECRET,
             "TOOLS_DIR": str(self._tools_dir.resolve()),
             **self._extra_env,
         }
@@ -275,6 +290,14 @@ class Stack:
         self._await_log(worker, " ready.")
         where = f"pid {worker.pid}, {self._concurrency} processes"
         self._say(worker.name, where, time.monotonic() - began)
+
+    def _launch_actions(self) -> Child:
+        port = free_port()
+        self.actions_url = f"https://127.0.0.1:{port}"
+        options = ["-c", "python:actions.gunicorn", "--bind", f"127.0.0.1:{port}"]
+        key = CERTIFICATE.with_name("key.pem")
+        tls = ["--certfile", str(CERTIFICATE), "--keyfile", str(key)]
+        return self.launch("actions", "-m", "gunicorn", *options, *tls, "actions:create_app()")
 
     def _launch_reconciler(self) -> Child:
         return self.launch(self._next_name("reconciler"), "-m", "ops.cli", "reconcile")

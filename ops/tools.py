@@ -11,9 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ops.export_options import TARGETS, checked_for, with_export_options, write_export
+
 if TYPE_CHECKING:
     from db.catalog import Catalog, Tool
     from db.lint.finding import Finding
+    from ops.exports.shape import Options
+
+
+_FOR = click.option(
+    "--for",
+    "targets",
+    multiple=True,
+    type=click.Choice(TARGETS),
+    help="Also hold tools against the rules of a Genesys product.",
+)
 
 
 @click.group()
@@ -55,8 +67,9 @@ def list_tools(folder: Path | None, output: str) -> None:
     is_flag=True,
     help="Also try each statement, read-only.",
 )
+@_FOR
 @_OUTPUT
-def check(folder: Path | None, *, is_live: bool, output: str) -> None:
+def check(folder: Path | None, *, is_live: bool, targets: tuple[str, ...], output: str) -> None:
     """List every mistake and warning of every tool, with file and line; exit 1 for a mistake."""
     from db.errors import CatalogError
 
@@ -68,6 +81,7 @@ def check(folder: Path | None, *, is_live: bool, output: str) -> None:
         findings = list(_warnings(folder))
         if is_live:
             findings += _live(catalog)
+        findings += checked_for(targets, folder)
     except CatalogError as refused:
         findings = _mistakes(refused.mistakes)
     is_wrong = any(not finding.is_warning for finding in findings)
@@ -145,9 +159,12 @@ def call(name: str, arguments: str, folder: Path | None) -> None:
 
 @tools.command()
 @_DIR
-@click.option("--format", "form", type=click.Choice(["openai"]), default="openai")
-def export(folder: Path | None, form: str) -> None:
-    """Print the function definitions to register with the assistant; equal tools, equal bytes."""
+@with_export_options
+def export(folder: Path | None, form: str, out: Path | None, options: Options) -> None:
+    """Print or write what the assistant, or Genesys, is given; equal tools, equal bytes."""
+    if form != "openai":
+        write_export(_sorted(_catalog(folder)), form, out, options, folder)
+        return
     listed = [
         {
             "type": "function",

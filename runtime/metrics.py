@@ -13,6 +13,7 @@ from runtime.settings import Settings, SettingsError
 
 COUNTERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "deliveries": ("Answers to deliveries.", ("answer",)),
+    "actions": ("Answers to data actions.", ("status",)),
     "runs": ("Runs that ended.", ("state",)),
     "submissions": ("POSTs to Genesys; status is none when no answer came.", ("status",)),
     "token_refreshes": ("Requests for a token.", ("outcome",)),

@@ -26,6 +26,7 @@ _FOREIGN = {
     "CELERY_CUSTOM_WORKER_POOL": "only the prefork pool keeps time limits",
 }
 """What Celery 5.7.0 and its command read behind our settings, and what to do in its place."""
+_ACTIONS_SCHEME = re.compile(r"basic|bearer|header:[a-z0-9-]+")
 BUILT_IN_TOOLS = Path(__file__).resolve().parent.parent / "tools"
 
 
@@ -88,6 +89,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     webhook_secrets: Secret | None = None
     webhook_auth: str = "x-hub-signature-256"
 
+    actions_secrets: Secret | None = None
+    actions_auth: str = "basic,bearer,header:x-api-key"
+    actions_at_once: Annotated[int, Meta(ge=1, le=500)] = 50
+
     tools_dir: Path = BUILT_IN_TOOLS
 
     flower_password: Secret | None = None
@@ -121,12 +126,19 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     def secrets(self) -> list[bytes]:
         """The webhook secrets, the current one first."""
-        texts = _reveal(self.webhook_secrets).split(",")
-        return [text.strip().encode() for text in texts if text.strip()]
+        return _secrets(self.webhook_secrets)
 
     def webhook_schemes(self) -> list[str]:
         """How a delivery may prove where it comes from, in lower case."""
         return [text for part in self.webhook_auth.split(",") if (text := part.strip().lower())]
+
+    def action_secrets(self) -> list[bytes]:
+        """The data actions' secrets, the current one first."""
+        return _secrets(self.actions_secrets)
+
+    def action_schemes(self) -> list[str]:
+        """How a data action may prove where it comes from, in lower case."""
+        return [text for part in self.actions_auth.split(",") if (text := part.strip().lower())]
 
     def database_urls(self) -> dict[str, str]:
         """Database name in lower case to URL; `default` is `DATABASE_URL`."""
@@ -191,7 +203,12 @@ def _read_all() -> tuple[Settings | None, list[str]]:
     settings = Settings(**found)
     if settings.run_answer_by_s >= settings.run_expires_s:
         mistakes.append("RUN_ANSWER_BY_S: must be below RUN_EXPIRES_S")
-    return settings, [*mistakes, *_redis_mistakes(settings), *_webhook_mistakes(settings)]
+    return settings, [
+        *mistakes,
+        *_redis_mistakes(settings),
+        *_webhook_mistakes(settings),
+        *_actions_mistakes(settings),
+    ]
 
 
 def _make(kind: Any, text: str) -> Any:
@@ -264,6 +281,13 @@ def _webhook_mistakes(settings: Settings) -> list[str]:
     return mistakes
 
 
+def _actions_mistakes(settings: Settings) -> list[str]:
+    schemes, mistakes = settings.action_schemes(), []
+    if not schemes or not all(_ACTIONS_SCHEME.fullmatch(scheme) for scheme in schemes):
+        mistakes.append("ACTIONS_AUTH: must be of basic, bearer, header:NAME")
+    return mistakes
+
+
 def _is_standard_secret(secret: bytes) -> bool:
     encoded = secret.removeprefix(b"whsec_")
     try:
@@ -276,6 +300,8 @@ def _is_standard_secret(secret: bytes) -> bool:
 def _has(settings: Settings, name: str) -> bool:
     if name == "WEBHOOK_SECRETS":  # none are needed if the operator set `none`
         return bool(settings.secrets()) or settings.webhook_schemes() == ["none"]
+    if name == "ACTIONS_SECRETS":
+        return bool(settings.action_secrets())
     return bool(getattr(settings, name.lower()))
 
 
@@ -297,6 +323,10 @@ def _read(variable: str, path: str) -> str:
         return Path(path).read_text(encoding="utf-8-sig").strip()
     except (OSError, UnicodeDecodeError) as exc:
         raise SettingsError(f"{variable}: {path} cannot be read ({type(exc).__name__})") from exc
+
+
+def _secrets(listed: Secret | None) -> list[bytes]:
+    return [text.strip().encode() for text in _reveal(listed).split(",") if text.strip()]
 
 
 def _reveal(secret: Secret | None) -> str:

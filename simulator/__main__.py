@@ -1,5 +1,7 @@
 """`python -m simulator --port P`: the simulated Genesys as a program."""
 
+from pathlib import Path
+
 import click
 from werkzeug.serving import make_server
 
@@ -11,9 +13,10 @@ from simulator.app import create_app
 @click.option("--port", default=8081, show_default=True, help="0 takes a free one.")
 @click.option("--client-id", default="demo-client", show_default=True)
 @click.option("--client-secret", default="demo-secret", show_default=True)
-def main(host: str, port: int, client_id: str, client_secret: str) -> None:
+@click.option("--ca-file", type=click.Path(path_type=Path), help="Data actions trust it, too.")
+def main(host: str, port: int, client_id: str, client_secret: str, ca_file: Path | None) -> None:
     """Be a Genesys Cloud that fits in one process."""
-    app = create_app(client_id=client_id, client_secret=client_secret)
+    app = create_app(client_id=client_id, client_secret=client_secret, ca_file=ca_file)
     server = make_server(host, port, app, threaded=True)
     server.socket.listen(1024)  # a thousand runs may come at once; werkzeug's own queue is 128
     click.echo(f"simulated Genesys at http://{host}:{server.port}")

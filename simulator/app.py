@@ -5,13 +5,14 @@ import time
 import urllib.parse
 import uuid
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BaseConverter
 
-from simulator import deliveries
+from simulator import actions, deliveries
 from simulator.checks import BadOrder
 from simulator.genesys import Genesys
 from simulator.replies import Reply, error, too_many
@@ -34,14 +35,25 @@ _CODES = {
 }
 
 
-def create_app(*, client_id: str = "demo-client", client_secret: str = "demo-secret") -> Flask:  # noqa: S107
-    """The WSGI app; serve it with threads, because a fault may hold a request for a minute."""
+def create_app(
+    *,
+    client_id: str = "demo-client",
+    client_secret: str = "demo-secret",  # noqa: S107
+    ca_file: Path | None = None,
+) -> Flask:
+    """
+    The WSGI app; serve it with threads, because a fault may hold a request for a minute.
+
+    Args:
+        ca_file: Certificates that data actions trust besides those of the machine.
+    """
     app = Flask("simulator")
     app.url_map.merge_slashes = False
     app.url_map.converters["run"] = _AnyRun
     genesys = Genesys(client_id, client_secret)
     _serve_genesys(app, genesys)
     _serve_controls(app, genesys)
+    _serve_actions(app, ca_file)
 
     @app.errorhandler(HTTPException)
     def refuse(problem: HTTPException) -> Response:
@@ -140,6 +152,12 @@ def _serve_controls(app: Flask, genesys: Genesys) -> None:
     def forget() -> Response:
         genesys.forget()
         return _json({})
+
+
+def _serve_actions(app: Flask, ca_file: Path | None) -> None:
+    @app.post("/_sim/actions")
+    def act() -> Response:
+        return _json(actions.run(actions.read(request.get_json()), ca_file=ca_file))
 
 
 def _faulty(genesys: Genesys, fault: dict[str, Any]) -> Response | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from string import Formatter
 from typing import Any, get_args
 
-from db.catalog import statement
+from db.catalog import shapes, statement
 from db.catalog.definition import Definition
 from db.catalog.parameters import hint, problems
 from db.catalog.schema.subschemas import escape
@@ -32,6 +32,8 @@ _KEYS = {
     "max_rows": int,
     "max_bytes": int,
     "database": str,
+    "columns": dict,
+    "aliases": dict,
 }
 # what pasted definitions of functions have
 _ELSEWHERE = {
@@ -57,7 +59,7 @@ def check_definition(definition: Definition) -> Iterator[Mistake]:
     yield from found
     for check in _CHECKS:
         yield from check(definition)
-    if not found:
+    if not found and not [*shapes.problems(definition.tool)]:
         yield from _examples(definition)
 
 
@@ -109,6 +111,11 @@ def _limits(definition: Definition) -> Iterator[Mistake]:
 def _schema(definition: Definition) -> Iterator[Mistake]:
     for pointer, message in problems(definition.tool["parameters"]):
         yield definition.mistake(message, f"/parameters{pointer}")
+
+
+def _shapes(definition: Definition) -> Iterator[Mistake]:
+    for pointer, message in shapes.problems(definition.tool):
+        yield definition.mistake(message, pointer)
 
 
 def _statement(definition: Definition) -> Iterator[Mistake]:
@@ -168,7 +175,9 @@ def _no_rows_message(definition: Definition) -> Iterator[Mistake]:
 def _examples(definition: Definition) -> Iterator[Mistake]:
     validator = Validator(definition.tool["parameters"])
     for number, example in enumerate(definition.examples):
-        wrong = _wrong_example(validator, example)
+        wrong = _wrong_example(validator, example) or shapes.example_problem(
+            definition.tool, example
+        )
         if wrong:
             yield definition.example_mistake(number, wrong)
 
@@ -199,6 +208,7 @@ def _wrong_example(validator: Validator, example: Any) -> str | None:
 _CHECKS: tuple[Callable[[Definition], Iterator[Mistake]], ...] = (
     _name,
     _limits,
+    _shapes,
     _statement,
     _no_rows_message,
 )

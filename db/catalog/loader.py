@@ -3,7 +3,7 @@
 import difflib
 import hashlib
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ class Tool:
 
     `statement` has a placeholder `%(name)s` for each of the schema's properties; `timeout_ms`,
     `max_rows` and `max_bytes` bound its answer; `examples` are what `examples.json` holds.
+    `columns` (name to type and description) and `aliases` (property to alias to value of its enum)
+    serve callers with fixed contracts, and are empty when the tool does not declare them.
     """
 
     name: str
@@ -34,6 +36,8 @@ class Tool:
     max_bytes: int
     database: str
     examples: tuple[Mapping[str, Any], ...]
+    columns: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    aliases: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @cached_property
     def validator(self) -> Validator:
@@ -137,4 +141,6 @@ def _tool(definition: Definition) -> Tool:
         max_bytes=tool.get("max_bytes", 65_536),
         database=tool.get("database", "default"),
         examples=tuple(definition.examples),
+        columns=tool.get("columns", {}),
+        aliases=tool.get("aliases", {}),
     )

@@ -61,10 +61,12 @@ def test_the_demo_prints_five_runs_as_expected_and_leaves_nothing_behind(start, 
         "1", "2", "3", "4", "5",
     ]  # fmt: skip
     assert text.count("as expected") == 6  # each run, and the last line
+    assert "all five as expected, the data action too" in text
+    assert "one data action, over TLS" in text
     assert '"duplicate": true' in re.sub(r"\s*│\s*\n│\s*", " ", text)
     assert "\x1b" not in text
     pids = _pids(tmp_path)
-    assert set(pids) == _PARTS
+    assert set(pids) == {*_PARTS, "actions"}
     assert [name for name, pid in pids.items() if _is_alive(pid)] == []
 
 

@@ -68,7 +68,8 @@ def _must_be_described(receiver, case):
 
 
 def test_the_addresses_described_are_those_there_are(receiver):
-    described = schema.raw_schema["paths"]
+    described = dict(schema.raw_schema["paths"])
+    described.pop("/genesys/actions/{tool}")  # of another process: test_actions_openapi.py
     assert set(described) == {"/webhook/tool-calls", "/livez", "/readyz"}
     for path, methods in described.items():
         for method in ("get", "post", "put", "delete", "patch"):

@@ -61,7 +61,7 @@ def test_the_proxy_is_the_only_way_to_the_receiver():
 
 _SECRETS = {
     "redis_url", "ledger_url", "database_url", "genesys_client_secret", "webhook_secrets",
-    "flower_password",
+    "flower_password", "actions_secrets",
 }  # fmt: skip
 _REDIS = {"redis_url", "ledger_url"}
 
@@ -74,7 +74,8 @@ _REDIS = {"redis_url", "ledger_url"}
         ("worker", {*_REDIS, "database_url", "genesys_client_secret"}),
         ("reconciler", {*_REDIS, "genesys_client_secret"}),
         ("flower", {"redis_url", "flower_password"}),
-        ("doctor", _SECRETS),  # it looks at what all the others need, once
+        ("actions", {"database_url", "actions_secrets"}),
+        ("doctor", _SECRETS - {"actions_secrets"}),  # it looks at what all the others need, once
         ("redis", {"redis_users"}),
         ("ledger", {"redis_users"}),
         ("postgres", {"postgres_password"}),
@@ -145,6 +146,6 @@ def test_a_stopping_part_has_more_time_than_it_takes():
 
 
 def test_every_service_of_ours_waits_for_the_doctor():
-    for name in ("webhook", "worker", "reconciler", "flower"):
+    for name in ("webhook", "actions", "worker", "reconciler", "flower"):
         waits = _SERVICES[name]["depends_on"]["doctor"]
         assert waits["condition"] == "service_completed_successfully"

@@ -1,7 +1,7 @@
--- One row is one order, with its lines as a JSON array.
+-- One row is one line of the order; an order without lines is one row without a product.
 SELECT o.order_number, o.placed_at, o.state, o.total, o.currency,
-       (SELECT jsonb_agg(jsonb_build_object('sku', l.sku, 'quantity', l.quantity) ORDER BY l.line)
-        FROM order_lines AS l
-        WHERE l.order_id = o.order_id) AS lines
+       l.sku, coalesce(l.quantity, 0) AS quantity
 FROM orders AS o
+LEFT JOIN order_lines AS l USING (order_id)
 WHERE o.order_number = %(order_number)s
+ORDER BY l.line

@@ -10,7 +10,7 @@ _CONF = (Path(__file__).resolve().parents[3] / "ops" / "proxy" / "nginx.conf").r
 
 
 def _numbers(directive):
-    (values,) = re.findall(rf"^ *{directive} (.+);$", _CONF, re.MULTILINE)
+    (values,) = re.findall(rf"^ {{4}}{directive} (.+);$", _CONF, re.MULTILINE)  # of http {}
     return [int(number) for number in re.findall(r"\d+", values)]
 
 

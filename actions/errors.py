@@ -1,0 +1,24 @@
+"""
+Why a data action gets no answer of its tool. What the tool itself ends in is db.errors.ToolError.
+
+    ActionError
+    ├── Unauthorized    401: no secret of ours
+    ├── BadDeadline     400: the deadline's header cannot be read
+    └── Busy            429: as many are being answered as may be
+"""
+
+
+class ActionError(Exception):
+    """A data action that is refused before its tool is called."""
+
+
+class Unauthorized(ActionError):
+    """The secret is missing or wrong."""
+
+
+class BadDeadline(ActionError):
+    """The header with the action's timeout holds no such number."""
+
+
+class Busy(ActionError):
+    """All slots are taken."""

@@ -1,0 +1,76 @@
+"""A tool as a data action: the file for Admin's Import, and the body for the API."""
+
+from typing import Any
+
+from actions.contract import PATH
+from actions.deadline import TIMEOUT_HEADER
+from db.catalog import Tool
+from ops.exports.shape import Options, action_name, contract
+
+RAW_REQUEST = "${input.rawRequest}"
+"""All inputs as one JSON object: no escaping, and what was left out stays out."""
+RAW_RESULT = "${rawResult}"
+
+
+def import_file(tool: Tool, options: Options) -> dict[str, Any]:
+    """What Admin > Integrations > Actions > Import takes."""
+    kind = {"integrationType": "custom-rest-actions", "actionType": "custom"}
+    return {"name": action_name(tool, options), **kind, **_definition(tool, options)}
+
+
+def api_body(tool: Tool, options: Options) -> dict[str, Any]:
+    """The body of `POST /api/v2/integrations/actions` (live at once) or `…/actions/drafts`."""
+    frame = {"category": options.category, "integrationId": options.integration_id}
+    return {"name": action_name(tool, options), **frame, **_definition(tool, options)}
+
+
+def request_url(tool: Tool, options: Options) -> str:
+    """Where the action is sent."""
+    query = "?errors=inband" if options.is_in_band else ""
+    return f"{options.url.rstrip('/')}{PATH}/{tool.name}{query}"
+
+
+def request_headers(options: Options) -> dict[str, str]:
+    """What the action sends; credentials by their names in the integration."""
+    headers = {
+        "Accept": "application/json",
+        "Content-Type": "application/json",
+        TIMEOUT_HEADER: str(options.timeout_s),
+    }
+    if options.auth == "bearer":
+        headers["Authorization"] = "Bearer ${credentials.token}"
+    elif options.auth.startswith("header:"):
+        headers[options.auth.removeprefix("header:")] = "${credentials.apiKey}"
+    return headers
+
+
+def credential(options: Options) -> tuple[str, tuple[str, ...]]:
+    """The type of the integration's credential, and its fields."""
+    if options.auth == "basic":
+        return "basicAuth", ("userName", "password")
+    return "userDefined", ("token" if options.auth == "bearer" else "apiKey",)
+
+
+def _definition(tool: Tool, options: Options) -> dict[str, Any]:
+    shape = contract(tool, options)
+    return {
+        "secure": False,
+        "config": {
+            "timeoutSeconds": options.timeout_s,
+            "request": {
+                "requestUrlTemplate": request_url(tool, options),
+                "requestType": "POST",
+                "headers": request_headers(options),
+                "requestTemplate": RAW_REQUEST,
+            },
+            "response": {
+                "translationMap": {},
+                "translationMapDefaults": {},
+                "successTemplate": RAW_RESULT,
+            },
+        },
+        "contract": {
+            "input": {"inputSchema": shape.inputs},
+            "output": {"successSchema": shape.outputs},
+        },
+    }

@@ -1,0 +1,67 @@
+"""`docs/openapi.yaml` is what the data-action endpoint does: schemathesis holds it to that."""
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from tests.endpoint import ROOT, SECRET, running_endpoint
+
+PATH = "/genesys/actions/{tool}"
+CHECKS = [
+    not_a_server_error,
+    content_type_conformance,
+    negative_data_rejection,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+]
+TOOLS = ("search_inventory", "get_order", "list_recent_tickets")
+schema = schemathesis.openapi.from_path(ROOT / "docs" / "openapi.yaml")
+OFTEN = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@pytest.fixture(scope="module")
+def endpoint(tmp_path_factory, reader_url):
+    with running_endpoint(tmp_path_factory.mktemp("openapi"), reader_url) as endpoint:
+        yield endpoint
+
+
+@schema.include(path=PATH).parametrize()
+@OFTEN
+def test_every_answer_is_one_that_is_described(endpoint, case):
+    response = case.call(base_url=endpoint.url, headers={"X-API-Key": SECRET}, timeout=20)
+    case.validate_response(response, checks=CHECKS)
+
+
+@schema.include(path=PATH).parametrize()
+@OFTEN
+def test_no_arguments_make_a_shipped_tool_fail(endpoint, case):
+    tool = TOOLS[len(repr(case.body)) % len(TOOLS)]
+    case.path_parameters = {"tool": tool}
+    response = case.call(base_url=endpoint.url, headers={"X-API-Key": SECRET}, timeout=20)
+    # an argument or header that is not described may be ignored
+    checks = [check for check in CHECKS if check is not negative_data_rejection]
+    case.validate_response(response, checks=checks)
+    assert response.status_code in (200, 400, 405)  # it tries other methods, too
+
+
+def test_the_example_finds_something(endpoint):
+    operation = schema.raw_schema["paths"][PATH]["post"]
+    example = operation["requestBody"]["content"]["application/json"]["example"]
+    assert endpoint.call("search_inventory", example)[1]["total"] == 2
+
+
+def test_the_statuses_described_are_those_of_the_code():
+    from actions.answers import STATUSES
+
+    responses = schema.raw_schema["paths"][PATH]["post"]["responses"]
+    # forbidden is of bound arguments
+    assert set(responses) == {str(s) for s in {200, 401, 413, 429, *STATUSES.values()} - {403}}
