@@ -9,6 +9,7 @@ _RELIABILITY = "tests/acceptance/test_reliability.py"
 
 _GROUPS = {
     "tests/chaos/test_chaos.py": SMOKE,
+    "tests/acceptance/test_actions_property.py": "actions property",
     "tests/acceptance/test_ops_why.py": WHY,
     "tests/acceptance/test_outages.py": OUTAGES,
     f"{_RELIABILITY}::test_a_dead_letter_is_replayed_in_each_mode": HOLDING,

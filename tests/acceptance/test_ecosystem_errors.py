@@ -42,8 +42,12 @@ def test_a_fault_in_a_link_is_reported_with_its_task(reporting, name):
 
     service.wait_for(lambda: reported() >= expected)
     for event in errors.events(folder):
-        (fault,) = event["exception"]["values"]
-        assert (fault["type"], fault["value"]) == ("RuntimeError", "broken on purpose")
+        if name == "submit":
+            (fault,) = event["exception"]["values"]
+            assert (fault["type"], fault["value"]) == ("RuntimeError", "broken on purpose")
+        else:  # the answer of its call (db/faults.py), and reported by its log line
+            assert "call.fault" in json.dumps(event)
+            assert "RuntimeError" in json.dumps(event)
         assert event["extra"]["celery-job"]["task_name"] == name
         assert event["transaction"] == name
     text = json.dumps(errors.events(folder))

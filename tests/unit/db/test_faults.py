@@ -1,5 +1,7 @@
 """A fault of our own code is an answer to the call, and what is logged holds no argument."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from db import faults
@@ -43,11 +45,14 @@ def test_what_ends_the_process_is_raised_as_it_is():
         raise SystemExit
 
 
-def test_the_log_names_kind_and_place_and_no_value(capsys):
+def test_the_log_names_kind_and_place_and_no_value(monkeypatch):
+    lines = []
+    record = SimpleNamespace(error=lambda event, **fields: lines.append(f"{event} {fields}"))
+    monkeypatch.setattr(faults, "_log", record)
     with pytest.raises(ToolError), faults.faults_as_answers():
         _bug()
-    line = capsys.readouterr().out
-    assert "call.fault" in line
+    (line,) = lines
+    assert line.startswith("call.fault ")
     assert "KeyError" in line
     assert "test_faults.py" in line
     assert "_bug" in line
