@@ -97,7 +97,7 @@ worker_proc_alive_timeout = 10  # s; default 4 is short on a busy machine
 worker_hijack_root_logger = False
 worker_redirect_stdouts = False
 
-# The limits of receiver and reconciler: a publish ends within 0.5 s whatever Redis does. It takes
+# The limits of receiver and reconciler, and of events of links: a publish ends within 0.5 s whatever Redis does. It takes
 # socket timeouts, no reconnect tries inside the transport, and no publish retry.
 RECEIVER = {
     "task_publish_retry": False,
