@@ -112,7 +112,9 @@ def query(
         return lease
     ids = RunIds(run_id=run_id, key=key, generation=generation)
     # a query that became a message, for a retry, counts a try like any other
-    checked = self.handed_over or _check(ids, index, message=lease, may_take_over=True)
+    checked = self.handed_over or _check(
+        ids, index, message=lease, may_take_over=self.message.owner_died
+    )
     if not isinstance(checked, Checked):
         return checked
     started = time.monotonic()
