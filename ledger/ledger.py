@@ -370,9 +370,9 @@ class Ledger:
             return command()
         except redis.RedisError as exc:
             # a healthy primary refuses none of our commands: after a failover the old one does, and
-            # its host's name may lead to the new one by now
+            # its host's name may lead to the new one by now; steps of other threads are left alone
             if isinstance(exc, redis.ResponseError):
-                self.client.connection_pool.disconnect()
+                self.client.connection_pool.disconnect(inuse_connections=False)
             raise LedgerUnavailable(f"the ledger did not reply: {type(exc).__name__}") from exc
 
     def _run(self, step: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
