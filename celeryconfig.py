@@ -97,9 +97,11 @@ worker_proc_alive_timeout = 10  # s; default 4 is short on a busy machine
 worker_hijack_root_logger = False
 worker_redirect_stdouts = False
 
-# The limits of receiver and reconciler: a publish ends within 0.5 s whatever Redis does. It takes
-# socket timeouts, no reconnect tries inside the transport, and no publish retry.
+# The limits of receiver and reconciler, and of the events of links: a publish ends within 0.5 s
+# whatever Redis does. It takes socket timeouts, no reconnect tries inside the transport, and no
+# publish retry.
 RECEIVER = {
+    "broker_pool_limit": 32,  # as many as the receiver has threads: none waits for another's
     "task_publish_retry": False,
     "broker_transport_options": {
         **broker_transport_options,

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import redis
 
@@ -208,9 +208,7 @@ class Ledger:
         found = tuple(to_text(output) or None for output in outputs)
         return Outputs(run_id, tuple(map(to_text, ids)), found, None)
 
-    def park(
-        self, key: str, generation: int, why: str
-    ) -> Literal["queued", "gone", "expired", "held", "waiting", "incomplete"]:
+    def park(self, key: str, generation: int, why: str) -> str:
         """
         Put a run into the send queue while no POST may go; a reconciler takes it from there.
 
@@ -222,13 +220,11 @@ class Ledger:
         Returns:
             "queued", or the word with which a claim would have been refused.
         """
-        word: Literal["queued", "gone", "expired", "held", "waiting", "incomplete"]
-        word = self._run("park", [f"{RUN}{key}", DUE, SEND_QUEUE], [key, generation, why]).decode()
-        return word
+        return to_text(self._run("park", [f"{RUN}{key}", DUE, SEND_QUEUE], [key, generation, why]))
 
     def claim(
         self, key: str, generation: int, body: bytes, *, seen: int, owner: str
-    ) -> Claim | Literal["gone", "expired", "held", "waiting", "changed", "incomplete"]:
+    ) -> Claim | str:
         """
         Lease the POST, freezing *body* if none is frozen yet.
 
@@ -236,13 +232,14 @@ class Ledger:
             seen: How many outputs *body* was made from; one more since then is "changed".
 
             owner: Unique to this attempt; the same owner may call again.
+
+        Returns:
+            The lease, or why not: "gone", "expired", "held", "waiting", "changed", "incomplete".
         """
         keys = [f"{RUN}{key}", DUE, SEND_QUEUE]
         answer = self._run("claim", keys, [key, generation, owner, body, seen, LEASE_MS])
         if answer[0] != b"claimed":
-            word: Literal["gone", "expired", "held", "waiting", "changed", "incomplete"]
-            word = answer[0].decode()
-            return word
+            return to_text(answer[0])
         return Claim(answer[1], answer[2], answer[3], is_repeat=bool(answer[4]))
 
     def renew(
@@ -339,8 +336,7 @@ class Ledger:
 
     def drop(self, key: str) -> str:
         """Delete a run that has ended: "dropped", "gone" or "not ended"."""
-        word: str = self._run("drop", [f"{RUN}{key}", ENDED, DEAD], [key]).decode()
-        return word
+        return to_text(self._run("drop", [f"{RUN}{key}", ENDED, DEAD], [key]))
 
     def due(self, *, senders: int, may_go: int | None = None) -> list[DueRun]:
         """
@@ -374,9 +370,9 @@ class Ledger:
             return command()
         except redis.RedisError as exc:
             # a healthy primary refuses none of our commands: after a failover the old one does, and
-            # its host's name may lead to the new one by now
+            # its host's name may lead to the new one by now; steps of other threads are left alone
             if isinstance(exc, redis.ResponseError):
-                self.client.connection_pool.disconnect()
+                self.client.connection_pool.disconnect(inuse_connections=False)
             raise LedgerUnavailable(f"the ledger did not reply: {type(exc).__name__}") from exc
 
     def _run(self, step: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:

@@ -125,17 +125,14 @@ class RunTask(Task):  # type: ignore[type-arg]  # generic in the stubs alone
     # Celery's main process sends the events of messages, and does not know of links behind them.
 
     def on_success(self, retval: Any, task_id: str, args: Any, kwargs: Any) -> None:
-        if self._front is not None:
-            runtime_s = time.monotonic() - self._work.began
-            self._send_event("task-succeeded", result=repr(retval), runtime=runtime_s)
+        runtime_s = time.monotonic() - self._work.began
+        self._send_event("task-succeeded", result=repr(retval), runtime=runtime_s)
 
     def on_failure(self, exc: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
-        if self._front is not None:
-            self._send_event("task-failed", exception=type(exc).__name__, traceback="")
+        self._send_event("task-failed", exception=type(exc).__name__, traceback="")
 
     def on_retry(self, exc: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
-        if self._front is not None:
-            self._send_event("task-retried", exception=type(exc).__name__, traceback="")
+        self._send_event("task-retried", exception=type(exc).__name__, traceback="")
 
     @property
     def _work(self) -> _Work:
@@ -184,4 +181,5 @@ class RunTask(Task):  # type: ignore[type-arg]  # generic in the stubs alone
         trace_task(self, link.task_id, link.args, link.kwargs, headers, app=self.app)
 
     def _send_event(self, kind: str, **fields: Any) -> None:
-        _events.send(kind, self.request.hostname, uuid=self.request.id, **fields)
+        if self._front is not None:
+            _events.send(kind, self.request.hostname, uuid=self.request.id, **fields)

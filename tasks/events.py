@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 from celery import Celery
+from kombu.exceptions import OperationalError
 
 _MUTE_S = 5.0
 """After events that the broker did not take, none is sent for so long: calls come first."""
@@ -25,10 +26,15 @@ class LinkEvents:
         """Keep an event until the next `flush`."""
         if self._app.conf.worker_send_task_events and time.monotonic() >= self._muted_until:
             if self._dispatcher is None:
+                # the receiver's limits, half a second; and a dispatcher that raises: by default it
+                # keeps what it could not send, and tries each event again, one limit after another
+                limits = self._app.conf["RECEIVER"]["broker_transport_options"]
                 self._dispatcher = self._app.events.Dispatcher(
-                    self._app.connection_for_write(),
+                    self._app.connection_for_write(transport_options=limits),
                     hostname=hostname,
+                    buffer_while_offline=False,
                     buffer_group=frozenset({"task"}),
+                    buffer_limit=1_000,  # beyond it `send` would send by itself
                 )
             self._dispatcher.send(kind, **fields)
 
@@ -39,7 +45,7 @@ class LinkEvents:
         connection = self._dispatcher.connection
         try:
             self._dispatcher.flush()
-        except (*connection.connection_errors, *connection.channel_errors):
+        except (OperationalError, *connection.connection_errors, *connection.channel_errors):
             self._dispatcher = None
             self._muted_until = time.monotonic() + _MUTE_S
             connection.release()

@@ -81,7 +81,7 @@ def queue_length() -> int:
     """
     with _connected() as connection:
         client: Any = connection.default_channel.client
-        return int(client.llen(app.conf.task_default_queue))
+        return sum(client.llen(queue.name) for queue in app.conf.task_queues)
 
 
 def _ask(timeout_s: float) -> Sequence[Worker]:

@@ -26,6 +26,8 @@ FURTHER_CALLS_QUEUE = "toolworker.further"
 SUBMISSION_S = 20.0
 """What must be left of a message's soft time limit for a submission behind its query: a POST of
 10 s, and as much for a token or a ledger that is unavailable."""
+_BEHIND: dict[str, Any] = {"here": True}
+"""Options of a link that runs behind the task that applies it (`tasks/base.py`)."""
 
 _log = logs.get("pipeline")
 
@@ -67,21 +69,17 @@ def _chain(ids: RunIds, begun: Begun, place: int) -> Any:
     """Validate and query one call; the first one behind the fan-out, the others as messages."""
     index = begun.missing[place]
     name = f"{ids['key']}:{ids['generation']}.{begun.round}"
-    first: dict[str, Any] = {"here": True} if place == 0 else {}
+    first = dict(_BEHIND) if place == 0 else {}
     if place >= FIRST_CALLS:
         first["queue"] = FURTHER_CALLS_QUEUE
     return chain(
-        _link(validate.si(**ids, index=index), f"{name}:validate:{index}", **first),
-        _link(query.s(**ids, index=index), f"{name}:query:{index}", here=True),
+        validate.si(**ids, index=index).set(task_id=f"{name}:validate:{index}", **first),
+        query.s(**ids, index=index).set(task_id=f"{name}:query:{index}", **_BEHIND),
     )
 
 
 def _submit(ids: RunIds) -> Any:
-    return _link(submit.si(**ids), f"{ids['key']}:{ids['generation']}:submit", here=True)
-
-
-def _link(signature: Any, task_id: str, **options: Any) -> Any:
-    return signature.set(task_id=task_id, **options)
+    return submit.si(**ids).set(task_id=f"{ids['key']}:{ids['generation']}:submit", **_BEHIND)
 
 
 @app.task(base=RunTask, name="validate", bind=True)
@@ -94,9 +92,7 @@ def validate(self: RunTask, run_id: str, key: str, generation: int, index: int) 
         here with an error output; or None when there is nothing to do.
     """
     ids = RunIds(run_id=run_id, key=key, generation=generation)
-    checked = _check(
-        ids, index, message=self.message.task_id, may_take_over=self.message.owner_died
-    )
+    checked = _check(self, ids, index, self.message.task_id)
     if not isinstance(checked, Checked):
         return checked
     self.hand_over(checked)
@@ -112,7 +108,7 @@ def query(
         return lease
     ids = RunIds(run_id=run_id, key=key, generation=generation)
     # a query that became a message, for a retry, counts a try like any other
-    checked = self.handed_over or _check(ids, index, message=lease, may_take_over=True)
+    checked = self.handed_over or _check(self, ids, index, lease)
     if not isinstance(checked, Checked):
         return checked
     started = time.monotonic()
@@ -144,11 +140,11 @@ def call(self: RunTask, run_id: str, key: str, generation: int, index: int) -> N
     chord([_chain(ids, begun, 0)], task_id=f"{self.message.task_id}:chord")(_submit(ids))
 
 
-def _check(ids: RunIds, index: int, *, message: str, may_take_over: bool) -> Checked | int | None:
+def _check(task: RunTask, ids: RunIds, index: int, lease: str) -> Checked | int | None:
     """Lease a call and check its arguments; an error output is recorded at once."""
-    started = time.monotonic()
+    started, is_free = time.monotonic(), task.message.owner_died
     leased = resources().ledger.start(
-        ids["key"], ids["generation"], index, message=message, may_take_over=may_take_over
+        ids["key"], ids["generation"], index, message=lease, may_take_over=is_free
     )
     if not isinstance(leased, Started):
         return leased
@@ -163,34 +159,17 @@ def _check(ids: RunIds, index: int, *, message: str, may_take_over: bool) -> Che
         return _record(ids, leased, output, error.code, validate_ms=took_ms, query_ms=0)
 
 
-def _record(
-    ids: RunIds, call: Started, output: str, code: str, *, validate_ms: int, query_ms: int
-) -> int | None:
+def _record(ids: RunIds, call: Started, output: str, code: str, **took: int) -> int | None:
     left = resources().ledger.record(
-        ids["key"],
-        ids["generation"],
-        call.index,
-        output,
-        owner=call.owner,
-        code=code,
-        validate_ms=validate_ms,
-        query_ms=query_ms,
+        ids["key"], ids["generation"], call.index, output, owner=call.owner, code=code, **took
     )
     # the model may call a tool of any name: only those that exist are told apart
     tool = call.name if code != "unknown_tool" and not call.is_poison else ""
     if left is not None:
-        metrics.observe("tool_call_seconds", query_ms / 1000, tool=tool, code=code)
-    _log.info(
-        "call.dropped" if left is None else "call.recorded",
-        run_id=ids["run_id"],
-        key=ids["key"],
-        index=call.index,
-        tool_call_id=call.call_id,
-        tool=tool,
-        code=code,
-        took_ms=query_ms,
-        bytes=len(output),
-    )
+        metrics.observe("tool_call_seconds", took["query_ms"] / 1000, tool=tool, code=code)
+    names = {"run_id": ids["run_id"], "key": ids["key"], "tool_call_id": call.call_id, "tool": tool}
+    facts = {"index": call.index, "took_ms": took["query_ms"], "bytes": len(output)}
+    _log.info("call.dropped" if left is None else "call.recorded", **names, code=code, **facts)
     return left
 
 

@@ -43,6 +43,9 @@ class Reconciler:
         self._wake = threading.Event()
         self._is_behind = False
         self._held_until = 0.0
+        # by key; the ledger counts a run as published when it is given out
+        self._unpublished: dict[str, DueRun] = {}
+        self._is_broker_down = False
         self.looked_at = time.monotonic()
         self._pause_s = LOOK_EVERY_S
         self._free = threading.BoundedSemaphore(SENDERS)
@@ -89,18 +92,16 @@ class Reconciler:
         try:
             may_go = self._may_go(free)
             due = self._ledger.due(senders=free, may_go=may_go)
-            can_publish = True
             for run in due:
                 if run.step == "publish":
-                    # a broker that hangs costs one time-out a look, and no answer waits for it;
-                    # what is left is due again
-                    can_publish = can_publish and self._publish(run)
+                    self._unpublished[run.key] = run
                 else:
                     taken += 1
                     self._senders.submit(self._submit, run)
         finally:
             for _ in range(free - taken):
                 self._free.release()
+        self._publish()
         # more may be due than senders or Genesys can take: the first to end looks again at once
         self._is_behind = taken >= may_go
         has_more = len(due) > taken or not self._is_behind
@@ -116,15 +117,21 @@ class Reconciler:
             self._pause_s = min(wait_s, LOOK_EVERY_S)
         return may_go
 
-    def _publish(self, run: DueRun) -> bool:
-        ids = {"run_id": run.run_id, "key": run.key}
-        try:
-            publish_fan_out(run.run_id, run.key, run.generation)
-        except OperationalError as error:
-            _log.warning("run.unpublished", **ids, reason=type(error).__name__)
-            return False
-        _log.info("run.republished", **ids, generation=run.generation)
-        return True
+    def _publish(self) -> None:
+        """Publish what is due; a broker that hangs costs one time limit a look."""
+        while self._unpublished:
+            run = next(iter(self._unpublished.values()))
+            ids = {"run_id": run.run_id, "key": run.key}
+            try:
+                publish_fan_out(run.run_id, run.key, run.generation)
+            except OperationalError as error:
+                if not self._is_broker_down:
+                    _log.warning("run.unpublished", **ids, reason=type(error).__name__)
+                self._is_broker_down = True
+                return
+            self._is_broker_down = False
+            del self._unpublished[run.key]
+            _log.info("run.republished", **ids, generation=run.generation)
 
     def _submit(self, run: DueRun) -> None:
         started = time.monotonic()

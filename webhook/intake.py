@@ -28,12 +28,8 @@ class Intake:
         self._ledger = ledger.from_settings(
             settings.load(), timeout_s=LEDGER_TIMEOUT_S, retries=LEDGER_RETRIES
         )
-        self._ledger_outage = Outage(
-            lambda: LedgerUnavailable("the ledger is known to be down"), LedgerUnavailable
-        )
-        self._broker_outage = Outage(
-            lambda: OperationalError("the broker is known to be down"), OperationalError
-        )
+        self._ledger_outage = Outage(LedgerUnavailable)
+        self._broker_outage = Outage(OperationalError)
 
     def accept(self, run_id: str, calls: Sequence[ToolCall]) -> Accepted:
         """

@@ -1,7 +1,7 @@
 """While a dependency is down, let one caller probe it and fail the others fast."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 
@@ -13,14 +13,11 @@ class Outage:
     the sixtieth sender waits as long as all before it together.
 
     Args:
-        refuse: Makes the error for a caller that need not try.
-
-        errors: What a call raises when the dependency is down.
+        error: What a call raises when the dependency is down, and a caller that need not try.
     """
 
-    def __init__(self, refuse: Callable[[], Exception], *errors: type[Exception]) -> None:
-        self._refuse = refuse
-        self._errors = errors
+    def __init__(self, error: type[Exception]) -> None:
+        self._error = error
         self._is_down = False
         self._probing = threading.Lock()
 
@@ -29,18 +26,18 @@ class Outage:
         """
         Call the dependency inside this block; how it ends shows whether it is up.
 
-        Any error but those of *errors* is a reply of its own: it is up.
+        Any error but *error* is a reply of its own: it is up.
 
         Raises:
-            What *refuse* makes: it is down, and another thread is probing it.
+            *error*: It is down, and another thread is probing it.
         """
         is_probe = self._is_down
         if is_probe and not self._probing.acquire(blocking=False):
-            raise self._refuse()
+            raise self._error("it is known to be down")
         is_down = False
         try:
             yield
-        except self._errors:
+        except self._error:
             is_down = True
             raise
         finally:

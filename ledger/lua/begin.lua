@@ -11,8 +11,7 @@
 --- @include "missing"
 local run, due, waiting, begun = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local key, generation, owner, message, may_take_over = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local delays = {}
-for at = 6, #ARGV do delays[#delays + 1] = tonumber(ARGV[at]) end
+local delays = {unpack(ARGV, 6)}
 --- @include "free_write"
 
 -- what the dead process of this message had: the call it worked on, and those it may not have sent
@@ -66,7 +65,7 @@ local idle, next_look = missing(run, now, before[1] == owner and before[2])
 local round = number(run, 'round')
 if #idle > 0 then
   round = redis.call('HINCRBY', run, 'round', 1)
-  local until_ms = now + delays[math.min(round, #delays)]
+  local until_ms = now + tonumber(delays[math.min(round, #delays)])
   for _, index in ipairs(idle) do
     redis.call('HSET', run, 'queued_until:' .. index, until_ms)
   end

@@ -14,8 +14,7 @@
 local due, send_queue, prefix = KEYS[1], KEYS[2], ARGV[1]
 local look_at, step_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
 local senders, may_go = tonumber(ARGV[4]), tonumber(ARGV[5])
-local delays = {}
-for at = 6, #ARGV do delays[#delays + 1] = tonumber(ARGV[at]) end
+local delays = {unpack(ARGV, 6)}
 --- @include "free_write"
 local now = now_ms()
 local answer = {}
@@ -45,7 +44,7 @@ local function need(run)
   end
   -- the message is lost or the queue is long; once more is harmless, and rarer each time
   local published = redis.call('HINCRBY', run, 'publishes', 1)
-  local wait = delays[math.min(published + 1, #delays)]
+  local wait = tonumber(delays[math.min(published + 1, #delays)])
   return 'publish', math.min(now + wait, next_look or now + wait, tonumber(at[2]))
 end
 

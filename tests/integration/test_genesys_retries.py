@@ -481,3 +481,26 @@ def test_a_reconciler_asks_a_broker_that_is_away_once_a_look(runs, monkeypatch):
     runs.redis.zadd("tw:due", dict.fromkeys(keys, 0))
     Reconciler(runs.ledger, runs.client).look()
     assert len(asked) == 1
+
+
+def test_a_reconciler_publishes_at_once_what_a_broker_did_not_take(runs, monkeypatch):
+    published, is_away = [], True
+
+    def publish(run_id, *_):
+        if is_away:
+            raise OperationalError("no broker")
+        published.append(run_id)
+
+    monkeypatch.setattr("tasks.reconcile.publish_fan_out", publish)
+    keys = [runs.ledger.accept(f"r{number}", [CALL]).key for number in range(5)]
+    runs.redis.zadd("tw:due", dict.fromkeys(keys, 0))
+    reconciler = Reconciler(runs.ledger, runs.client)
+    with capture_logs() as lines:
+        reconciler.look()
+        reconciler.look()
+    assert [line["event"] for line in lines] == ["run.unpublished"]  # once an outage
+    is_away = False
+    reconciler.look()
+    assert sorted(published) == ["r0", "r1", "r2", "r3", "r4"]
+    reconciler.look()
+    assert len(published) == 5

@@ -13,7 +13,7 @@ class Away(Exception):
 
 @pytest.fixture
 def outage():
-    return Outage(lambda: Away("known"), Away)
+    return Outage(Away)
 
 
 def _fail(outage):

@@ -1,5 +1,7 @@
 """A ledger whose memory is used up takes no new run, and ends those that it has."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import redis
 
@@ -45,6 +47,19 @@ def test_a_full_ledger_takes_no_new_run_and_knows_those_that_it_has(ledger, clie
         _accept(ledger, "r-2", "a")
     assert len(client.keys("tw:run:*")) == client.zcard("tw:due") == 1
     assert _accept(ledger, "r-1", "a").is_duplicate
+
+
+def test_a_refused_delivery_breaks_the_step_of_no_other_thread(ledger, client):
+    client.config_set("maxmemory", 1)
+    with ThreadPoolExecutor(1) as other:
+        step = other.submit(ledger.call, lambda: ledger.client.blpop(["a list"]))
+        while not client.info("clients")["blocked_clients"]:
+            assert not step.done()
+        with pytest.raises(LedgerUnavailable):
+            _accept(ledger, "r-1", "a")
+        client.config_set("maxmemory", 0)
+        client.rpush("a list", "value")
+        assert step.result() == (b"a list", b"value")
 
 
 def test_a_full_ledger_lets_a_run_go_through_every_step_to_its_end(ledger, client):

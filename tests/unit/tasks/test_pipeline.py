@@ -1,0 +1,74 @@
+"""Links of a run by Celery's own tracer, on a ledger without a server."""
+
+from types import SimpleNamespace
+
+import fakeredis
+import pytest
+from celery.app.trace import trace_task
+
+from db.catalog import Tool
+from ledger import Ledger
+from runtime import settings
+from tasks import pipeline
+
+CALL = {"id": "c", "type": "function", "function": {"name": "ask", "arguments": "{}"}}
+TOOL = Tool(
+    name="ask",
+    description="",
+    parameters={},
+    statement="SELECT 1 AS one",
+    no_rows_message=None,
+    timeout_ms=5000,
+    max_rows=3,
+    max_bytes=65536,
+    database="default",
+    examples=(),
+)
+
+
+@pytest.fixture
+def held(monkeypatch):
+    """The resources of a process: a ledger with one run of one call, and its key."""
+    times = {"answer_by_s": 30, "expires_s": 600, "retention_s": 60}
+    ledger = Ledger(fakeredis.FakeRedis(), **times, dead_letter_retention_s=600)
+    held = SimpleNamespace(
+        ledger=ledger,
+        catalog=SimpleNamespace(validate=lambda name, arguments: (TOOL, {})),
+        databases=SimpleNamespace(query=lambda tool, values, timeout_ms: '{"n": 1}'),
+        key=ledger.accept("r", [CALL]).key,
+    )
+    monkeypatch.setattr(pipeline, "resources", lambda: held)
+    monkeypatch.setenv("REDIS_URL", "redis://localhost:1")  # read once, for the app; never used
+    settings._read_all.cache_clear()
+    yield held
+    settings._read_all.cache_clear()
+
+
+def _run(task, held, *args, **request):
+    """Run a message as a worker's process does; returns how it ended."""
+    ids = {"run_id": "r", "key": held.key, "generation": 0, "index": 0}
+    headers = {"id": "m", "task": task.name, "ignore_result": True, **request}
+    return trace_task(task, "m", args, ids, headers, app=pipeline.app)
+
+
+def _entry(held):
+    return held.ledger.client.hgetall(f"tw:run:{held.key}")
+
+
+def test_a_call_whose_validation_fails_by_a_mistake_of_ours_is_answered_at_once(held):
+    def fail(name, arguments):
+        raise KeyError("a mistake of ours")
+
+    held.catalog.validate = fail
+    _run(pipeline.validate, held)
+    assert _entry(held)[b"code:0"] == b"internal_error"
+    assert b"a mistake" not in _entry(held)[b"output:0"]
+
+
+def test_a_retried_query_that_is_only_delivered_again_leaves_the_lease_to_its_worker(held):
+    held.ledger.start(held.key, 0, 0, message="m")
+    _run(pipeline.query, held, "m", retries=1, delivery_info={"redelivered": True})
+    assert _entry(held)[b"tries:0"] == b"1"
+    _run(pipeline.query, held, "m", retries=1, delivery_info={"redelivered": False})
+    assert _entry(held)[b"tries:0"] == b"2"
+    assert _entry(held)[b"code:0"] == b"ok"
