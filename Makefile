@@ -25,7 +25,7 @@ install: .venv/installed ## install everything into .venv (the other targets do 
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: install ## the main job on embedded servers: five deliveries in, their answers out
+demo: install ## the main job on embedded servers: five deliveries and a data action, their answers
 	@$(BIN)/toolworker demo
 
 up: install ## the whole stack on embedded servers, until Ctrl-C
