@@ -57,7 +57,7 @@ def build() -> Flask:
     def readyz() -> tuple[dict[str, object], int]:
         missing = intake.missing()
         if missing:
-            return {"error": f"Not ready: {', '.join(missing)} takes no new runs."}, 503
+            return {"error": f"Not ready: the ledger takes no new runs: {missing}."}, 503
         return {"status": "ready"}, 200
 
     @app.after_request

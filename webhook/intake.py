@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 import ledger
 from db import catalog
 from db.errors import CatalogError
 from ledger.errors import LedgerUnavailable
 from ledger.values import Accepted, ToolCall
-from runtime import logs, settings
+from runtime import logs, redis_trial, settings
 from tasks.app import limit_publishing, publish_fan_out
 from webhook.outage import Outage
 
@@ -56,13 +57,17 @@ class Intake:
         _log.info("delivery.accepted", **ids, calls=len(calls))
         return accepted
 
-    def missing(self) -> list[str]:
-        """What keeps runs from being accepted: a ledger that is down, full, or a replica."""
+    def missing(self) -> str:
+        """Why the ledger takes no new runs, such as that it is full; empty when it does."""
         try:
             self._ledger.ping()
         except LedgerUnavailable:
-            return ["the ledger"]
-        return []
+            try:
+                lacking = redis_trial.lacks(self._ledger.client, is_broker=False)
+            except RedisError as error:
+                return f"it cannot be reached ({type(error).__name__})"
+            return "; ".join(lacking) or "it did not reply in time"
+        return ""
 
 
 def check() -> None:

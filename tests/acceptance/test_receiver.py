@@ -225,7 +225,9 @@ def test_while_the_ledger_is_away_it_is_503_within_a_second_and_never_hangs(own_
             assert headers["Retry-After"] == "5"
         assert _ask(service, "GET", "/livez")[0] == 200
         found = _ask(service, "GET", "/readyz")
-        assert found[:2] == (503, {"error": "Not ready: the ledger takes no new runs."})
+        kind = "TimeoutError" if how == signal.SIGSTOP else "ConnectionError"
+        why = f"Not ready: the ledger takes no new runs: it cannot be reached ({kind})."
+        assert found[:2] == (503, {"error": why})
     finally:
         if how == signal.SIGSTOP:
             service.kill(ledger.pid, signal.SIGCONT)

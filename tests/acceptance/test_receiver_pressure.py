@@ -70,7 +70,8 @@ def test_a_ledger_that_is_full_is_503_and_not_ready_until_there_is_room(own_redi
         client.config_set("maxmemory", 1)
         assert receiver.post(delivery("second"))[0] == 503
         assert receiver.post(delivery("first"))[1]["duplicate"] is True
-        sentence = "Not ready: the ledger takes no new runs."
+        why = "its memory is full (maxmemory), so that it takes no writes"
+        sentence = f"Not ready: the ledger takes no new runs: {why}."
         assert receiver.ask("GET", "/readyz")[:2] == (503, {"error": sentence})
         client.config_set("maxmemory", 0)
         assert receiver.post(delivery("second"))[0] == 202

@@ -48,7 +48,7 @@ def test_a_cluster_is_named_and_takes_no_runs(cluster, redis_server, tmp_path):
     with running_receiver(tmp_path, redis_server.url, LEDGER_URL=cluster.url) as receiver:
         status, answer, _ = receiver.ask("GET", "/readyz")
     assert status == 503
-    assert answer == {"error": "Not ready: the ledger takes no new runs."}
+    assert answer == {"error": f"Not ready: the ledger takes no new runs: {sentence}."}
 
 
 @pytest.fixture
