@@ -1,6 +1,7 @@
 """docker-compose.yml keeps its promises; `make compose-check` runs it on an engine."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -149,3 +150,14 @@ def test_every_service_of_ours_waits_for_the_doctor():
     for name in ("webhook", "actions", "worker", "reconciler", "flower"):
         waits = _SERVICES[name]["depends_on"]["doctor"]
         assert waits["condition"] == "service_completed_successfully"
+
+
+def test_every_package_is_copied_into_the_image():
+    project = tomllib.loads((_ROOT / "pyproject.toml").read_text())
+    packages = {name.partition(".")[0] for name in project["tool"]["setuptools"]["packages"]}
+    copied = {line.split()[1] for line in (_ROOT / "Dockerfile").read_text().splitlines()
+              if line.startswith("COPY ") and len(line.split()) == 3}  # fmt: skip
+    let_in = {line[1:] for line in (_ROOT / ".dockerignore").read_text().splitlines()
+              if line.startswith("!")}  # fmt: skip
+    assert packages <= copied
+    assert packages <= let_in
