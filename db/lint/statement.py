@@ -1,7 +1,7 @@
 """A tool's statement on a live Postgres: prepare, plan and run it."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -63,7 +63,12 @@ class Statement:
         """Parse it as the query of a cursor, which only reads; what the server has against that."""
         return self._parsed(_CURSOR + self._statement.text, types)
 
-    def run(self, values: Sequence[Any], timeout_ms: int) -> psycopg.Error | None:
+    def run(
+        self,
+        values: Sequence[Any],
+        timeout_ms: int,
+        bound: Mapping[str, str] = transaction.NOTHING_BOUND,
+    ) -> psycopg.Error | None:
         """
         Fetch its first row as a worker does, in a read-only transaction that is rolled back.
 
@@ -73,9 +78,16 @@ class Statement:
         Raises:
             Unavailable: The server is gone.
         """
-        limits = {"timeout_ms": timeout_ms, "max_rows": 1, "max_bytes": _MAX_BYTES}
         try:
-            read(self._connection, self._statement, values, **limits)
+            read(
+                self._connection,
+                self._statement,
+                values,
+                timeout_ms=timeout_ms,
+                max_rows=1,
+                max_bytes=_MAX_BYTES,
+                bound=bound,
+            )
         except psycopg.errors.QueryCanceled:
             return None
         except psycopg.Error as exc:

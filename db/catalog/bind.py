@@ -1,0 +1,293 @@
+"""Bound arguments: properties whose values come from a signed delivery, never from the model."""
+
+import re
+from collections.abc import Iterator, Mapping
+from string import Formatter
+from typing import Any
+
+from db.arguments import is_storable
+from db.catalog.schema.subschemas import on_same_value, resolved, walk
+from db.catalog.validate import compile_schema
+from db.errors import ToolError
+from runtime import logs
+
+HEADER = "header:"
+"""Before the name of a header that the proxy sets; any other source is a JSON pointer."""
+MAX_SOURCE = 200
+"""Characters of a source; it is a field in the ledger."""
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")  # what Postgres takes behind `toolworker.`
+_POINTER = re.compile(r"(?:/(?:[^~/\x00-\x1f]|~[01])*)+")
+_HEADER_NAME = re.compile(r"[A-Za-z0-9-]+")
+_INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
+_INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,99})")
+_TYPES = ("string", "integer", "boolean")
+
+_log = logs.get("tools")
+
+
+class BoundArguments:
+    """
+    The bound properties of one tool, their schemas compiled once.
+
+    Args:
+        parameters: The tool's schema, with the bound properties.
+
+        bind: Property to source, both checked before.
+    """
+
+    def __init__(self, tool: str, parameters: Mapping[str, Any], bind: Mapping[str, str]) -> None:
+        self._tool = tool
+        self._bind = bind
+        properties = parameters.get("properties", {})
+        self._types = {name: resolved(properties[name], parameters)["type"] for name in bind}
+        known = {key: parameters[key] for key in ("definitions", "properties") if key in parameters}
+        self._is_valid = {
+            name: compile_schema({**known, "type": "object", "required": [name]}) for name in bind
+        }
+
+    def values(self, context: Mapping[str, Any]) -> dict[str, Any]:
+        """
+        The value of each bound property.
+
+        Args:
+            context: Source to its value, None for one that the delivery did not have.
+
+        Raises:
+            ToolError: `unavailable` when the receiver did not yet know of a source; `forbidden`
+                when there is no value, or one that the property's schema refuses.
+        """
+        found = {}
+        for name, source in self._bind.items():
+            if source not in context:
+                self._log("the receiver did not know of it", name)
+                raise ToolError("unavailable", _NOT_YET, retryable=True)
+            value = context[source]
+            is_text = isinstance(value, str) and source.startswith(HEADER)
+            found[name] = self._from_text(name, value) if is_text else value
+        return self._checked(found)
+
+    def values_of_texts(self, texts: Mapping[str, str]) -> dict[str, Any]:
+        """
+        The value of each bound property, from headers.
+
+        Args:
+            texts: Property to text; those without a header are left out.
+
+        Raises:
+            ToolError: `forbidden`, as above.
+        """
+        return self._checked(
+            {n: self._from_text(n, texts[n]) if n in texts else None for n in self._bind}
+        )
+
+    def refusal(self, name: str, value: Any) -> str:
+        """Why a value cannot be that of a bound property; empty when it can."""
+        if value is None or value == "":
+            return "missing"
+        if isinstance(value, str) and not is_storable(value):
+            return "cannot be stored"
+        return "" if self._is_valid[name]({name: value}) else "does not fit its schema"
+
+    def refuse_sent(self) -> ToolError:
+        """The error of a call whose arguments name a bound property."""
+        self._log("sent by the model", "")
+        return ToolError("forbidden", _SENT)
+
+    def _checked(self, values: dict[str, Any]) -> dict[str, Any]:
+        for name, value in values.items():
+            if reason := self.refusal(name, value):
+                self._log(reason, name)
+                raise ToolError("forbidden", _MISSING)
+        return values
+
+    def _from_text(self, name: str, text: str) -> Any:
+        return from_text(text, self._types[name])
+
+    def _log(self, reason: str, name: str) -> None:
+        _log.warning("bind.refused", tool=self._tool, argument=name, reason=reason)
+
+
+def from_text(text: str, kind: str) -> Any:
+    """
+    A header's text as a value of a property's type; None when it cannot be told.
+
+    A server joins headers of one name with commas, so of a text with one it is unknown whose value
+    it is.
+    """
+    if "," in text:
+        return None
+    if kind == "integer":
+        return int(text) if _INTEGER.fullmatch(text) else None
+    if kind == "boolean":
+        return {"true": True, "false": False}.get(text)
+    return text
+
+
+def at_pointer(document: Any, pointer: str) -> Any:
+    """What a JSON pointer (RFC 6901) leads to; None where it leads to nothing."""
+    found = document
+    for token in pointer.split("/")[1:]:
+        name = token.replace("~1", "/").replace("~0", "~")
+        if isinstance(found, dict):
+            found = found.get(name)
+        elif isinstance(found, list) and _INDEX.fullmatch(name) and int(name) < len(found):
+            found = found[int(name)]
+        else:
+            return None
+    return found
+
+
+def action_header(name: str) -> str:
+    """The header in which a data action sends a bound property: nginx drops names with `_`."""
+    return f"X-Toolworker-Bind-{name.replace('_', '-')}"
+
+
+def for_model(parameters: Mapping[str, Any], bind: Mapping[str, str]) -> Mapping[str, Any]:
+    """The schema that the model is given: without the bound properties."""
+    if not bind:
+        return parameters
+    changed = dict(parameters)
+    properties = parameters.get("properties", {})
+    changed["properties"] = {name: part for name, part in properties.items() if name not in bind}
+    if "required" in parameters:
+        changed["required"] = [name for name in parameters["required"] if name not in bind]
+    return changed
+
+
+def context_of(bind: Mapping[str, str], bound: Mapping[str, Any]) -> dict[str, Any]:
+    """A context, by source, of values by property; None for a property that is left out."""
+    return {source: bound.get(name) for name, source in bind.items()}
+
+
+def example_problem(tool: Mapping[str, Any], example: Mapping[str, Any]) -> str | None:
+    """What is wrong with the bound values of an example; None when nothing is."""
+    bind, bound = tool.get("bind", {}), example.get("bound", {})
+    if not isinstance(bound, dict):
+        return "bound must be an object: bound property to value"
+    for name in bound:
+        if name not in bind:
+            return f"bound has {name}, which the tool does not bind"
+    if example.get("code") == "forbidden":
+        return None
+    written = ", ".join(f'"{name}": …' for name in bind)
+    if set(bound) != set(bind):
+        return f'expects more than forbidden, so it needs "bound": {{{written}}}'
+    checked = BoundArguments(tool["name"], tool["parameters"], bind)
+    for name, value in bound.items():
+        if reason := checked.refusal(name, value):
+            return (
+                f"forbidden: {name} in bound is {reason}"
+                if reason == "missing"
+                else (f"forbidden: {name} in bound {reason}")
+            )
+    return None
+
+
+def problems(tool: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """
+    Everything wrong with `bind`.
+
+    Returns:
+        For each a JSON pointer into tool.json, and what is wrong there.
+    """
+    bind, parameters = tool.get("bind", {}), tool["parameters"]
+    properties = parameters.get("properties", {})
+    if not isinstance(properties, dict):
+        return
+    seen: dict[str, str] = {}
+    for name, source in bind.items():
+        at = f"/bind/{_escape(name)}"
+        if name not in properties:
+            yield at, f"bind names {name}, which is no property"
+            continue
+        twin = seen.setdefault(name.lower(), name)
+        if twin != name:
+            yield at, f"bind has {twin} and {name}: headers and settings have no case"
+        if not _NAME.fullmatch(name):
+            text = f"{name} cannot be bound: it names a setting of Postgres, so write a letter"
+            yield at, f"{text} or _, then ASCII letters, digits or _, 63 in all"
+        yield from ((at, text) for text in _source(name, source))
+        yield from _property(name, properties[name], parameters)
+        if name in tool.get("aliases", {}):
+            yield f"/aliases/{_escape(name)}", f"{name} is bound, and its value taken as it is"
+        if name in _fields(tool.get("no_rows_message", "")):
+            text = (
+                f"no_rows_message has {{{name}}}, which is bound; the model is told no such value"
+            )
+            yield "/no_rows_message", text
+    if bind:
+        yield from _elsewhere(parameters, bind)
+
+
+def _source(name: str, source: Any) -> Iterator[str]:
+    if isinstance(source, str) and source.startswith(HEADER):
+        if not _HEADER_NAME.fullmatch(source.removeprefix(HEADER)) or len(source) > MAX_SOURCE:
+            yield f"{name} is bound to no header: a name has letters, digits and - alone"
+        return
+    if not isinstance(source, str) or not _POINTER.fullmatch(source) or len(source) > MAX_SOURCE:
+        example = '"/context/customer_id"'
+        yield (
+            f"{name} must be bound to a JSON pointer into the delivery, such as {example},"
+            ' or to "header:NAME"; in a name ~ is ~0 and / is ~1'
+        )
+    elif source == "/tool_calls" or source.startswith("/tool_calls/"):
+        yield f"{name} is bound to {source}, which the model writes"
+
+
+def _property(name: str, schema: Any, root: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    at = f"/parameters/properties/{_escape(name)}"
+    found = resolved(schema, root)
+    if found.get("type") not in _TYPES:
+        text = f'{name} is bound, so it must have one "type" of {", ".join(_TYPES)}'
+        yield f"{at}/type", f"{text}: it is a setting, and a fraction identifies nobody"
+    if "default" in found or (isinstance(schema, dict) and "default" in schema):
+        yield f"{at}/default", f"default of {name} is never used, because {name} is bound"
+
+
+def _elsewhere(parameters: Mapping[str, Any], bind: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Where a schema names bound properties beside `properties` and `required`."""
+    for keyword in ("minProperties", "maxProperties", "propertyNames", "patternProperties"):
+        if keyword in parameters:
+            text = f"{keyword} would judge bound properties, too; leave it out"
+            yield f"/parameters/{keyword}", text
+    for key in ("default", "examples", "enum", "const", "dependencies"):
+        if key in parameters:
+            yield (
+                f"/parameters/{key}",
+                f"{key} of all arguments does not go with bind; leave it out",
+            )
+    for part in on_same_value(parameters, parameters):
+        for _, inner in walk(part):
+            for name in bind:
+                if name in inner.get("properties", {}) or name in inner.get("required", ()):
+                    text = f"{name} is bound, so only properties and required may name it"
+                    yield "/parameters", text
+    for pointer, inner in walk(parameters):
+        reference = str(inner.get("$ref", ""))
+        for name in bind:
+            if reference == f"#/properties/{name}" or reference.startswith(f"#/properties/{name}/"):
+                text = f"{reference} leads to a bound property; put the schema into definitions"
+                yield f"/parameters{pointer}/$ref", text
+
+
+def _fields(message: Any) -> list[str | None]:
+    try:
+        return [part[1] for part in Formatter().parse(message)]
+    except (ValueError, TypeError):
+        return []  # reported where the message is checked
+
+
+def _escape(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1")
+
+
+_SENT = (
+    "An argument of this call is set by the service and may not be sent."
+    " Call the tool with the arguments that it lists, and no others."
+)
+_MISSING = (
+    "It is not known for whom this call is made, so nothing was queried."
+    " Do not try the same call again."
+)
+_NOT_YET = "The data cannot be reached right now. Try the same call again later."
