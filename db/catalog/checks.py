@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from string import Formatter
 from typing import Any, get_args
 
-from db.catalog import bind, shapes, statement
+from db.catalog import bind, calls, shapes, statement
 from db.catalog.definition import Definition
 from db.catalog.parameters import hint, problems
 from db.catalog.schema.subschemas import escape
@@ -123,6 +123,9 @@ def _shapes(definition: Definition) -> Iterator[Mistake]:
 def _bind(definition: Definition) -> Iterator[Mistake]:
     for pointer, message in bind.problems(definition.tool):
         yield definition.mistake(message, pointer)
+    for at, name in calls.undoing(definition.sql) if definition.tool.get("bind") else ():
+        text = f"{name}() could undo what is bound; a tool that binds may not call it"
+        yield definition.sql_mistake(text, at)
 
 
 def _statement(definition: Definition) -> Iterator[Mistake]:

@@ -1,8 +1,9 @@
 """Check tools on a live database: prepare, plan and try each statement."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -12,6 +13,7 @@ from db.causes import cause
 from db.connection import connect_options
 from db.errors import Mistake, Unavailable
 from db.lint.finding import Finding
+from db.lint.rows import Rowcheck
 from db.lint.samples import Sample, calls
 from db.lint.statement import Statement, scanned
 from db.lint.tries import Tried, failure, run_samples, short
@@ -41,8 +43,9 @@ def examine(url: str, name: str, tools: Sequence[Tool]) -> Iterator[Finding]:
     """
     with _connected(url, name) as connection:
         yield from _role(connection, name)
+        row = connection.execute(_HAS_POLICIES).fetchone()
         for tool in tools:
-            yield from _tool(connection, tool)
+            yield from _tool(connection, tool, has_policies=bool(row and row[0]))
 
 
 @contextmanager
@@ -68,7 +71,11 @@ def _role(connection: psycopg.Connection[Any], name: str) -> Iterator[Finding]:
         yield Finding(Mistake(setting, 1, message + advised), is_warning=True)
 
 
-def _tool(connection: psycopg.Connection[Any], tool: Tool) -> Iterator[Finding]:
+def _tool(
+    connection: psycopg.Connection[Any], bound_tool: Tool, *, has_policies: bool
+) -> Iterator[Finding]:
+    # its statement is tried with bound values as with any others
+    tool = _unbound(bound_tool) if bound_tool.bind else bound_tool
     statement = Statement(connection, tool)
     tried = [
         (sample, [bound(values[name]) for name in statement.names])
@@ -81,6 +88,7 @@ def _tool(connection: psycopg.Connection[Any], tool: Tool) -> Iterator[Finding]:
         tried = [(Sample(None, None, "{}"), [None] * len(statement.names))]
     failed: dict[str | None, Finding] = {}
     plans = []
+    planned = None
     for types, sample in _variants(statement, tried, failed):
         error = statement.prepare(types)
         if error is None:
@@ -89,6 +97,7 @@ def _tool(connection: psycopg.Connection[Any], tool: Tool) -> Iterator[Finding]:
                 yield Finding(statement.refused_to_write(error))
                 return
             plans.append(_planned(connection, statement, types, sample))
+            planned = planned or types
         elif sample.name is None:
             yield Finding(statement.refused(error))
             return
@@ -96,11 +105,26 @@ def _tool(connection: psycopg.Connection[Any], tool: Tool) -> Iterator[Finding]:
             found = Finding(failure(connection, tool, statement, sample, error))
             failed.setdefault(sample.name, found)
     yield from _columns(statement)
-    yield from run_samples(connection, tool, statement, tried, failed)
+    yield from run_samples(connection, tool, statement, tried, failed, tuple(bound_tool.bind))
+    if planned is not None and (bound_tool.bind or has_policies):
+        yield from Rowcheck(connection, bound_tool, statement, planned).findings()
     warned: dict[str, Finding] = {}
     for plan in plans:
         warned = {**plan, **warned}  # of one table the first, which is of usual arguments
     yield from (finding for finding in warned.values() if finding.is_warning or not failed)
+
+
+def _unbound(tool: Tool) -> Tool:
+    """The same tool with its bound properties as required arguments, in its examples, too."""
+    required = dict.fromkeys([*tool.parameters.get("required", ()), *tool.bind])
+    parameters = {**tool.parameters, "required": list(required)}
+    examples = tuple(map(_with_bound, tool.examples))
+    return replace(tool, bind={}, parameters=parameters, examples=examples)
+
+
+def _with_bound(example: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An example whose bound values are arguments."""
+    return {**example, "arguments": {**example["arguments"], **example.get("bound", {})}}
 
 
 def _variants(
@@ -166,6 +190,10 @@ def _planned(
     return found
 
 
+_HAS_POLICIES = """
+SELECT EXISTS (SELECT FROM pg_policy
+               WHERE pg_get_expr(polqual, polrelid) LIKE '%current_setting(''toolworker.%')
+"""
 _ROLE = """
 SELECT current_user, r.rolsuper,
   (SELECT count(*) FROM pg_class AS c

@@ -18,6 +18,13 @@ from db.transaction import read
 
 _NAME = "tools_check"
 _MAX_BYTES = 1_000_000
+# One row is one relation of this database that the transaction has locked.
+_LOCKED = """
+SELECT DISTINCT relation::bigint
+FROM pg_locks
+WHERE pid = pg_backend_pid() AND locktype = 'relation'
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
 _CURSOR = "DECLARE tools_check NO SCROLL CURSOR FOR "
 
 
@@ -103,6 +110,21 @@ class Statement:
         Raises:
             psycopg.Error: It cannot be planned.
         """
+        return self._planned(types, None)
+
+    def locked(self, types: Sequence[int]) -> list[int]:
+        """
+        The OIDs of all relations that it reads, also through views and policies.
+
+        Postgres locks each of them while it reads and plans a statement, and shows its locks.
+
+        Raises:
+            psycopg.Error: It cannot be planned.
+        """
+        return [int(row) for row in self._planned(types, _LOCKED)]
+
+    def _planned(self, types: Sequence[int], query: str | None) -> Any:
+        """The plan; or what *query* finds in the transaction in which it was made."""
         connection, names = self._connection, ", ".join(map(self._type_name, types))
         nulls = ", ".join(["NULL"] * len(types))
         prepare = f"PREPARE {_NAME} {f'({names})' if names else ''} AS {self._statement.text}"
@@ -115,6 +137,8 @@ class Statement:
             try:
                 with connection.transaction():
                     row = connection.execute(explain.encode()).fetchone()
+                if query is not None:
+                    return [found[0] for found in connection.execute(query.encode())]
             finally:
                 connection.execute(f"DEALLOCATE {_NAME}")
         plan = row[0] if row else []

@@ -17,6 +17,7 @@ from db.lint import advice
 from db.lint.finding import Finding
 from db.lint.samples import Sample
 from db.lint.statement import Statement
+from db.values import setting_text
 
 TRY_MS = 250
 """For one sample; a statement that takes longer has passed all that is tried here."""
@@ -34,14 +35,20 @@ def run_samples(
     statement: Statement,
     tried: Sequence[Tried],
     failed: dict[str | None, Finding],
+    bound: Sequence[str] = (),
 ) -> Iterator[Finding]:
-    """Run the statement with each sample; one mistake for each property that makes it fail."""
+    """
+    Run the statement with each sample; one mistake for each property that makes it fail.
+
+    Args:
+        bound: The properties whose values are settings of the transaction, too.
+    """
     ends = time.monotonic() + TRIES_S
     casts = _casts(connection, tool)
     for sample, values in tried:
         if sample.name in failed or time.monotonic() > ends:
             continue
-        error = statement.run(values, TRY_MS)
+        error = statement.run(values, TRY_MS, _settings(sample, bound))
         if error is None and casts is not None:
             given = dict(zip(statement.names, values, strict=True))
             error = casts.run([given[name] for name in casts.names], TRY_MS)
@@ -56,6 +63,11 @@ def run_samples(
         if sample.name is None:
             break
     yield from failed.values()
+
+
+def _settings(sample: Sample, bound: Sequence[str]) -> dict[str, str]:
+    arguments = json.loads(sample.arguments) if bound else {}
+    return {name: setting_text(arguments[name]) for name in bound if name in arguments}
 
 
 def _casts(connection: psycopg.Connection[Any], tool: Tool) -> Statement | None:
