@@ -157,7 +157,7 @@ def prepare_demo_database(url: str, password_file: IO[str] | None) -> None:
     """Load the demo's tables, rows and reading role into a database, for docker compose."""
     from urllib.parse import quote
 
-    from ops import demo_data
+    from ops.dev import demo_data
 
     if password_file:
         url = url.replace("@", f":{quote(password_file.read().strip(), safe='')}@", 1)
@@ -180,9 +180,9 @@ def _run_stack(base: Path, what: str) -> None:
             raise click.ClickException(f"{needed} is not installed; {advice}")
     from rich.console import Console
 
-    from ops import demo, up
-    from ops.children import StartError
-    from ops.folders import claim_folder
+    from ops.dev import demo, up
+    from ops.dev.children import StartError
+    from ops.dev.folders import claim_folder
 
     for ending in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, _interrupt)

@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from ops.stack import Stack
+from ops.dev.stack import Stack
 from tests.service import Service
 
 _ROOT = Path(__file__).resolve().parents[2]

@@ -2,9 +2,9 @@
 
 import pytest
 
-from ops.children import Child
-from ops.server import free_port
-from ops.stack import Stack, is_up
+from ops.dev.children import Child
+from ops.dev.server import free_port
+from ops.dev.stack import Stack, is_up
 from tests.service import Service
 
 GOOD = '{"sku": "AB-1001", "warehouse": "US-WEST"}'

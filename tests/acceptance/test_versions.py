@@ -13,9 +13,9 @@ import time
 import pytest
 
 from ops import deliveries
-from ops.children import Child
-from ops.server import free_port
-from ops.stack import WORKER, Stack, is_up
+from ops.dev.children import Child
+from ops.dev.server import free_port
+from ops.dev.stack import WORKER, Stack, is_up
 from tests.service import ROOT, Service
 
 pytestmark = pytest.mark.versions

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.children import Child, StartError
+from ops.dev.children import Child, StartError
 
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -70,7 +70,7 @@ def test_ctrl_c_on_the_terminal_reaches_us_and_not_the_program(start):
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems cannot tie a child to us")
 def test_a_program_dies_with_us_even_when_we_are_killed(tmp_path):
     code = (
-        "import sys, time; from pathlib import Path; from ops.children import Child;"
+        "import sys, time; from pathlib import Path; from ops.dev.children import Child;"
         f"folder = Path({str(tmp_path)!r});"
         "child = Child('part', ['-c', 'import time; time.sleep(60)'],"
         " env={}, logs=folder, cwd=folder);"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ops import demo, up
 from ops.deliveries import Answer
+from ops.dev import demo, up
 from webhook.delivery import parse
 from webhook.signature import verify
 

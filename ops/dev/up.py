@@ -13,9 +13,10 @@ from rich.console import Console
 from rich.text import Text
 
 from db import catalog
-from ops import deliveries, demo
-from ops.server import free_port
-from ops.stack import Stack, is_up
+from ops import deliveries
+from ops.dev import demo
+from ops.dev.server import free_port
+from ops.dev.stack import Stack, is_up
 from runtime import settings
 
 _FLOWER_S = 30.0

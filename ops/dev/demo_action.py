@@ -11,9 +11,9 @@ from rich.text import Text
 
 from db import catalog
 from ops import deliveries
+from ops.dev.stack import ACTION_SECRET, Stack
 from ops.exports.action import import_file
 from ops.exports.shape import Options
-from ops.stack import ACTION_SECRET, Stack
 
 _TOOL = "search_inventory"
 _INPUTS = {"sku": "AB-1001", "warehouse": "US_WEST"}

@@ -12,13 +12,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ops import deliveries, demo_action
-from ops.children import StartError
-from ops.stack import Stack
+from ops import deliveries
+from ops.dev import demo_action
+from ops.dev.children import StartError
+from ops.dev.stack import Stack
 
 _RUNS = Path(__file__).parent / "demo" / "runs.json"
 _DEMO_TOOLS = Path(__file__).parent / "demo" / "tools"
-_TOOLS = Path(__file__).parent.parent / "tools"
+_TOOLS = Path(__file__).resolve().parents[2] / "tools"
 _ANSWER_S = 20.0
 
 

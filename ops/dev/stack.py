@@ -12,17 +12,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
-from ops import deliveries, demo_data
-from ops.children import Child, StartError
-from ops.embedded import start_postgres, start_redis
-from ops.server import Server, free_port
+from ops import deliveries
+from ops.dev import demo_data
+from ops.dev.children import Child, StartError
+from ops.dev.embedded import start_postgres, start_redis
+from ops.dev.server import Server, free_port
 
 SECRET = "demo-webhook-secret"  # noqa: S105  (of servers that live on loopback, for minutes)
 ACTION_SECRET = "demo-action-secret"  # noqa: S105
 CERTIFICATE = Path(__file__).parent / "demo" / "tls" / "cert.pem"
 """Of 127.0.0.1, with its key beside it; for demos and tests alone."""
 READER = "toolworker_reader:reader"
-_HERE = Path(__file__).resolve().parent.parent
+_HERE = Path(__file__).resolve().parents[2]
 _START_S = 30.0
 WORKER = ("-m", "celery", "-A", "tasks", "worker")
 """The start command of a worker, as arguments of this interpreter."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal
 
-from ops.server import Server, free_port
+from ops.dev.server import Server, free_port
 
 _PORTS_TRIED = 5
 

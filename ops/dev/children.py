@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from ops.server import die_with_parent
+from ops.dev.server import die_with_parent
 
 _POLL_S = 0.05
 _LOG_LINES = 15

@@ -4,7 +4,7 @@ import fcntl
 from pathlib import Path
 from typing import IO
 
-from ops.children import StartError
+from ops.dev.children import StartError
 
 
 def claim_folder(base: Path) -> IO[str]:
