@@ -13,8 +13,8 @@ from typing import IO, Any
 
 import click
 
-from ops.runs import runs
-from ops.tools import tools
+from ops.commands.runs import runs
+from ops.commands.tools import tools
 
 # Everything else is imported inside the command that needs it: `toolworker --help` is for people
 # who wait.
@@ -76,7 +76,7 @@ def up(folder: Path) -> None:
 @main.command()
 def reconcile() -> None:
     """Finish what workers could not: submit what is due, until Ctrl-C or SIGTERM."""
-    from ops.reconcile import serve
+    from ops.commands.reconciler import serve
 
     serve()
 
@@ -130,7 +130,7 @@ def send(file: IO[bytes], url: str, secret: str | None) -> None:
 @click.option("--db", "database", type=click.Path(path_type=Path), default=Path("flower.db"))
 def flower(address: str, port: int, database: Path) -> None:
     """Show the tasks that workers hold, in a browser; user `operator`, FLOWER_PASSWORD."""
-    from ops.flower import serve
+    from ops.commands.flower import serve
 
     serve(address=address, port=port, database=database)
 
@@ -139,7 +139,7 @@ def flower(address: str, port: int, database: Path) -> None:
 @click.argument("part")
 def healthy(part: str) -> None:
     """Exit 0 if the part of the service on this host does its work, for container health checks."""
-    from ops.health import CHECKS
+    from ops.commands.health import CHECKS
 
     if part not in CHECKS:
         raise click.UsageError(f"there is no part {part}; known: {', '.join(CHECKS)}")

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from ops import tables
+from ops.commands import tables
 
 COLUMNS = ("key", "calls>", "run")
 ROWS = [("a" * 32, "2/2", "run-" + "x" * 200), ("b" * 32, "1/2", "run-2")]

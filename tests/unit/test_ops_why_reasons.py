@@ -2,9 +2,9 @@
 
 from genesys.pacing.status import GenesysStatus
 from ledger.admin import Place
-from ops.circumstances import Circumstances
-from ops.diagnosis import EXIT_CODES
-from ops.why import diagnose
+from ops.diagnosis.observations import Circumstances
+from ops.diagnosis.reasons import EXIT_CODES
+from ops.diagnosis.why import diagnose
 from tasks.fleet import Worker
 
 NOW = 1_800_000_000_000

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 
 from ledger.admin import Place
-from ops import why_calls
-from ops.calls import calls_of
-from ops.circumstances import Circumstances, waits_for_calls
-from ops.diagnosis import Diagnosis, Facts, is_overdue, last_attempt, when
+from ops.diagnosis import missing_outputs
+from ops.diagnosis.calls import calls_of
+from ops.diagnosis.observations import Circumstances, waits_for_calls
+from ops.diagnosis.reasons import Diagnosis, Facts, is_overdue, last_attempt, when
 
 
 def diagnose(key: str, entry: Mapping[str, str], around: Circumstances) -> Diagnosis:
@@ -23,7 +23,7 @@ def diagnose(key: str, entry: Mapping[str, str], around: Circumstances) -> Diagn
     if int(entry.get("lease_until", 0)) > around.place.now_ms:
         return _posting(key, entry)
     if waits_for_calls(entry, around.place.now_ms):
-        return why_calls.waits_for_calls(key, entry, around)
+        return missing_outputs.waits_for_calls(key, entry, around)
     return _waits_for_genesys(key, entry, around)
 
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Mapping
 
-from ops.calls import Call, calls_of
-from ops.circumstances import Circumstances
-from ops.diagnosis import Diagnosis, Facts, is_overdue, when
+from ops.diagnosis.calls import Call, calls_of
+from ops.diagnosis.observations import Circumstances
+from ops.diagnosis.reasons import Diagnosis, Facts, is_overdue, when
 
 
 def waits_for_calls(key: str, entry: Mapping[str, str], around: Circumstances) -> Diagnosis:

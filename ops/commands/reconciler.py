@@ -4,7 +4,7 @@ import signal
 
 from db import catalog
 from genesys import client as genesys
-from ops.gauges import Gauges
+from ops.commands.gauges import Gauges
 from runtime import logs, metrics, risks, settings
 from tasks.app import limit_publishing
 from tasks.reconcile import Reconciler

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ops.export_options import TARGETS, checked_for, with_export_options, write_export
+from ops.commands.export import TARGETS, checked_for, with_export_options, write_export
 
 if TYPE_CHECKING:
     from db.catalog import Catalog, Tool
@@ -103,7 +103,7 @@ def check(folder: Path | None, *, is_live: bool, targets: tuple[str, ...], outpu
 @_DIR
 def new(name: str, folder: Path | None) -> None:
     """Write a folder that passes the check, as the start of a tool."""
-    from ops.new_tool import begin
+    from ops.commands.new_tool import begin
     from runtime import settings
 
     for path in begin(folder or settings.load().tools_dir, name):
@@ -116,7 +116,7 @@ def new(name: str, folder: Path | None) -> None:
 @_OUTPUT
 def test(names: tuple[str, ...], folder: Path | None, output: str) -> None:
     """Run every example of the tools (or of NAMES); exit 1 if an output differs."""
-    from ops.examples import run_examples
+    from ops.commands.examples import run_examples
 
     catalog = _catalog(folder)
     chosen = [_find(catalog, name) for name in names] or _sorted(catalog)
@@ -145,7 +145,7 @@ def test(names: tuple[str, ...], folder: Path | None, output: str) -> None:
 @_DIR
 def call(name: str, arguments: str, folder: Path | None) -> None:
     """Run one call as a worker would; ARGUMENTS is a JSON object. Exit 1 for an error output."""
-    from ops.examples import call_tool
+    from ops.commands.examples import call_tool
 
     catalog = _catalog(folder)
     with _databases(catalog) as databases:
@@ -216,7 +216,7 @@ def _find(catalog: Catalog, name: str) -> Tool:
 
 def _databases(catalog: Catalog) -> Any:
     from db.errors import CatalogError
-    from ops.examples import opened
+    from ops.commands.examples import opened
     from runtime import settings
 
     urls = settings.load("DATABASE_URL").database_urls()

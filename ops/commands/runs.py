@@ -63,7 +63,7 @@ def list_runs(state: str, age_s: int | None, output: str, *, is_stuck: bool) -> 
     if output == "json":
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))
     elif found:
-        from ops.tables import show_table
+        from ops.commands.tables import show_table
 
         columns = ("key", "accepted (UTC)", "state", "outputs>", "attempts>", "reason", "run")
         show_table(columns, [_row(run) for run in found])
@@ -88,7 +88,7 @@ def show(key: str, *, body: bool, output: str) -> None:
     if output == "json":
         click.echo(json.dumps(told, indent=2, ensure_ascii=False, sort_keys=True))
         return
-    from ops.tables import show_line, show_table
+    from ops.commands.tables import show_line, show_table
 
     show_line(entry["state"], f"run {entry['run_id']}, key {found}")
     began = int(entry["accepted_at"])
@@ -105,9 +105,9 @@ def why(key: str, output: str) -> None:
 
     Exit code: 0 for DONE, 3 while it is open, 4 for DEAD, 1 when there is no such run.
     """
-    from ops.circumstances import gather
-    from ops.diagnosis import EXIT_CODES, OPEN
-    from ops.why import diagnose
+    from ops.diagnosis.observations import gather
+    from ops.diagnosis.reasons import EXIT_CODES, OPEN
+    from ops.diagnosis.why import diagnose
 
     archive = _archive()
     found = _find(archive, key)
@@ -118,7 +118,7 @@ def why(key: str, output: str) -> None:
         told = {**ids, "reason": said.reason, "sentence": said.sentence, "facts": said.facts}
         click.echo(json.dumps({**told, "next": said.next}, indent=2, ensure_ascii=False))
     else:
-        from ops.tables import show_line
+        from ops.commands.tables import show_line
 
         show_line(said.reason, said.sentence)
         for command in said.next:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from db.activity import Blocked
 from ledger.ledger import MAX_TRIES
-from ops.circumstances import Circumstances
+from ops.diagnosis.observations import Circumstances
 
 State = Literal["answered", "in hand", "lost", "queued"]
 
