@@ -1,4 +1,4 @@
-"""`toolworker doctor`: what keeps the service from working, a line each, with what to do."""
+"""`toolworker doctor`: run every check and print each problem with what to do."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -8,8 +8,8 @@ import click
 from db import catalog
 from db.errors import CatalogError
 from genesys import client as genesys
-from ops import doctor_servers as servers
-from ops.findings import Finding
+from ops.doctor import servers
+from ops.doctor.result import CheckResult
 from runtime import settings
 
 _AGAIN_S = 0.5
@@ -24,48 +24,48 @@ _REQUIRED = (
 
 def examine(*, wait_s: float, verbose: bool, also: Sequence[str] = ()) -> bool:
     """
-    Look at everything and print what is wrong on stderr; nothing when all is well.
+    Run every check and print the problems on stderr; nothing when all is well.
 
     Args:
-        wait_s: How long to look again and again at what may heal by itself, in seconds.
+        wait_s: How long to repeat checks whose problems may heal by themselves, in seconds.
 
-        verbose: Print a line for what is well, too.
+        verbose: Print a line for each check that passed, too.
 
-        also: What is looked at only when it is asked for: "token", "workers", "tools".
+        also: Optional checks: "token", "workers", "tools".
 
     Returns:
         Whether all is well.
     """
     deadline = time.monotonic() + wait_s
-    findings = _look_once(also)
-    waits_for = [finding.subject for finding in findings if finding.advice is not None]
-    if wait_s and _could_heal(findings):
+    results = _check_once(also)
+    waits_for = [result.subject for result in results if result.problem is not None]
+    if wait_s and _could_heal(results):
         click.echo(f"waiting for {', '.join(waits_for)} ...", err=True)
-    while _could_heal(findings) and time.monotonic() < deadline:
+    while _could_heal(results) and time.monotonic() < deadline:
         time.sleep(_AGAIN_S)
-        findings = _look_once(also)
-    for finding in findings:
-        if finding.advice is not None:
-            click.echo(f"{finding.subject}: {finding.advice}", err=True)
+        results = _check_once(also)
+    for result in results:
+        if result.problem is not None:
+            click.echo(f"{result.subject}: {result.problem}", err=True)
         elif verbose:
-            click.echo(f"{finding.subject}: ok")
-    return all(finding.advice is None for finding in findings)
+            click.echo(f"{result.subject}: ok")
+    return all(result.problem is None for result in results)
 
 
-def _could_heal(findings: list[Finding]) -> bool:
-    """Waiting is in vain while anything is wrong that only a person can mend."""
-    wrong = [finding for finding in findings if finding.advice is not None]
-    return bool(wrong) and all(finding.can_heal for finding in wrong)
+def _could_heal(results: list[CheckResult]) -> bool:
+    """Whether waiting may solve every problem; a setting only an operator can mend."""
+    wrong = [result for result in results if result.problem is not None]
+    return bool(wrong) and all(result.can_heal for result in wrong)
 
 
-def _look_once(also: Sequence[str]) -> list[Finding]:
-    """Each finding once: two parts may miss the same setting."""
-    return list(dict.fromkeys(_look(also)))
+def _check_once(also: Sequence[str]) -> list[CheckResult]:
+    """Each result once: two parts may need the same missing setting."""
+    return list(dict.fromkeys(_check(also)))
 
 
-def _look(also: Sequence[str]) -> Iterator[Finding]:
+def _check(also: Sequence[str]) -> Iterator[CheckResult]:
     values, mistakes = _settings()
-    yield from mistakes or [Finding("settings")]
+    yield from mistakes or [CheckResult("settings")]
     if values is None:
         return
     yield from _genesys(values)
@@ -89,50 +89,52 @@ def _look(also: Sequence[str]) -> Iterator[Finding]:
         yield from servers.workers(values)
 
 
-def _settings() -> tuple[settings.Settings | None, list[Finding]]:
+def _settings() -> tuple[settings.Settings | None, list[CheckResult]]:
     try:
         return settings.load(*_REQUIRED), []
     except settings.SettingsError as error:
         mistakes = [_mistake(line) for line in str(error).splitlines()]
     try:
-        return settings.load(), mistakes  # what is there is still worth a look
+        return settings.load(), mistakes  # the other settings can still be checked
     except settings.SettingsError:
         return None, mistakes
 
 
-def _mistake(line: str) -> Finding:
+def _mistake(line: str) -> CheckResult:
     name, _, what = line.partition(": ")
-    return Finding(name, f"{what}; .env.example says what it is for")
+    return CheckResult(name, f"{what}; .env.example says what it is for")
 
 
-def _genesys(values: settings.Settings) -> Iterator[Finding]:
+def _genesys(values: settings.Settings) -> Iterator[CheckResult]:
     try:
         genesys.from_settings(values)
     except settings.SettingsError as error:
         yield from (_mistake(line) for line in str(error).splitlines())
     else:
-        yield Finding("genesys settings")
+        yield CheckResult("genesys settings")
 
 
-def _catalog(values: settings.Settings) -> Iterator[Finding]:
+def _catalog(values: settings.Settings) -> Iterator[CheckResult]:
     try:
         loaded = catalog.load(values.tools_dir)
     except CatalogError as error:
         for mistake in error.mistakes:
             where = f"{values.tools_dir / mistake.file}:{mistake.line}"
-            yield Finding(where, f"{mistake.message}; nothing starts until it is mended")
+            yield CheckResult(where, f"{mistake.message}; nothing starts until it is corrected")
         return
     known = values.database_urls()
     for tool in loaded.tools.values():
-        # a missing DATABASE_URL was said before
+        # a missing DATABASE_URL was reported before
         if tool.database not in {*known, "default"}:
             setting = settings.database_setting(tool.database)
-            yield Finding(f"tool {tool.name}", f"asks database {tool.database}; set {setting}")
-    yield Finding(f"{len(loaded.tools)} tools in {values.tools_dir}")
+            yield CheckResult(
+                f"tool {tool.name}", f"queries database {tool.database}; set {setting}"
+            )
+    yield CheckResult(f"{len(loaded.tools)} tools in {values.tools_dir}")
 
 
 def _tools(values: settings.Settings) -> list[catalog.Tool]:
     try:
         return list(catalog.load(values.tools_dir).tools.values())
-    except CatalogError:  # said before
+    except CatalogError:  # reported before
         return []

@@ -1,4 +1,4 @@
-"""What the doctor asks of servers: Redis, Postgres, Genesys' token endpoint, the workers."""
+"""Checks of servers: Redis, Postgres, Genesys' token endpoint, the workers."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,14 +11,14 @@ from db.errors import CatalogError, Unavailable
 from db.lint import live
 from genesys.auth.probe import verify_credentials
 from genesys.errors import GenesysError
-from ops.findings import Finding
+from ops.doctor.result import CheckResult
 from runtime import redis_trial, settings
 
 _TIMEOUT_S = 2.0
 _SLOW_MS = 250
 """Accepting a run is one step of the ledger, and a 202 must be out within a second."""
 _CLOCK_S = 30
-"""Signed timestamps of Standard Webhooks may be 300 s away."""
+"""Signed timestamps of Standard Webhooks may be 300 s off."""
 _OLDEST = (6, 2)
 """The first Redis that takes ZRANGE … BYSCORE."""
 
@@ -35,8 +35,8 @@ def redis_server(
     is_ledger: bool,
     is_broker: bool,
     tls: Mapping[str, Any] | None = None,
-) -> Iterator[Finding]:
-    """Whether Redis answers, does what we need, is new, quick, and keeps what it is given."""
+) -> Iterator[CheckResult]:
+    """Check that Redis answers, has the commands we need, is quick, and keeps its data."""
     if not url:
         return
     try:
@@ -51,23 +51,23 @@ def redis_server(
             problems = redis_trial.lacks(client, is_broker=is_broker)
             problems += _problems(client, is_ledger=is_ledger)
     except redis.AuthenticationError:
-        yield Finding(setting, "Redis wants another password; it goes before the @ in the URL")
+        yield CheckResult(setting, "Redis refuses the password; it goes before the @ in the URL")
     except redis.ConnectionError as error:
         if "CERTIFICATE_VERIFY_FAILED" in str(error):
-            yield Finding(setting, _CERTIFICATE)
+            yield CheckResult(setting, _CERTIFICATE)
         else:
             yield _no_answer(setting, error)
     except redis.RedisError as error:
         yield _no_answer(setting, error)
     else:
-        yield from (Finding(setting, problem) for problem in problems)
+        yield from (CheckResult(setting, problem) for problem in problems)
         if not problems:
-            yield Finding(setting, can_heal=True)
+            yield CheckResult(setting, can_heal=True)
 
 
-def _no_answer(setting: str, error: redis.RedisError) -> Finding:
-    advice = f"no Redis answers there ({type(error).__name__}); is it started?"
-    return Finding(setting, advice, can_heal=True)
+def _no_answer(setting: str, error: redis.RedisError) -> CheckResult:
+    problem = f"no Redis answers there ({type(error).__name__}); is it started?"
+    return CheckResult(setting, problem, can_heal=True)
 
 
 def _problems(client: redis.Redis, *, is_ledger: bool) -> Iterator[str]:
@@ -81,13 +81,13 @@ def _problems(client: redis.Redis, *, is_ledger: bool) -> Iterator[str]:
         times.append((time.monotonic() - began) * 1000)
     if sorted(times)[2] > _SLOW_MS:
         yield f"a PING takes {sorted(times)[2]:.0f} ms; run it nearer to the receiver"
-    away_s = client.time()[0] - time.time()
-    if abs(away_s) > _CLOCK_S:
-        yield f"its clock is {away_s:+.0f} s from ours; set both by NTP"
+    offset_s = client.time()[0] - time.time()
+    if abs(offset_s) > _CLOCK_S:
+        yield f"its clock is {offset_s:+.0f} s from ours; set both by NTP"
     policy = _config(client, "maxmemory-policy")
     if policy not in ("noeviction", None):
         what = "accepted runs" if is_ledger else "messages"
-        yield f"maxmemory-policy is {policy}, which throws {what} away; set it to noeviction"
+        yield f"maxmemory-policy is {policy}, which evicts {what}; set it to noeviction"
     if is_ledger and _config(client, "maxmemory") == "0":
         yield (
             "maxmemory is 0: Redis grows until the kernel kills it, and again at each start; "
@@ -98,68 +98,68 @@ def _problems(client: redis.Redis, *, is_ledger: bool) -> Iterator[str]:
 
 
 def _config(client: redis.Redis, name: str) -> str | None:
-    """A setting of the server; None where one is not allowed to ask, as with hosted ones."""
+    """A setting of the server; None where CONFIG is forbidden, as on hosted ones."""
     try:
         return client.config_get(name).get(name)
     except redis.ResponseError:
         return None
 
 
-def database(name: str, url: str, tools: Sequence[catalog.Tool]) -> Iterator[Finding]:
-    """Whether Postgres answers, its role may only read, and each of *tools* can be prepared."""
+def database(name: str, url: str, tools: Sequence[catalog.Tool]) -> Iterator[CheckResult]:
+    """Check that Postgres answers, its role may only read, and each of *tools* can be prepared."""
     setting = settings.database_setting(name)
     try:
         # as a call does it, which is more than connecting: a pooler may refuse a transaction
         cause = connection.problems({name: url}).get(name)
         if cause is not None:
-            yield Finding(setting, cause, can_heal=causes.can_heal(cause))
+            yield CheckResult(setting, cause, can_heal=causes.can_heal(cause))
             return
         findings = list(live.examine(url, name, tools))
     except settings.SettingsError as error:
-        yield Finding(setting, str(error).removeprefix(f"{setting}: "))
+        yield CheckResult(setting, str(error).removeprefix(f"{setting}: "))
         return
     except Unavailable as error:
-        yield Finding(setting, str(error), can_heal=causes.can_heal(str(error)))
+        yield CheckResult(setting, str(error), can_heal=causes.can_heal(str(error)))
         return
     for found in findings:
         mistake = found.mistake
         is_role = mistake.file == setting
         if is_role or not found.is_warning:
             where = setting if is_role else f"{mistake.file}:{mistake.line}"
-            yield Finding(where, mistake.message)
+            yield CheckResult(where, mistake.message)
     if not findings:
-        yield Finding(setting, can_heal=True)
+        yield CheckResult(setting, can_heal=True)
 
 
-def token(values: settings.Settings) -> Iterator[Finding]:
-    """Whether Genesys gives a token for our credentials."""
+def token(values: settings.Settings) -> Iterator[CheckResult]:
+    """Check that Genesys issues a token for our credentials."""
     try:
         verify_credentials(values)
     except ValueError:
-        return  # said before
+        return  # reported before
     except GenesysError as error:
-        yield Finding("genesys token", str(error))
+        yield CheckResult("genesys token", str(error))
     else:
-        yield Finding("genesys token")
+        yield CheckResult("genesys token")
 
 
-def workers(values: settings.Settings) -> Iterator[Finding]:
-    """Whether workers answer, and all have the tools that are here."""
+def workers(values: settings.Settings) -> Iterator[CheckResult]:
+    """Check that workers answer, and that their tools are the same as here."""
     from tasks import fleet
 
     try:
         found = fleet.catalogs()
     except fleet.BrokerUnavailable:
-        return  # said before
+        return  # reported before
     if not found:
-        yield Finding("workers", "none answers; start one: docker compose up -d worker")
+        yield CheckResult("workers", "no worker answers; start one: docker compose up -d worker")
     try:
         ours = catalog.load(values.tools_dir).digest
     except CatalogError:
         return
     for node, digest in sorted(found.items()):
         if digest == ours:
-            yield Finding(f"worker {node}")
+            yield CheckResult(f"worker {node}")
         else:
-            advice = f"its tools differ from those in {values.tools_dir}; restart it"
-            yield Finding(f"worker {node}", advice)
+            problem = f"its tools differ from those in {values.tools_dir}; restart it"
+            yield CheckResult(f"worker {node}", problem)
