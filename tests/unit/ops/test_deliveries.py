@@ -9,7 +9,7 @@ from ops import deliveries
 from webhook.delivery import parse
 from webhook.signature import verify
 
-RECORDED = sorted((Path(__file__).resolve().parents[1] / "deliveries").glob("*.json"))
+RECORDED = sorted((Path(__file__).resolve().parents[2] / "deliveries").glob("*.json"))
 
 
 def test_the_signature_is_the_base64_that_genesys_sends():

@@ -11,7 +11,7 @@ import pytest
 
 from ops.dev.children import Child, StartError
 
-_ROOT = Path(__file__).resolve().parents[2]
+_ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import yaml
 from ops.cli import main
 from runtime.metrics import COUNTERS, GAUGES, TIMINGS
 
-_ROOT = Path(__file__).resolve().parents[2]
+_ROOT = Path(__file__).resolve().parents[3]
 _MONITORING = _ROOT / "ops" / "monitoring"
 _RUNBOOKS = _ROOT / "docs" / "runbooks"
 _RULES = yaml.safe_load((_MONITORING / "alerts.yml").read_text())["groups"][0]["rules"]

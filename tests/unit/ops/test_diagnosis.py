@@ -1,8 +1,8 @@
-"""Which reason a run is given, for circumstances that are written out."""
+"""Which reason a run is given, for observations that are written out."""
 
 from genesys.pacing.status import GenesysStatus
 from ledger.admin import Place
-from ops.diagnosis.observations import Circumstances
+from ops.diagnosis.observations import Observations
 from ops.diagnosis.reasons import EXIT_CODES
 from ops.diagnosis.why import diagnose
 from tasks.fleet import Worker
@@ -41,9 +41,9 @@ FAILED = {
 }
 
 
-def reason(entry, *, due_in_ms=1000, begins_after=None, turn_after=None, **around):
+def reason(entry, *, due_in_ms=1000, begins_after=None, turn_after=None, **observed):
     place = Place(NOW, NOW + due_in_ms, begins_after, turn_after)
-    return diagnose("key", entry, Circumstances(place, **{"workers": [WORKER], **around}))
+    return diagnose("key", entry, Observations(place, **{"workers": [WORKER], **observed}))
 
 
 def test_a_run_that_nobody_has_begun_is_queued_behind_those_before_it():
@@ -69,10 +69,10 @@ def test_a_process_of_the_same_number_on_another_host_is_not_its_holder():
 
 
 def test_a_database_that_is_away_explains_more_than_the_call_that_waits_for_it():
-    said = reason(HELD, away={"default": "Postgres does not answer: OperationalError"})
+    said = reason(HELD, unavailable={"default": "Postgres does not answer: OperationalError"})
     assert said.reason == "WAITING_ON_DATABASE"
     # one that was never begun waits for its turn, whatever the database does
-    assert reason(OPEN, away={"default": "down"}).reason == "QUEUED"
+    assert reason(OPEN, unavailable={"default": "down"}).reason == "QUEUED"
 
 
 def test_a_broker_that_is_away_leaves_the_workers_unknown():
@@ -92,14 +92,14 @@ def test_a_due_time_that_passed_unseen_means_that_there_is_no_reconciler():
 def test_an_open_circuit_explains_more_than_the_next_attempt():
     assert reason(FAILED).reason == "RETRYING"
     down = GenesysStatus("circuit", 2.0, 6, 10, is_circuit_open=True)
-    said = reason(FAILED, standing=down)
+    said = reason(FAILED, genesys_status=down)
     assert said.reason == "CIRCUIT_OPEN"
     assert "attempt 1 ended with 503" in said.sentence
 
 
 def test_our_own_limit_is_told_from_a_429():
     used_up = GenesysStatus("rate", 3.0, 0, 300, is_circuit_open=False)
-    said = reason(COMPLETE, standing=used_up, turn_after=4)
+    said = reason(COMPLETE, genesys_status=used_up, turn_after=4)
     assert said.reason == "RATE_LIMITED"
     assert said.sentence == (
         "GENESYS_REQUESTS_PER_MINUTE are used up; the next POST may go at "
@@ -109,7 +109,7 @@ def test_our_own_limit_is_told_from_a_429():
 
 def test_without_a_token_the_endpoints_words_are_quoted():
     none = GenesysStatus("", 0.0, 0, 0, False, "the token endpoint answered 503", 1.0)
-    said = reason(COMPLETE, standing=none)
+    said = reason(COMPLETE, genesys_status=none)
     assert (said.reason, said.next[0]) == ("RETRYING", "toolworker doctor --token")
     assert "the token endpoint answered 503" in said.sentence
 
