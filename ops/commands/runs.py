@@ -1,11 +1,11 @@
-"""`toolworker runs`: look runs up, send dead letters again, drop one."""
+"""`toolworker runs`: list, show and diagnose runs, replay dead letters, drop a run."""
 
 from __future__ import annotations
 
 import json
 import re
 import time
-from datetime import UTC, datetime
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, cast
 
 import click
@@ -13,10 +13,11 @@ import click
 if TYPE_CHECKING:
     from ledger.admin import Kind, Mode, RunStore
 
-_OUTCOME = ("status", "code", "correlation_id", "took_ms", "error")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_BEGIN_MS = 5_000  # the reconciler publishes a run again after this, so a message may be lost
-_ANSWER_MS = 2_000  # an answer that started at answer-by may be under way for this long
+# the reconciler publishes a run again after this, so its message was lost or waits
+_BEGIN_MS = 5_000
+# a POST that started at answer-by may be under way for this long
+_ANSWER_MS = 2_000
 _OUTPUT = click.option(
     "-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True
 )
@@ -36,7 +37,7 @@ class _Age(click.ParamType[int, Any]):
 
 @click.group()
 def runs() -> None:
-    """Look at runs, and send dead letters again."""
+    """Inspect runs, and replay dead letters."""
 
 
 @runs.command("list")
@@ -56,10 +57,10 @@ def runs() -> None:
 @_OUTPUT
 def list_runs(state: str, age_s: int | None, output: str, *, is_stuck: bool) -> None:
     """List runs, oldest first; with --stuck the exit code is 3 when there are any."""
-    archive = _archive()
-    found = _select(archive, "open" if is_stuck else state, age_s)
+    store = _store()
+    found = _select(store, "open" if is_stuck else state, age_s)
     if is_stuck:
-        found = _stuck(found, archive.place("").now_ms)
+        found = _stuck(found, store.place("").now_ms)
     if output == "json":
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))
     elif found:
@@ -75,24 +76,25 @@ def list_runs(state: str, age_s: int | None, output: str, *, is_stuck: bool) -> 
 @click.option("--body", is_flag=True, help="Print the exact bytes of the submission instead.")
 @_OUTPUT
 def show(key: str, *, body: bool, output: str) -> None:
-    """Show all that is known of a run, by its key or its run id."""
-    archive = _archive()
-    found = _find(archive, key)
-    entry = archive.entry(found)
+    """Show the timeline of a run, by its key or its run id."""
+    store = _store()
+    found = _find(store, key)
+    entry = store.entry(found)
     if body:
         if "body" not in entry:
             raise click.ClickException("no body is kept: none was sent yet, or the run ended well")
         click.echo(entry["body"])
         return
-    told = {"key": found, **{k: v for k, v in entry.items() if not _is_data(k)}}
+    fields = {"key": found, **{k: v for k, v in entry.items() if not _is_data(k)}}
     if output == "json":
-        click.echo(json.dumps(told, indent=2, ensure_ascii=False, sort_keys=True))
+        click.echo(json.dumps(fields, indent=2, ensure_ascii=False, sort_keys=True))
         return
     from ops.commands.tables import show_line, show_table
+    from ops.diagnosis.timeline import timeline, when
 
     show_line(entry["state"], f"run {entry['run_id']}, key {found}")
     began = int(entry["accepted_at"])
-    rows = [(_when(at), f"+{at - began} ms", text) for at, text in sorted(_timeline(entry))]
+    rows = [(when(at), f"+{at - began} ms", text) for at, text in timeline(entry)]
     show_table(("when (UTC)", "since>", "what"), rows)
 
 
@@ -101,29 +103,28 @@ def show(key: str, *, body: bool, output: str) -> None:
 @_OUTPUT
 def why(key: str, output: str) -> None:
     """
-    Say why a run has not ended, in one word of a closed list, and what to type next.
+    Diagnose a run: the reason why it has not ended, of a closed list, and what to type next.
 
     Exit code: 0 for DONE, 3 while it is open, 4 for DEAD, 1 when there is no such run.
     """
-    from ops.diagnosis.observations import gather
+    from ops.diagnosis.observations import observe
     from ops.diagnosis.reasons import EXIT_CODES, OPEN
     from ops.diagnosis.why import diagnose
 
-    archive = _archive()
-    found = _find(archive, key)
-    entry = archive.entry(found)
-    said = diagnose(found, entry, gather(archive, found, entry))
+    store = _store()
+    found = _find(store, key)
+    entry = store.entry(found)
+    diagnosis = diagnose(found, entry, observe(store, found, entry))
     if output == "json":
         ids = {"key": found, "run_id": entry["run_id"], "state": entry["state"]}
-        told = {**ids, "reason": said.reason, "sentence": said.sentence, "facts": said.facts}
-        click.echo(json.dumps({**told, "next": said.next}, indent=2, ensure_ascii=False))
+        click.echo(json.dumps({**ids, **asdict(diagnosis)}, indent=2, ensure_ascii=False))
     else:
         from ops.commands.tables import show_line
 
-        show_line(said.reason, said.sentence)
-        for command in said.next:
+        show_line(diagnosis.reason, diagnosis.sentence)
+        for command in diagnosis.next:
             click.echo(f"  next: {command}")
-    raise SystemExit(EXIT_CODES.get(said.reason, OPEN))
+    raise SystemExit(EXIT_CODES.get(diagnosis.reason, OPEN))
 
 
 @runs.command()
@@ -138,17 +139,17 @@ def why(key: str, output: str) -> None:
     help="The same bytes again; the calls that may succeed now; or everything anew.",
 )
 def replay(key: str | None, age_s: int | None, *, everything: bool, mode: str) -> None:
-    """Send dead letters again: one by KEY, or several."""
+    """Replay dead letters: one by KEY, or several."""
     from ledger.errors import NotReplayable
 
     if sum([key is not None, age_s is not None, everything]) != 1:
         raise click.UsageError("give a KEY, or --since, or --all")
-    archive = _archive()
-    keys = [_find(archive, key)] if key else [r["key"] for r in _select(archive, "dead", age_s)]
+    store = _store()
+    keys = [_find(store, key)] if key else [r["key"] for r in _select(store, "dead", age_s)]
     failed = 0
     for each in keys:
         try:
-            generation = archive.replay(each, cast("Mode", mode))
+            generation = store.replay(each, cast("Mode", mode))
         except NotReplayable as error:
             failed += 1
             click.echo(f"{each}: {error}", err=True)
@@ -161,19 +162,19 @@ def replay(key: str | None, age_s: int | None, *, everything: bool, mode: str) -
 @runs.command()
 @click.argument("key")
 def drop(key: str) -> None:
-    """Forget a run that has ended."""
+    """Delete what the ledger keeps of a run that has ended."""
     from ledger.errors import NotReplayable
 
-    archive = _archive()
-    found = _find(archive, key)
+    store = _store()
+    found = _find(store, key)
     try:
-        archive.drop(found)
+        store.drop(found)
     except NotReplayable as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"{found} dropped")
 
 
-def _archive() -> RunStore:
+def _store() -> RunStore:
     import ledger
     from ledger.admin import RunStore
     from runtime import settings
@@ -182,27 +183,27 @@ def _archive() -> RunStore:
     return RunStore(ledger.from_settings(values, timeout_s=5.0, retries=0))
 
 
-def _find(archive: RunStore, name: str) -> str:
+def _find(store: RunStore, name: str) -> str:
     from ledger.errors import NoSuchRun
 
     try:
-        return archive.find(name)
+        return store.find(name)
     except NoSuchRun as error:
         raise click.ClickException(str(error)) from error
 
 
-def _select(archive: RunStore, state: str, age_s: int | None) -> list[dict[str, str]]:
+def _select(store: RunStore, state: str, age_s: int | None) -> list[dict[str, str]]:
     from ledger.admin import KINDS
 
     kinds = KINDS if state == "all" else (cast("Kind", state),)
-    found = archive.summaries([key for kind in kinds for key in archive.keys(kind)])
+    found = store.summaries([key for kind in kinds for key in store.keys(kind)])
     oldest = 0.0 if age_s is None else (time.time() - age_s) * 1000
     kept = [run for run in found if float(run["accepted_at"]) >= oldest]
     return sorted(kept, key=lambda run: float(run["accepted_at"]))
 
 
 def _stuck(found: list[dict[str, str]], now_ms: int) -> list[dict[str, str]]:
-    """Those that a well service would have begun or answered by now."""
+    """Runs that no worker began in time, or that are not answered at answer-by."""
 
     def is_stuck(run: dict[str, str]) -> bool:
         is_late = now_ms > float(run["answer_by"] or 0) + _ANSWER_MS
@@ -214,45 +215,14 @@ def _stuck(found: list[dict[str, str]], now_ms: int) -> list[dict[str, str]]:
 
 def _row(run: dict[str, str]) -> tuple[str, ...]:
     """One line of the list."""
+    from ops.diagnosis.timeline import when
+
     answered = f"{run['outputs']}/{run['calls']}"
-    accepted = _when(run["accepted_at"])
+    accepted = when(run["accepted_at"])
     shown = (run["key"], accepted, run["state"], answered, run["attempts"], run["reason"])
     return (*shown, run["run_id"])
 
 
-def _timeline(entry: dict[str, str]) -> list[tuple[int, str]]:
-    """What happened to a run: (milliseconds, sentence)."""
-    told = [(int(entry["accepted_at"]), f"accepted, run {entry['run_id']}, {entry['calls']} calls")]
-    if "begun_at" in entry:
-        told.append((int(entry["begun_at"]), "begun by a worker"))
-    for index in range(int(entry["calls"])):
-        call = f"call {index} ({entry.get(f'name:{index}', '')})"
-        if f"started_at:{index}" in entry:
-            told.append((int(entry[f"started_at:{index}"]), f"{call} started"))
-        if f"ended_at:{index}" in entry:
-            took, tries = entry[f"took_ms:{index}"], entry.get(f"tries:{index}", "0")
-            code = entry[f"code:{index}"]
-            text = f"{call} ended: {code}, {took} ms, try {tries}, {entry[f'bytes:{index}']} bytes"
-            told.append((int(entry[f"ended_at:{index}"]), text))
-    for attempt in range(1, int(entry.get("attempts", 0)) + 1):
-        outcome = {name: entry.get(f"attempt_{name}:{attempt}") for name in _OUTCOME}
-        how = ", ".join(f"{k} {v}" for k, v in outcome.items() if v) or "no outcome yet"
-        told.append((int(entry[f"attempt_at:{attempt}"]), f"attempt {attempt}: {how}"))
-    for name in entry:
-        if name.startswith("replayed_at:"):
-            generation = name.partition(":")[2]
-            reason = entry[f"replayed_reason:{generation}"]
-            told.append((int(entry[name]), f"generation {generation} ({reason}) opened again"))
-    if "ended_at" in entry:
-        told.append((int(entry["ended_at"]), f"{entry['state']} {entry.get('reason', '')}".strip()))
-    return told
-
-
 def _is_data(field: str) -> bool:
-    """Whether a field holds what a caller or the database said."""
+    """Whether a field holds a caller's arguments, rows of a database, or both."""
     return field == "body" or field.startswith(("arguments:", "output:"))
-
-
-def _when(at_ms: str | int) -> str:
-    at = datetime.fromtimestamp(int(float(at_ms)) / 1000, UTC)
-    return at.isoformat(sep=" ", timespec="milliseconds").removesuffix("+00:00")

@@ -1,4 +1,4 @@
-"""The tool calls of one run as an operator sees them: where each is, and what it waits for."""
+"""Tool calls of one run for operators: state, owner, worker and what each waits for."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 from db.activity import Blocked
 from ledger.ledger import MAX_TRIES
-from ops.diagnosis.observations import Circumstances
+from ops.diagnosis.observations import Observations
 
-State = Literal["answered", "in hand", "lost", "queued"]
+State = Literal["answered", "leased", "lost", "queued"]
 
 
 @dataclass(frozen=True)
@@ -16,8 +16,8 @@ class Call:
     """
     One call.
 
-    `code` is "" until it is answered; `holder` is host:pid:count of whoever has it in hand, and
-    `worker` that worker's name if it answers; "lost" means that its holder is gone.
+    `code` is "" until it is answered; `owner` is host:pid of the process that leases it, and
+    `worker` that worker's name if it answers; "lost" means that the process has ended.
     """
 
     index: int
@@ -26,100 +26,100 @@ class Call:
     state: State
     tries: int
     code: str = ""
-    holder: str = ""
+    owner: str = ""
     worker: str = ""
     started_at: int = 0
-    busy_until: int = 0
+    lease_until: int = 0
     database: str = "default"
-    away: str = ""
+    unavailable: str = ""
     blocked: Blocked | None = None
 
     @property
     def title(self) -> str:
-        """How it is named in a sentence."""
+        """Its name in a sentence."""
         return f"call {self.index} ({self.tool})"
 
     @property
     def ending(self) -> str:
-        """How it ended; a call that ends its worker again and again is named as what it is."""
+        """How it ended; a call that ended its worker each time says so."""
         poison = self.code == "internal_error" and self.tries >= MAX_TRIES
         how = f" after {self.tries} tries that each ended its worker" if poison else ""
         return f"{self.title} {self.code}{how}"
 
     def as_fact(self) -> dict[str, Any]:
         """Plain JSON, without what is empty."""
-        told = {
+        fact = {
             "index": self.index,
             "tool_call_id": self.call_id,
             "tool": self.tool,
             "state": self.state,
             "tries": self.tries,
             "code": self.code,
-            "holder": self.holder,
+            "owner": self.owner,
             "worker": self.worker,
         }
-        return {name: value for name, value in told.items() if value != ""}
+        return {name: value for name, value in fact.items() if value != ""}
 
 
-def calls_of(entry: Mapping[str, str], around: Circumstances | None) -> list[Call]:
+def calls_of(entry: Mapping[str, str], seen: Observations | None) -> list[Call]:
     """
     Every call of a run, in order.
 
     Args:
-        around: None when all that is asked for is how the calls ended.
+        seen: None when only the calls' endings matter.
     """
-    return [_call(entry, index, around) for index in range(int(entry["calls"]))]
+    return [_call(entry, index, seen) for index in range(int(entry["calls"]))]
 
 
-def _call(entry: Mapping[str, str], index: int, around: Circumstances | None) -> Call:
+def _call(entry: Mapping[str, str], index: int, seen: Observations | None) -> Call:
     def of(name: str, otherwise: str = "") -> str:
         return entry.get(f"{name}:{index}", otherwise)
 
-    tool, code, holder = of("name"), of("code"), of("holder")
+    tool, code, owner = of("name"), of("code"), of("holder")
     known = (index, of("id"), tool)
     tries = int(of("tries", "0"))
     if code:
         return Call(*known, "answered", tries, code)
-    if around is None:
+    if seen is None:
         return Call(*known, "queued", tries)
-    database = around.database_of.get(tool, "default")
+    database = seen.database_of.get(tool, "default")
     was_begun = bool(of("started_at"))
-    away = around.away.get(database, "") if was_begun else ""
-    busy_until = int(of("busy_until", "0"))
-    if not holder or busy_until <= around.place.now_ms:
-        return Call(*known, "queued", tries, database=database, away=away)
-    worker = _worker(holder, around)
+    unavailable = seen.unavailable.get(database, "") if was_begun else ""
+    lease_until = int(of("busy_until", "0"))
+    if not owner or lease_until <= seen.place.now_ms:
+        return Call(*known, "queued", tries, database=database, unavailable=unavailable)
+    worker = _worker(owner, seen)
     is_lost = worker is None
     return Call(
         *known,
-        "lost" if is_lost else "in hand",
+        "lost" if is_lost else "leased",
         tries,
-        holder=holder.rpartition(":")[0],
+        owner=owner.rpartition(":")[0],
         worker=worker or "",
         started_at=int(of("started_at", "0")),
-        busy_until=busy_until,
+        lease_until=lease_until,
         database=database,
-        away=away,
-        blocked=None if is_lost else _blocked(tool, database, around),
+        unavailable=unavailable,
+        blocked=None if is_lost else _blocked(tool, database, seen),
     )
 
 
-def _worker(holder: str, around: Circumstances) -> str | None:
-    """The name of the worker whose process has a call in hand; None when that process is gone."""
-    host, pid, _ = holder.rsplit(":", 2)
-    if around.workers is None:
-        return ""  # nobody could be asked
-    for worker in around.workers:
+def _worker(owner: str, seen: Observations) -> str | None:
+    """The name of the worker whose process leases a call; None when that process has ended."""
+    host, pid, _ = owner.rsplit(":", 2)
+    if seen.workers is None:
+        return ""  # the broker is unavailable, so the process may be alive
+    for worker in seen.workers:
         if int(pid) in worker.pids and worker.host == host:
             return worker.node
     return None
 
 
-def _blocked(tool: str, database: str, around: Circumstances) -> Blocked | None:
-    """The session that asks this tool's statement, if it waits for a lock."""
+def _blocked(tool: str, database: str, seen: Observations) -> Blocked | None:
+    """The session that runs this tool's statement, if it waits for a lock."""
     # up to the first placeholder, which was replaced; the server keeps 1024 bytes of a statement
-    beginning = around.statement_of.get(tool, "").partition("%(")[0].strip()[:500]
-    for session in around.blocked.get(database, ()):
+    beginning = seen.statement_of.get(tool, "").partition("%(")[0].strip()[:500]
+    for session in seen.blocked.get(database, ()):
         if beginning and beginning in session.statement:
             return session
     return None

@@ -1,4 +1,4 @@
-"""Everything around one run that can keep it from ending: workers, databases, Genesys."""
+"""Observations around one run: workers, queue, databases, state of the Genesys side."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,22 +16,23 @@ ENDED_STATES = ("submitted", "dead")
 
 
 @dataclass(frozen=True)
-class Circumstances:
+class Observations:
     """
-    What was found; only what the run's own state makes worth a look was looked for.
+    What can keep the run from ending; only what its own state makes relevant is observed.
 
-    `workers` is None when the broker could not be asked, `standing` when nobody knows; `blocked`
-    and `away` are by database; `database_of` is by tool, `statement_of` too.
+    `workers` is None while the broker is unavailable, `genesys_status` when it is not known.
+    `blocked` (sessions that wait for a lock) and `unavailable` (the error) are by database,
+    `database_of` and `statement_of` by tool.
     """
 
     place: Place
     workers: Sequence[Worker] | None = ()
     queue_length: int = 0
     blocked: Mapping[str, Sequence[activity.Blocked]] = field(default_factory=dict)
-    away: Mapping[str, str] = field(default_factory=dict)
+    unavailable: Mapping[str, str] = field(default_factory=dict)
     database_of: Mapping[str, str] = field(default_factory=dict)
     statement_of: Mapping[str, str] = field(default_factory=dict)
-    standing: GenesysStatus | None = None
+    genesys_status: GenesysStatus | None = None
 
 
 def missing_calls(entry: Mapping[str, str]) -> list[int]:
@@ -46,37 +47,37 @@ def waits_for_calls(entry: Mapping[str, str], now_ms: int) -> bool:
     return bool(missing_calls(entry))
 
 
-def gather(archive: RunStore, key: str, entry: Mapping[str, str]) -> Circumstances:
+def observe(store: RunStore, key: str, entry: Mapping[str, str]) -> Observations:
     """
-    Look around a run; takes 1 to 5 s, because workers are asked and waited for.
+    Observe workers, databases and Genesys as far as the run depends on them; takes 1 to 5 s.
 
     Raises:
-        LedgerUnavailable: Nothing can be said without the ledger.
+        LedgerUnavailable: The ledger's Redis does not answer.
     """
-    place = archive.place(key)
+    place = store.place(key)
     if entry["state"] in ENDED_STATES:
-        return Circumstances(place)
+        return Observations(place)
     if not waits_for_calls(entry, place.now_ms):
-        return Circumstances(place, standing=_standing())
+        return Observations(place, genesys_status=_genesys_status())
     workers: Sequence[Worker] | None
     try:
         workers, queue_length = fleet.workers(), fleet.queue_length()
     except BrokerUnavailable:
         workers, queue_length = None, 0
     tools = _tools()
-    blocked, away = _databases(entry, tools)
-    return Circumstances(
+    blocked, unavailable = _databases(entry, tools)
+    return Observations(
         place,
         workers,
         queue_length,
         blocked,
-        away,
+        unavailable,
         {name: tool.database for name, tool in tools.items()},
         {name: tool.statement for name, tool in tools.items()},
     )
 
 
-def _standing() -> GenesysStatus | None:
+def _genesys_status() -> GenesysStatus | None:
     try:
         return genesys.from_settings(settings.load("REDIS_URL")).status()
     except settings.SettingsError:
@@ -93,15 +94,15 @@ def _tools() -> Mapping[str, catalog.Tool]:
 def _databases(
     entry: Mapping[str, str], tools: Mapping[str, catalog.Tool]
 ) -> tuple[dict[str, Sequence[activity.Blocked]], dict[str, str]]:
-    """Ask the databases of those calls that were begun; the others cannot wait for theirs yet."""
+    """Query the databases of calls that were begun; the others do not wait for theirs yet."""
     begun = [entry[f"name:{n}"] for n in missing_calls(entry) if f"started_at:{n}" in entry]
     names = {tools[name].database if name in tools else "default" for name in begun}
     urls = settings.load().database_urls()
     blocked: dict[str, Sequence[activity.Blocked]] = {}
-    away = {}
+    unavailable = {}
     for name in sorted(names & set(urls)):
         try:
             blocked[name] = activity.blocked_sessions(urls[name])
         except Unavailable as error:
-            away[name] = str(error)
-    return blocked, away
+            unavailable[name] = str(error)
+    return blocked, unavailable

@@ -1,11 +1,11 @@
-"""What is said of a run that has not ended: a reason of a closed list, facts, what to type next."""
+"""Diagnosis of a run: a reason of a closed list, facts, commands to type next."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Literal
 
 from ledger.admin import Place
+from ops.diagnosis.timeline import when
 
 Reason = Literal[
     "NO_WORKER",
@@ -21,18 +21,18 @@ Reason = Literal[
 ]
 
 EXIT_CODES: Mapping[Reason, int] = {"DONE": 0, "DEAD": 4}
-"""For scripts; every other reason is that of an open run, and ends with OPEN."""
+"""Of `toolworker runs why`; every other reason is that of an open run, with exit code OPEN."""
 OPEN = 3
 
 OVERDUE_MS = 3_000
-"""A reconciler looks every 0.5 s; a run that is due for longer is looked at by none."""
+"""A reconciler looks every 0.5 s; a run that is due for longer has no reconciler."""
 
 Facts = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """`sentence` says it in one line; `facts` are plain JSON, times in ISO 8601 (UTC)."""
+    """`sentence` is one line for people; `facts` are plain JSON, times in ISO 8601 (UTC)."""
 
     reason: Reason
     sentence: str
@@ -46,22 +46,16 @@ def is_overdue(place: Place) -> bool:
 
 
 def last_attempt(entry: Mapping[str, str]) -> Facts | None:
-    """The newest attempt with a known outcome, with Genesys' own words."""
+    """The newest attempt with a known outcome, with Genesys' own error; None without one."""
     for attempt in range(int(entry.get("attempts", 0)), 0, -1):
-        told: Facts = {
+        outcome: Facts = {
             name: entry[f"attempt_{name}:{attempt}"]
             for name in ("status", "code", "correlation_id", "error", "took_ms")
             if f"attempt_{name}:{attempt}" in entry
         }
         for name in ("status", "took_ms"):
-            if name in told:
-                told[name] = int(told[name])
-        if told:
-            return {"attempt": attempt, "at": when(entry[f"attempt_at:{attempt}"]), **told}
+            if name in outcome:
+                outcome[name] = int(outcome[name])
+        if outcome:
+            return {"attempt": attempt, "at": when(entry[f"attempt_at:{attempt}"]), **outcome}
     return None
-
-
-def when(at_ms: str | float) -> str:
-    """Milliseconds since the epoch as ISO 8601 in UTC."""
-    at = datetime.fromtimestamp(int(float(at_ms)) / 1000, UTC)
-    return at.isoformat(sep=" ", timespec="milliseconds").removesuffix("+00:00")
