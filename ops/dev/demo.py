@@ -78,12 +78,12 @@ def show(folder: Path, console: Console) -> bool:
     """
     began = time.monotonic()
 
-    def say(name: str, where: str, took_s: float) -> None:
+    def report(name: str, where: str, took_s: float) -> None:
         console.print(Text(f"  {name:<13} {where:<60} {took_s:4.1f} s"))
 
     console.print(Text(f"starting, with logs in {folder / 'logs'}"))
     tools_dir = tools_folder(folder / "tools")
-    with Stack(folder, tools_dir=tools_dir, examine=True, has_actions=True, say=say) as stack:
+    with Stack(folder, tools_dir=tools_dir, examine=True, has_actions=True, report=report) as stack:
         console.print(Text("sending five signed deliveries"))
         seen = []
         for result in deliver(stack, load_runs()):

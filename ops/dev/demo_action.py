@@ -11,7 +11,8 @@ from rich.text import Text
 
 from db import catalog
 from ops import deliveries
-from ops.dev.stack import ACTION_SECRET, Stack
+from ops.dev.environment import ACTION_SECRET
+from ops.dev.stack import Stack
 from ops.exports.action import import_file
 from ops.exports.shape import Options
 

@@ -1,36 +1,28 @@
-"""The whole service on this machine: real servers, a simulated Genesys, receiver and workers."""
+"""The whole service on one machine: servers, simulated Genesys, receiver, workers, reconciler."""
 
 import contextlib
-import json
-import os
 import shutil
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Literal, Self
 
 from ops import deliveries
 from ops.dev import demo_data
 from ops.dev.children import Child, StartError
 from ops.dev.embedded import start_postgres, start_redis
+from ops.dev.environment import SECRET, environment
+from ops.dev.programs import ROOT, Programs
 from ops.dev.server import Server, free_port
 
-SECRET = "demo-webhook-secret"  # noqa: S105  (of servers that live on loopback, for minutes)
-ACTION_SECRET = "demo-action-secret"  # noqa: S105
 CERTIFICATE = Path(__file__).parent / "demo" / "tls" / "cert.pem"
 """Of 127.0.0.1, with its key beside it; for demos and tests alone."""
-READER = "toolworker_reader:reader"
-_HERE = Path(__file__).resolve().parents[2]
 _START_S = 30.0
 WORKER = ("-m", "celery", "-A", "tasks", "worker")
 """The start command of a worker, as arguments of this interpreter."""
 _BOUNDS = ("--maxmemory", "1gb")
 """What the doctor requires of a ledger: to refuse new runs before the machine's memory is full."""
-
-Part = TypeVar("Part", Child, Server)
 
 
 class Stack:
@@ -66,7 +58,7 @@ class Stack:
 
         has_postgres: False when *env* names databases of one's own; then none is started.
 
-        say: Told of each part that is up: its name, where it listens, seconds taken.
+        report: Called for each part that is up: its name, where it listens, seconds taken.
     """
 
     broker: Server
@@ -87,24 +79,35 @@ class Stack:
         has_actions: bool = False,
         postgres: Server | None = None,
         has_postgres: bool = True,
-        say: Callable[[str, str, float], None] | None = None,
+        report: Callable[[str, str, float], None] | None = None,
     ) -> None:
         self.folder = folder.resolve()
-        self.logs = self.folder / "logs"
         self.secret = SECRET
         self.webhook_url = self.simulator_url = self.actions_url = ""
-        self.env: dict[str, str] = {}
+        self._programs = Programs(self.folder)
         self._workers, self._concurrency, self._reconcilers = workers, concurrency, reconcilers
         self._worker_options = worker_options
         self._must_examine, self._given_postgres = examine, postgres
-        self._has_postgres = has_postgres
+        self._uses_demo_data = has_postgres or postgres is not None
         self._has_actions = has_actions
-        self.metrics_urls: dict[str, str] = {}
-        self._tools_dir = tools_dir or _HERE / "tools"
+        self._tools_dir = tools_dir or ROOT / "tools"
         self._extra_env = dict(env or {})
-        self._say = say or (lambda name, where, took_s: None)
-        self._to_stop: list[tuple[str, Callable[[], Any]]] = []
-        self._children: dict[str, Child] = {}
+        self._report = report or (lambda name, where, took_s: None)
+
+    @property
+    def env(self) -> Mapping[str, str]:
+        """The environment of each program; empty until the servers are up."""
+        return self._programs.env
+
+    @property
+    def logs(self) -> Path:
+        """The folder of the programs' logs."""
+        return self._programs.logs
+
+    @property
+    def metrics_urls(self) -> Mapping[str, str]:
+        """The metrics page of each program, by its name."""
+        return self._programs.metrics_urls
 
     @property
     def worker_pids(self) -> list[int]:
@@ -128,18 +131,16 @@ class Stack:
             raise
 
     def stop(self) -> None:
-        """Stop everything, the newest first. Twice is safe; a failure does not spare the rest."""
-        failures = []
-        while self._to_stop:
-            name, stop = self._to_stop.pop()
-            try:
-                stop()
-            except KeyboardInterrupt:  # impatience must not leave servers behind
-                self._to_stop.append((name, stop))
-            except Exception as error:  # noqa: BLE001  (raised below, when all have had their turn)
-                failures.append(f"{name}: {error}")
-        if failures:
-            raise RuntimeError("could not stop " + "; ".join(failures))
+        """Stop everything, the newest first; raises RuntimeError as `Programs.stop`."""
+        self._programs.stop()
+
+    def launch(self, name: str, *arguments: str, env: Mapping[str, str] | None = None) -> Child:
+        """Start one more program of this interpreter, in the stack's environment and *env*."""
+        return self._programs.launch(name, *arguments, env=env)
+
+    def children(self, kind: str) -> list[Child]:
+        """The programs of one kind, such as "worker" or "webhook", that have not ended."""
+        return self._programs.children(kind)
 
     def start_worker(self) -> int:
         """
@@ -164,20 +165,6 @@ class Stack:
         self._await_log(reconciler, "reconciler.started")
         return reconciler.pid
 
-    def launch(self, name: str, *arguments: str, env: Mapping[str, str] | None = None) -> Child:
-        """Start one more program of this interpreter, in the stack's environment and *env*."""
-        port = str(free_port())
-        self.metrics_urls[name] = f"http://127.0.0.1:{port}/metrics"
-        whole = {**self.env, "METRICS_PORT": port, **(env or {})}
-        child = Child(name, arguments, env=whole, logs=self.logs, cwd=_HERE)
-        self._children[name] = self._keep(name, child)
-        return child
-
-    def children(self, kind: str) -> list[Child]:
-        """The programs of one kind, such as "worker" or "webhook", that have not ended."""
-        found = [child for name, child in self._children.items() if name.split("-")[0] == kind]
-        return [child for child in found if not child.has_ended]
-
     def __enter__(self) -> Self:
         self.start()
         return self
@@ -199,25 +186,35 @@ class Stack:
         if self._given_postgres is not None:
             self.postgres = self._given_postgres
             return
-        if not self._has_postgres:
+        if not self._uses_demo_data:
             return
         began = time.monotonic()
-        self.postgres = self._keep("postgres", start_postgres(self.folder / "postgres"))
+        self.postgres = self._programs.keep("postgres", start_postgres(self.folder / "postgres"))
         demo_data.load(self.postgres.url)
-        self._say("postgres", f"{self.postgres.url} (demo data)", time.monotonic() - began)
+        self._report("postgres", f"{self.postgres.url} (demo data)", time.monotonic() - began)
 
     def _start_redis(self, name: str, appendfsync: Literal["everysec", "always"]) -> Server:
         began = time.monotonic()
         folder = self.folder / name
-        server = self._keep(name, start_redis(folder, appendfsync=appendfsync, extra=_BOUNDS))
-        self._say(name, f"{server.url} (Redis)", time.monotonic() - began)
+        server = self._programs.keep(
+            name, start_redis(folder, appendfsync=appendfsync, extra=_BOUNDS)
+        )
+        self._report(name, f"{server.url} (Redis)", time.monotonic() - began)
         return server
 
     def _start_programs(self) -> None:
         webhook_port, simulator_port = free_port(), free_port()
         self.webhook_url = f"http://127.0.0.1:{webhook_port}"
         self.simulator_url = f"http://127.0.0.1:{simulator_port}"
-        self.env = self._environment()
+        base = environment(
+            self.folder,
+            broker=self.broker,
+            ledger=self.ledger,
+            postgres=self.postgres if self._uses_demo_data else None,
+            simulator_url=self.simulator_url,
+            tools_dir=self._tools_dir,
+        )
+        self._programs.env = {**base, **self._extra_env}
         if self._must_examine:
             self._examine()
         began = time.monotonic()
@@ -232,54 +229,30 @@ class Stack:
         actions = self._launch_actions() if self._has_actions else None
         webhook = self.launch("webhook", "-m", "gunicorn", *config, "webhook:create_app()")
         self._await(simulator, lambda: is_up(f"{self.simulator_url}/_sim/submissions"))
-        self._say("simulator", self.simulator_url, time.monotonic() - began)
+        self._report("simulator", self.simulator_url, time.monotonic() - began)
         self._await(webhook, lambda: is_up(f"{self.webhook_url}/readyz"))
-        self._say("webhook", self.webhook_url, time.monotonic() - began)
+        self._report("webhook", self.webhook_url, time.monotonic() - began)
         if actions is not None:
             self._await(actions, lambda: actions.says("Booting worker"))
-            self._say("actions", self.actions_url, time.monotonic() - began)
+            self._report("actions", self.actions_url, time.monotonic() - began)
         for worker in workers:
             self._await_worker(worker, began)
         for reconciler in reconcilers:
             self._await_log(reconciler, "reconciler.started")
-            self._say(reconciler.name, f"pid {reconciler.pid}", time.monotonic() - began)
+            self._report(reconciler.name, f"pid {reconciler.pid}", time.monotonic() - began)
 
     def _examine(self) -> None:
         began = time.monotonic()
         arguments = ["-m", "ops.cli", "doctor", "--wait", "--timeout", "20"]
-        doctor = Child("doctor", arguments, env=self.env, logs=self.logs, cwd=_HERE)
+        doctor = Child("doctor", arguments, env=self.env, logs=self.logs, cwd=ROOT)
         try:
             doctor.succeed(timeout_s=_START_S)
         finally:
             doctor.stop()
-        self._say("doctor", "settings, servers and tools are well", time.monotonic() - began)
-
-    def _environment(self) -> dict[str, str]:
-        """Nothing is inherited: a stray REDIS_URL or CELERY_… would reach a real server."""
-        databases = {}
-        if self._given_postgres is not None or self._has_postgres:
-            address = self.postgres.url.rpartition("@")[2]
-            databases["DATABASE_URL"] = f"postgresql://{READER}@{address}"
-        return {
-            **databases,
-            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.defpath]),
-            "HOME": str(self.folder),
-            "LANG": "C.UTF-8",
-            "PYTHONUNBUFFERED": "1",
-            "REDIS_URL": self.broker.url,
-            "LEDGER_URL": self.ledger.url,
-            "GENESYS_BASE_URL": self.simulator_url,
-            "GENESYS_LOGIN_URL": self.simulator_url,
-            "GENESYS_CLIENT_ID": "demo-client",
-            "GENESYS_CLIENT_SECRET": "demo-secret",
-            "WEBHOOK_SECRETS": self.secret,
-            "ACTIONS_SECRETS": ACTION_SECRET,
-            "TOOLS_DIR": str(self._tools_dir.resolve()),
-            **self._extra_env,
-        }
+        self._report("doctor", "settings, servers and tools are well", time.monotonic() - began)
 
     def _launch_worker(self) -> Child:
-        name = self._next_name("worker")
+        name = self._programs.next_name("worker")
         size = ["-c", str(self._concurrency), "-n", f"{name}@%h"]
         # Celery's command imports prometheus_client, by Flower, before our app can choose its
         # mode; any folder will do, since a worker makes one of its own
@@ -290,7 +263,7 @@ class Stack:
         # Celery says "<node> ready." once it has subscribed to its queue
         self._await_log(worker, " ready.")
         where = f"pid {worker.pid}, {self._concurrency} processes"
-        self._say(worker.name, where, time.monotonic() - began)
+        self._report(worker.name, where, time.monotonic() - began)
 
     def _launch_actions(self) -> Child:
         port = free_port()
@@ -301,26 +274,13 @@ class Stack:
         return self.launch("actions", "-m", "gunicorn", *options, *tls, "actions:create_app()")
 
     def _launch_reconciler(self) -> Child:
-        return self.launch(self._next_name("reconciler"), "-m", "ops.cli", "reconcile")
-
-    def _next_name(self, kind: str) -> str:
-        return f"{kind}-{1 + sum(name.startswith(kind) for name in self._children)}"
+        return self.launch(self._programs.next_name("reconciler"), "-m", "ops.cli", "reconcile")
 
     def _await(self, child: Child, is_ready: Callable[[], bool]) -> None:
         child.wait_until(is_ready, timeout_s=_START_S)
 
     def _await_log(self, child: Child, text: str) -> None:
         self._await(child, lambda: child.says(text))
-
-    def _keep(self, name: str, part: Part) -> Part:
-        """Remember *part* for `stop`, and its pid for whoever looks into the folder."""
-        # leaving a server also removes data that it keeps elsewhere
-        leave = partial(part.__exit__, None, None, None) if isinstance(part, Server) else part.stop
-        self._to_stop.append((name, leave))
-        pids = self.folder / "pids.json"
-        known = json.loads(pids.read_text()) if len(self._to_stop) > 1 else {}
-        pids.write_text(json.dumps({**known, name: part.pid}, indent=1) + "\n")
-        return part
 
 
 def is_up(url: str) -> bool:

@@ -90,7 +90,7 @@ def serve(folder: Path, console: Console) -> bool:
         StartError: A part of the stack did not come up.
     """
 
-    def say(name: str, where: str, took_s: float) -> None:
+    def report(name: str, where: str, took_s: float) -> None:
         console.print(Text(f"  {name:<13} {where:<60} {took_s:4.1f} s"), soft_wrap=True)
 
     own = read_own()
@@ -103,7 +103,7 @@ def serve(folder: Path, console: Console) -> bool:
         env=own.databases,
         has_postgres="DATABASE_URL" not in own.databases,
         examine=True,
-        say=say,
+        report=report,
     ) as stack:
         # soft_wrap: a line that is to be copied must not be broken
         console.print(
