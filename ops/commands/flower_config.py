@@ -1,4 +1,4 @@
-"""What Flower is told, read by Flower itself: `celery flower --conf`."""
+"""Configuration file of Flower, read by `celery flower --conf`."""
 
 from runtime import settings
 

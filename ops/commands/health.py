@@ -1,4 +1,4 @@
-"""`toolworker healthy PART`: what a container's health check asks of the part beside it."""
+"""`toolworker healthy PART`: health checks of containers."""
 
 # Imports are in the checks that need them: a check runs every few seconds, beside what it checks.
 

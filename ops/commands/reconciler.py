@@ -1,4 +1,4 @@
-"""`toolworker reconcile`: one reconciler until it is told to stop."""
+"""`toolworker reconcile`: run one reconciler until SIGTERM."""
 
 import signal
 

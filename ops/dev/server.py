@@ -1,4 +1,4 @@
-"""One server program: started, asked whether it is ready, and ended with its parent."""
+"""A server process: start, readiness, stop; it ends with its parent."""
 
 import ctypes
 import itertools
@@ -23,7 +23,7 @@ _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 def free_port() -> int:
     """
-    A loopback port that nothing listens on at this moment, and that nobody is given again.
+    A loopback port that nothing listens on at this moment, and that is given out once.
 
     It is not one of those that the kernel gives to outgoing connections: one of them could have it
     before the program that it is for.
@@ -36,7 +36,7 @@ def free_port() -> int:
 
 
 def _ports() -> Iterator[int]:
-    """One after the other from a place of this process's own, so that two seldom ask for one."""
+    """Ports in turn from a random start, so that two processes seldom try the same."""
     first, count = 10_000, 22_000  # Linux's own begin at 32768
     start = secrets.randbelow(count)
     return (first + (start + step) % count for step in itertools.count())
@@ -46,7 +46,7 @@ _PORTS = _ports()
 
 
 def die_with_parent() -> None:
-    """Ask the kernel to end this process with its parent (Linux; elsewhere nothing happens)."""
+    """Have the kernel end this process with its parent (Linux; elsewhere nothing happens)."""
     if _LIBC is not None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
@@ -102,7 +102,7 @@ class Server:
                 preexec_fn=die_with_parent,
             )
         deadline = time.monotonic() + _START_S
-        # asked for its own pid: on a port that is taken, somebody else's server answers as well
+        # by its own pid: on a port that is taken, another program's server replies as well
         while not self._is_ready(self._popen.pid):
             if self._popen.poll() is not None or time.monotonic() > deadline:
                 self.stop()

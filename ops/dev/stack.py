@@ -233,7 +233,7 @@ class Stack:
         self._await(webhook, lambda: is_up(f"{self.webhook_url}/readyz"))
         self._report("webhook", self.webhook_url, time.monotonic() - began)
         if actions is not None:
-            self._await(actions, lambda: actions.says("Booting worker"))
+            self._await(actions, lambda: actions.has_logged("Booting worker"))
             self._report("actions", self.actions_url, time.monotonic() - began)
         for worker in workers:
             self._await_worker(worker, began)
@@ -260,7 +260,7 @@ class Stack:
         return self.launch(name, *WORKER, *size, *self._worker_options, env=mode)
 
     def _await_worker(self, worker: Child, began: float) -> None:
-        # Celery says "<node> ready." once it has subscribed to its queue
+        # Celery logs "<node> ready." once it has subscribed to its queue
         self._await_log(worker, " ready.")
         where = f"pid {worker.pid}, {self._concurrency} processes"
         self._report(worker.name, where, time.monotonic() - began)
@@ -280,7 +280,7 @@ class Stack:
         child.wait_until(is_ready, timeout_s=_START_S)
 
     def _await_log(self, child: Child, text: str) -> None:
-        self._await(child, lambda: child.says(text))
+        self._await(child, lambda: child.has_logged(text))
 
 
 def is_up(url: str) -> bool:

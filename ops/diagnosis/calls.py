@@ -41,7 +41,7 @@ class Call:
 
     @property
     def ending(self) -> str:
-        """How it ended; a call that ended its worker each time says so."""
+        """How it ended; with its tries if each ended its worker."""
         poison = self.code == "internal_error" and self.tries >= MAX_TRIES
         how = f" after {self.tries} tries that each ended its worker" if poison else ""
         return f"{self.title} {self.code}{how}"

@@ -102,7 +102,7 @@ def _settings() -> tuple[settings.Settings | None, list[CheckResult]]:
 
 def _mistake(line: str) -> CheckResult:
     name, _, what = line.partition(": ")
-    return CheckResult(name, f"{what}; .env.example says what it is for")
+    return CheckResult(name, f"{what}; .env.example describes it")
 
 
 def _genesys(values: settings.Settings) -> Iterator[CheckResult]:

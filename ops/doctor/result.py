@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class CheckResult:
-    """`problem` says what to do, None when all is well; waiting may help if `can_heal`."""
+    """`problem` names what to do, None when all is well; waiting may help if `can_heal`."""
 
     subject: str
     problem: str | None = None

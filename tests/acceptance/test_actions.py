@@ -245,7 +245,7 @@ def test_without_a_secret_it_does_not_start(tmp_path, reader_url, secrets):
     child = Child("actions", arguments, env=env, logs=tmp_path, cwd=ROOT)
     try:
         wait_for(lambda: child.has_ended)
-        assert child.says("ACTIONS_SECRETS: is not set")
+        assert child.has_logged("ACTIONS_SECRETS: is not set")
     finally:
         child.stop()
 

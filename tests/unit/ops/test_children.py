@@ -50,7 +50,7 @@ def test_a_program_that_does_not_listen_is_killed_after_its_grace(start):
         "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf');"
         "time.sleep(60)"
     )
-    child.wait_until(lambda: child.says("deaf"), timeout_s=20)
+    child.wait_until(lambda: child.has_logged("deaf"), timeout_s=20)
 
     began = time.monotonic()
     child.stop(grace_s=0.3)
