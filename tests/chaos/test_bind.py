@@ -7,7 +7,7 @@ import threading
 import psycopg
 import pytest
 
-from ops import embedded
+from ops.dev import embedded
 from tests.bind_attack import SCHEMA, attack, write_tools
 from tests.pgbouncer import needs_pgbouncer, start_pgbouncer
 
