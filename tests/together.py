@@ -14,6 +14,7 @@ _GROUPS = {
     "tests/acceptance/test_outages.py": OUTAGES,
     f"{_RELIABILITY}::test_a_dead_letter_is_replayed_in_each_mode": HOLDING,
     f"{_RELIABILITY}::test_a_query_ends_two_seconds_before_answer_by": HOLDING,
+    "tests/acceptance/test_bind.py": SERVICE,
     "tests/acceptance/test_genesys_waits.py": SERVICE,
     "tests/acceptance/test_main_job.py": SERVICE,
     "tests/acceptance/test_messages.py": SERVICE,

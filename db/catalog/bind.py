@@ -128,7 +128,7 @@ def at_pointer(document: Any, pointer: str) -> Any:
     """What a JSON pointer (RFC 6901) leads to; None where it leads to nothing."""
     found = document
     for token in pointer.split("/")[1:]:
-        name = token.replace("~1", "/").replace("~0", "~")
+        name = unescape(token)
         if isinstance(found, dict):
             found = found.get(name)
         elif isinstance(found, list) and _INDEX.fullmatch(name) and int(name) < len(found):
@@ -158,6 +158,19 @@ def for_model(parameters: Mapping[str, Any], bind: Mapping[str, str]) -> Mapping
 def context_of(bind: Mapping[str, str], bound: Mapping[str, Any]) -> dict[str, Any]:
     """A context, by source, of values by property; None for a property that is left out."""
     return {source: bound.get(name) for name, source in bind.items()}
+
+
+def document_of(bind: Mapping[str, str], bound: Mapping[str, Any]) -> dict[str, Any]:
+    """A document in which each pointer leads to the value of its property; headers are left out."""
+    document: dict[str, Any] = {}
+    for name, source in bind.items():
+        if name in bound and not source.startswith(HEADER):
+            *above, last = [unescape(token) for token in source.split("/")[1:]]
+            part = document
+            for token in above:
+                part = part.setdefault(token, {})
+            part[last] = bound[name]
+    return document
 
 
 def example_problem(tool: Mapping[str, Any], example: Mapping[str, Any]) -> str | None:
@@ -269,6 +282,11 @@ def _elsewhere(parameters: Mapping[str, Any], bind: Mapping[str, str]) -> Iterat
             if reference == f"#/properties/{name}" or reference.startswith(f"#/properties/{name}/"):
                 text = f"{reference} leads to a bound property; put the schema into definitions"
                 yield f"/parameters{pointer}/$ref", text
+
+
+def unescape(token: str) -> str:
+    """A part of a JSON pointer as the name that it stands for."""
+    return token.replace("~1", "/").replace("~0", "~")
 
 
 def _fields(message: Any) -> list[str | None]:

@@ -2,6 +2,7 @@
 
 import json
 from itertools import count
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -28,6 +29,7 @@ CREATE ROLE rows_member LOGIN PASSWORD 'p' NOINHERIT IN ROLE rows_owner;
 CREATE ROLE rows_other;
 """
 SQL = "-- One row is one account.\nSELECT number\nFROM account\nWHERE state = %(state)s"
+ROOT = Path(__file__).resolve().parents[2]
 _numbers = count(1)
 
 
@@ -102,6 +104,12 @@ def test_a_sound_statement_without_a_policy_is_only_pointed_out(check):
             True,
         )
     ]
+
+
+def test_the_demos_own_tools_are_let_through(reader_url):
+    for folder in ("tools", "ops/dev/demo/tools"):
+        tools = list(catalog.load(ROOT / folder).tools.values())
+        assert list(live.examine(reader_url, "default", tools)) == []
 
 
 VIEW = "CREATE VIEW seen AS SELECT * FROM account;"

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from db import catalog
-from db.catalog.bind import action_header, at_pointer, from_text
+from db.catalog.bind import action_header, at_pointer, document_of, from_text
 from db.errors import CatalogError, ToolError
 
 TOOL = {
@@ -150,6 +150,13 @@ def test_a_header_that_is_bound_is_read_as_the_propertys_type(load):
 
 def test_the_header_of_an_action_has_no_underscore_which_nginx_would_drop():
     assert action_header("customer_id") == "X-Toolworker-Bind-customer-id"
+
+
+def test_a_document_is_made_in_which_each_pointer_leads_to_its_value():
+    bind = {"a": "/context/a~1b", "b": "/context/people/0/id", "c": "header:X-C", "d": "/d"}
+    document = document_of(bind, {"a": 1, "b": 2, "c": 3})
+    assert document == {"context": {"a/b": 1, "people": {"0": {"id": 2}}}}
+    assert [at_pointer(document, bind[name]) for name in "abd"] == [1, 2, None]
 
 
 ID = {"type": "integer", "minimum": 1}
