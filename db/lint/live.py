@@ -97,7 +97,8 @@ def _tool(
                 yield Finding(statement.refused_to_write(error))
                 return
             plans.append(_planned(connection, statement, types, sample))
-            planned = planned or types
+            if planned is None and "" not in plans[-1]:  # else that is reported below
+                planned = types
         elif sample.name is None:
             yield Finding(statement.refused(error))
             return
