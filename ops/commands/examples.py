@@ -10,6 +10,7 @@ from typing import Any
 
 from db.catalog import Catalog, Tool
 from db.catalog.bind import context_of
+from db.catalog.loader import NO_CONTEXT
 from db.errors import ToolError, Unavailable
 from db.outputs import error_output
 from db.pool import Databases
@@ -41,7 +42,11 @@ def opened(urls: Mapping[str, str]) -> Iterator[Databases]:
 
 
 def call_tool(
-    catalog: Catalog, databases: Databases, name: str, arguments: str, bound: Mapping[str, Any]
+    catalog: Catalog,
+    databases: Databases,
+    name: str,
+    arguments: str,
+    bound: Mapping[str, Any] = NO_CONTEXT,
 ) -> str:
     """
     The tool output of one call, good or error.
