@@ -59,10 +59,11 @@ def test_an_endpoint_that_was_recreated_is_found_again_within_five_seconds(actio
 
 def test_the_proxy_keeps_its_connections_to_the_endpoint(actions):
     """Of 20 calls, one after another, few make a connection: one of each process of nginx."""
-    (container,) = actions.containers("actions")
+    (container,) = actions.containers("proxy")
     for _ in range(20):
         assert _call(actions)[0] == 200
+    # the end that accepted has the listener's path, and belongs to the network of who connected
     sockets = docker("exec", container, "cat", "/proc/net/unix").splitlines()
-    # 03: connected, at the end that accepted
+    # 03: connected
     kept = [line for line in sockets if line.split()[5] == "03" and "actions.sock" in line]
     assert 1 <= len(kept) <= 2
