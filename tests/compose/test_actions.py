@@ -11,7 +11,7 @@ from tests.compose.project import ROOT, docker
 
 pytestmark = pytest.mark.compose
 
-SECRET = (ROOT / "ops/demo/secrets/actions_secrets").read_text().strip().split(",")[0]
+SECRET = (ROOT / "ops/dev/demo/secrets/actions_secrets").read_text().strip().split(",")[0]
 STOCK = json.dumps({"sku": "AB-1001", "warehouse": "US-WEST"})
 
 
