@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from ops.server import free_port
+from ops.dev.server import free_port
 
 PLANTED = "ZZ-987654"
 GOOD = '{"sku": "AB-1001", "warehouse": "US-WEST"}'
