@@ -1,6 +1,7 @@
 """Check tools on a live database: prepare, plan and try each statement."""
 
 import json
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,7 +17,7 @@ from db.lint.finding import Finding
 from db.lint.rows import Rowcheck
 from db.lint.samples import Sample, calls
 from db.lint.statement import Statement, scanned
-from db.lint.tries import Tried, failure, run_samples, short
+from db.lint.tries import TRIES_S, Tried, failure, run_samples, short
 from db.values import bound
 from runtime.settings import database_setting
 
@@ -24,7 +25,9 @@ LARGE_TABLE_ROWS = 10_000
 """A sequential scan of more rows than this is worth a warning."""
 
 
-def examine(url: str, name: str, tools: Sequence[Tool]) -> Iterator[Finding]:
+def examine(
+    url: str, name: str, tools: Sequence[Tool], *, tries_s: float = TRIES_S
+) -> Iterator[Finding]:
     """
     Everything that one database has against its tools and the role that queries it.
 
@@ -36,6 +39,8 @@ def examine(url: str, name: str, tools: Sequence[Tool]) -> Iterator[Finding]:
 
         tools: Those that query this database.
 
+        tries_s: Seconds for the samples of one tool; those that need more are a warning.
+
     Raises:
         SettingsError: The URL cannot be read.
 
@@ -44,8 +49,13 @@ def examine(url: str, name: str, tools: Sequence[Tool]) -> Iterator[Finding]:
     with _connected(url, name) as connection:
         yield from _role(connection, name)
         row = connection.execute(_HAS_POLICIES).fetchone()
-        for tool in tools:
-            yield from _tool(connection, tool, has_policies=bool(row and row[0]))
+    waiting = deque(tools)
+    while waiting:
+        with _connected(url, name) as connection:
+            # a row that is too large, or a server that does not stop in time, closes it
+            while waiting and not connection.closed:
+                tool, has_policies = waiting.popleft(), bool(row and row[0])
+                yield from _tool(connection, tool, tries_s, has_policies=has_policies)
 
 
 @contextmanager
@@ -72,7 +82,7 @@ def _role(connection: psycopg.Connection[Any], name: str) -> Iterator[Finding]:
 
 
 def _tool(
-    connection: psycopg.Connection[Any], bound_tool: Tool, *, has_policies: bool
+    connection: psycopg.Connection[Any], bound_tool: Tool, tries_s: float, *, has_policies: bool
 ) -> Iterator[Finding]:
     # its statement is tried with bound values as with any others
     tool = _unbound(bound_tool) if bound_tool.bind else bound_tool
@@ -106,9 +116,12 @@ def _tool(
             found = Finding(failure(connection, tool, statement, sample, error))
             failed.setdefault(sample.name, found)
     yield from _columns(statement)
-    yield from run_samples(connection, tool, statement, tried, failed, tuple(bound_tool.bind))
     if planned is not None and (bound_tool.bind or has_policies):
+        # before the samples, which may close the connection
         yield from Rowcheck(connection, bound_tool, statement, planned).findings()
+    yield from run_samples(
+        connection, tool, statement, tried, failed, tries_s, tuple(bound_tool.bind)
+    )
     warned: dict[str, Finding] = {}
     for plan in plans:
         warned = {**plan, **warned}  # of one table the first, which is of usual arguments
