@@ -24,6 +24,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
+import redis
 
 from db import catalog
 from db.errors import ToolError, Unavailable
@@ -40,6 +41,8 @@ CUSTOMERS = 1_000
 """As many as `SCHEMA` makes, with a row each that no other one may see."""
 THREADS, CONNECTIONS = 8, 2
 SECRET = b"attack"
+REDIS_NUMBER = 9
+"""The database of the Redis that is used, and left empty."""
 SCHEMA = """
 CREATE TABLE canary (customer_id int NOT NULL, secret text NOT NULL);
 CREATE TABLE plain (customer_id int NOT NULL, secret text NOT NULL);
@@ -59,11 +62,11 @@ STATEMENTS = {
     "by_statement": "SELECT customer_id, secret FROM plain WHERE customer_id = %(customer_id)s"
     " AND (customer_id = %(n)s OR secret = %(q)s OR %(list)s::text[] IS NULL OR true)",
     "fails": "SELECT customer_id, secret, 1 / (%(n)s - %(n)s) AS zero FROM canary"
-    " WHERE %(q)s IS NOT NULL OR %(list)s::text[] IS NULL",
+    " WHERE %(q)s::text IS NOT NULL OR %(list)s::text[] IS NULL",
     "sleeps": "SELECT customer_id, secret, pg_sleep(0.2)::text AS slept FROM canary"
-    " WHERE customer_id = %(n)s OR %(q)s IS NOT NULL OR %(list)s::text[] IS NULL",
+    " WHERE customer_id = %(n)s OR %(q)s::text IS NOT NULL OR %(list)s::text[] IS NULL",
     "unbound": "SELECT customer_id, secret FROM canary WHERE customer_id = %(n)s"
-    " OR %(q)s IS NOT NULL OR %(list)s::text[] IS NULL",
+    " OR %(q)s::text IS NOT NULL OR %(list)s::text[] IS NULL",
 }
 _CANARY = re.compile(r"canary-(\d+)")
 _WEIGHTS = {"by_policy": 10, "by_statement": 4, "fails": 2, "sleeps": 1, "unbound": 4}
@@ -134,7 +137,9 @@ class Service:
         self.context = Context(self.tools, is_unsigned_bound=False)
         times = {"answer_by_s": 60, "expires_s": 600, "retention_s": 60}
         client = connect(redis_url, timeout_s=5, retries=3)
-        self.ledger = Ledger(client, **times, dead_letter_retention_s=600, max_waiting=10**6)
+        self.ledger = Ledger(
+            client, **times, dead_letter_retention_s=600, max_wait_s=10**6, max_waiting=10**6
+        )
         self.databases = Databases({"default": database_url}, max_size=CONNECTIONS)
         self.databases.open()
 
@@ -201,6 +206,15 @@ def attack(folder, admin_url, database_url, redis_url, *, deliveries, kills, see
     """
     out = folder / "seen.jsonl"
     out.touch()
+    redis_url = redis_url.rpartition("/")[0] + f"/{REDIS_NUMBER}"
+    with contextlib.closing(redis.Redis.from_url(redis_url)) as client:
+        try:
+            return _attack(out, admin_url, database_url, redis_url, deliveries, kills, seed)
+        finally:
+            client.flushdb()
+
+
+def _attack(out, admin_url, database_url, redis_url, deliveries, kills, seed):
     chance = random.Random(seed)
     done: set[int] = set()
     while missing := [n for n in range(deliveries) if n not in done]:
@@ -209,13 +223,12 @@ def attack(folder, admin_url, database_url, redis_url, *, deliveries, kills, see
         kills -= 1
         arguments = [database_url, redis_url, str(first), str(last), f"{seed}-{kills}", str(out)]
         child = subprocess.Popen([sys.executable, "-m", "tests.bind_attack", *arguments], cwd=ROOT)
-        wanted = len(_seen(out)) + (chance.randrange(1, max(2, (last - first) // 2)))
-        with psycopg.connect(admin_url, autocommit=True) as admin:
-            while child.poll() is None:
-                if is_killed and len(_seen(out)) >= wanted:
-                    child.send_signal(signal.SIGKILL)
-                    break
-                _disturb(admin, chance)
+        wanted = _lines(out) + chance.randrange(1, max(2, (last - first) // 2))
+        while child.poll() is None:
+            if is_killed and _lines(out) >= wanted:
+                child.send_signal(signal.SIGKILL)
+                break
+            _disturb(admin_url, chance)
         code = child.wait()
         assert code in (0, -signal.SIGKILL), f"the sending process ended with {code}"
         done = {entry["number"] for entry in _seen(out)}
@@ -225,15 +238,23 @@ def attack(folder, admin_url, database_url, redis_url, *, deliveries, kills, see
     return len(done), total
 
 
-def _disturb(admin, chance):
+def _disturb(admin_url, chance):
     """Cancel a query or end a session of those that are at work, then let some pass."""
     function = "pg_cancel_backend" if chance.random() < 0.8 else "pg_terminate_backend"
-    with contextlib.suppress(psycopg.Error):
+    # a server that was killed is not there for a while
+    with (
+        contextlib.suppress(psycopg.Error),
+        psycopg.connect(admin_url, autocommit=True) as admin,
+    ):
         admin.execute(
             f"SELECT {function}(pid) FROM pg_stat_activity"  # noqa: S608
             " WHERE usename = 'attacked' AND state <> 'idle' LIMIT 1"
         )
-    time.sleep(0.03)
+    time.sleep(0.05)
+
+
+def _lines(out):
+    return out.read_bytes().count(b"\n")
 
 
 def _seen(out):

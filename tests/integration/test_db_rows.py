@@ -106,10 +106,10 @@ def test_a_sound_statement_without_a_policy_is_only_pointed_out(check):
     ]
 
 
-def test_the_demos_own_tools_are_let_through(reader_url):
-    for folder in ("tools", "ops/dev/demo/tools"):
-        tools = list(catalog.load(ROOT / folder).tools.values())
-        assert list(live.examine(reader_url, "default", tools)) == []
+def test_the_demos_tools_on_its_tables_are_let_through(reader_url):
+    tools = list(catalog.load(ROOT / "tools").tools.values())
+    tools.append(catalog.load(ROOT / "ops/dev/demo/tools").tools["list_my_invoices"])
+    assert list(live.examine(reader_url, "default", tools)) == []
 
 
 VIEW = "CREATE VIEW seen AS SELECT * FROM account;"
