@@ -1,4 +1,4 @@
-"""Every number that Celery is given, with its unit and its reason. Read when the app is used."""
+"""Celery's configuration: every number with its unit and its reason. Read when the app is used."""
 
 from kombu import Queue
 
@@ -14,8 +14,8 @@ result_backend = "tasks.backend:LedgerBackend"
 
 # Names are short because Flower's columns are. A worker takes from each queue in turn
 # (queue_order_strategy, round_robin by default). A message that a worker does not know is lost,
-# so each version of a message has a queue of its own: `fan_out` and `submit` have not changed
-# since 0.1; `validate` and `query` came with 0.2.
+# so each version of a message has a queue of its own. The last release knows `fan_out`, `submit`
+# and `call`, and takes from the first queue alone; `validate` and `query` are newer.
 task_default_queue = "toolworker"
 task_queues = [
     Queue("toolworker", routing_key="toolworker"),
