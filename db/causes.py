@@ -1,5 +1,5 @@
 """
-Why a database cannot be used, each cause in a sentence of its own that holds no secret.
+Causes of a failed database connection, each a sentence without secrets.
 
 Before a session stands, libpq gives no SQLSTATE but only a text, and that has role, host and
 database in it: the text is searched, never repeated. A server that speaks another language than

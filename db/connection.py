@@ -1,4 +1,4 @@
-"""How to connect to a Postgres, and what its errors mean to a call."""
+"""Postgres connections: their parameters, and their errors as ours."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager

@@ -1,5 +1,5 @@
 """
-What answering a tool call can end in; the class says what to do.
+Errors of a tool call and of tool folders; the class decides what follows.
 
     DatabaseError
     └── Unavailable    Postgres cannot be reached: try again while there is time

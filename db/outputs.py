@@ -1,4 +1,4 @@
-"""The JSON string that a tool call ends in, good or error."""
+"""Tool outputs: the JSON string of rows, of a message or of an error."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Postgres, through raw psycopg and nowhere else: one read-only question at a time."""
+"""Connection pools, and one read-only query for each call, through raw psycopg."""
 
 import logging
 import select

@@ -1,4 +1,4 @@
-"""One read-only transaction in one round trip, over libpq: a statement and as many rows as fit."""
+"""One read-only transaction in one round trip, over libpq: statement, row cap, byte cap."""
 
 import fcntl
 import select

@@ -1,4 +1,4 @@
-"""Types that a database defines itself: what psycopg has to know of them to read their arrays."""
+"""Types that a database defines itself (enums, domains), so that their arrays can be read."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field

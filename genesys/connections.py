@@ -1,4 +1,4 @@
-"""Connections with a total deadline. No HTTP library has one: their time limits are per read."""
+"""HTTP connections with a total deadline; the libraries' own time limits are per read."""
 
 import socket
 import threading

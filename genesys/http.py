@@ -1,4 +1,4 @@
-"""POST through requests: a Session a thread, and its failures named by their cause."""
+"""POST through requests: a Session a thread, and errors by cause."""
 
 import ssl
 import threading

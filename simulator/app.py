@@ -1,4 +1,4 @@
-"""The simulated Genesys over HTTP: its two endpoints, and its own controls under /_sim."""
+"""Flask app of the simulated Genesys: its two endpoints, and its own controls under /_sim."""
 
 import json
 import time

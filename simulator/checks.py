@@ -1,4 +1,4 @@
-"""What can be wrong with what the simulator is sent: submissions, and orders under /_sim."""
+"""Validation of requests to the simulator: submissions, and orders under /_sim."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Send the webhook deliveries that Genesys would: signed, over HTTP, with what came back."""
+"""Send webhook deliveries as Genesys does: signed, over HTTP, with the responses."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""What the simulated Genesys knows and decides; no HTTP in here, and one lock around it all."""
+"""State and decisions of the simulated Genesys; no HTTP in here, and one lock around it all."""
 
 import hashlib
 import math

@@ -1,4 +1,4 @@
-"""Which workers answer right now, and which processes they have. Asks through the broker."""
+"""Live workers, their processes and tools, by Celery's remote control; length of the queues."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Answer one validated call from Postgres, trying again for as long as a slot may be held."""
+"""Query Postgres for one validated call, with retries as long as a slot may be held."""
 
 import time
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The receiver: verify, parse, accept in the ledger, publish one message, answer 202."""
+"""Flask app of the receiver: verify, parse, accept in the ledger, publish a message, answer 202."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Check that a delivery comes from someone who holds a secret. No Flask, no socket, no clock."""
+"""Verify the signature or secret of a delivery. No Flask, no socket, no clock."""
 
 import base64
 import hashlib
