@@ -26,7 +26,7 @@ task_routes = {name: {"queue": "toolworker.calls"} for name in ("validate", "que
 task_serializer = "json"
 accept_content = ["json"]  # a pickled message is refused: it would run its sender's code
 
-# Redis may start later than the worker, and may be away for longer than 100 tries (the default).
+# Redis may start later than the worker, and may be down for longer than 100 tries (the default).
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None
 # A Redis without memory refuses what a worker writes when it connects; without this the worker ends

@@ -81,7 +81,7 @@ def problems(urls: Mapping[str, str]) -> dict[str, str]:
 @contextmanager
 def translated(large: Sequence[str]) -> Iterator[None]:
     """
-    Say in our words what psycopg says in its own.
+    Translate psycopg's errors into ours.
 
     Args:
         large: Arguments that may be out of the range of what they are compared with.

@@ -13,7 +13,7 @@ from db.faults import faults_as_answers
 from db.pool import Databases
 
 IN_PLACE_S = 2.0
-"""A database that is away is asked again for this long; then the slot is needed elsewhere."""
+"""A database that is down is queried again for this long; then the slot is needed elsewhere."""
 
 
 def answer(databases: Databases, tool: Tool, values: Mapping[str, Any], left_ms: int) -> str:
@@ -25,21 +25,21 @@ def answer(databases: Databases, tool: Tool, values: Mapping[str, Any], left_ms:
             and covers all tries together.
 
     Raises:
-        ToolError: What the model is told.
-        Unavailable: The database is away; give the call back while there is time.
+        ToolError: The error output for the model.
+        Unavailable: The database is down; give the call back while there is time.
     """
     budget_s = min(tool.timeout_ms, left_ms) / 1000
     began = time.monotonic()
     deadline = began + budget_s
 
-    def ask() -> str:
+    def query_once() -> str:
         timeout_ms = max(1, int((deadline - time.monotonic()) * 1000))
         with faults_as_answers(SoftTimeLimitExceeded):
             return databases.query(tool, values, timeout_ms=timeout_ms)
 
     try:
         try:
-            return ask()
+            return query_once()
         except Unavailable:
             left_s = min(budget_s, IN_PLACE_S) - (time.monotonic() - began)
             if left_s <= 0:
@@ -53,7 +53,7 @@ def answer(databases: Databases, tool: Tool, values: Mapping[str, Any], left_ms:
                 max_value=1,
                 logger=None,
             )
-            return again(ask)()
+            return again(query_once)()
     except SoftTimeLimitExceeded as exc:
         raise ToolError(
             "timeout",
@@ -67,4 +67,4 @@ UNAVAILABLE = ToolError(
     "The data cannot be reached right now. Try the same call again later.",
     retryable=True,
 )
-"""What the model is told when the database was away for all the time there was."""
+"""The error output when the database was down for all the time there was."""
