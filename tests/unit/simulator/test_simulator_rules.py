@@ -1,4 +1,4 @@
-"""What the simulated Genesys takes and refuses, without HTTP."""
+"""Rules of the simulated Genesys, without HTTP: what it accepts and refuses."""
 
 import json
 
