@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from simulator.checks import BadOrder
+from simulator.validation import BadOrder
 
 TIMEOUT_S = 10.0
 """Genesys' Open Messaging waits this long for an answer."""

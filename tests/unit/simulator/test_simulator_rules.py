@@ -5,8 +5,8 @@ import json
 import pytest
 
 from simulator import genesys as rules
-from simulator.checks import BadOrder
 from simulator.genesys import Genesys
+from simulator.validation import BadOrder
 
 DELIVERY = {
     "run_id": "r",
