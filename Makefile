@@ -59,7 +59,7 @@ conformance: .venv-conformance/installed ## Genesys' own SDK (170 MB, a venv of 
 	@.venv-conformance/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-bench: install ## beside plain Celery, dramatiq and Node: the figures of docs/performance.md (6 min)
+bench: install ## beside plain Celery, dramatiq and Node: the table in docs/performance.md (6 min)
 	@$(BIN)/python -m bench
 
 bench-long: install ## the memory of a worker over 100,000 runs (15 min and more)

@@ -111,7 +111,7 @@ class Databases:
                 statement,
                 arguments,
                 timeout_ms=left_ms,
-                # one more, which shows that there are more
+                # one more, which tells that there are more
                 max_rows=tool.max_rows + 1,
                 max_bytes=tool.max_bytes * READ_FACTOR,
             )

@@ -32,14 +32,14 @@ def answer(databases: Databases, tool: Tool, values: Mapping[str, Any], left_ms:
     began = time.monotonic()
     deadline = began + budget_s
 
-    def query_once() -> str:
+    def ask() -> str:
         timeout_ms = max(1, int((deadline - time.monotonic()) * 1000))
         with faults_as_answers(SoftTimeLimitExceeded):
             return databases.query(tool, values, timeout_ms=timeout_ms)
 
     try:
         try:
-            return query_once()
+            return ask()
         except Unavailable:
             left_s = min(budget_s, IN_PLACE_S) - (time.monotonic() - began)
             if left_s <= 0:
@@ -53,7 +53,7 @@ def answer(databases: Databases, tool: Tool, values: Mapping[str, Any], left_ms:
                 max_value=1,
                 logger=None,
             )
-            return again(query_once)()
+            return again(ask)()
     except SoftTimeLimitExceeded as exc:
         raise ToolError(
             "timeout",

@@ -1,4 +1,4 @@
-"""Prometheus gauges of the reconcilers: state of the ledger and of Genesys."""
+"""Gauges of the reconcilers: the ledger's and Genesys' state when Prometheus reads them."""
 
 import time
 from collections.abc import Mapping
