@@ -70,3 +70,8 @@ def test_its_transactions_are_read_only_by_default(reader):
 
 def test_the_check_finds_nothing_wrong_with_the_role(reader):
     assert list(live.examine(reader, "default", [])) == []
+
+
+def test_a_role_that_could_write_is_led_to_these_lines(postgres_server):
+    (finding,) = live.examine(postgres_server.url, "default", [])
+    assert finding.mistake.message.endswith("a role that may only SELECT (docs/tools.md)")
