@@ -116,20 +116,3 @@ def test_the_doctor_refuses_a_ledger_that_forgets(service, own_redis_server):
     assert policy.startswith("LEDGER_URL: maxmemory-policy is allkeys-lru")
     assert memory.startswith("LEDGER_URL: maxmemory is 0")
     assert persistence.startswith("LEDGER_URL: appendonly is no: a restart forgets accepted runs")
-
-
-def test_the_doctor_refuses_a_ledger_of_its_own_that_is_synced_each_second(
-    service, own_redis_server
-):
-    bounds = ["--maxmemory", "1gb"]
-    each_second = own_redis_server(appendfsync="everysec", extra=bounds)
-    env = {**service.stack.env, "LEDGER_URL": each_second.url}
-    code, out, err = said(doctor(env))
-    assert (code, out) == (1, "")
-    assert err == (
-        "LEDGER_URL: appendfsync is not always: a power loss takes up to two seconds of accepted "
-        "runs; set it to always, which only the ledger needs\n"
-    )
-    # one Redis for both, as on a developer's machine, may be synced each second
-    shared = {name: value for name, value in env.items() if name != "LEDGER_URL"}
-    assert said(doctor({**shared, "REDIS_URL": each_second.url})) == (0, "", "")
