@@ -1,4 +1,4 @@
-"""Task events (for Flower) of links that run in place; Celery itself sends those of messages."""
+"""Task events of links that run behind another task; Celery itself sends those of messages."""
 
 import time
 from typing import Any

@@ -1,4 +1,4 @@
-"""Query Postgres for one validated call, with retries as long as a slot may be held."""
+"""Answer one validated call from Postgres, trying again for as long as a slot may be held."""
 
 import time
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from db.faults import faults_as_answers
 from db.pool import Databases
 
 IN_PLACE_S = 2.0
-"""A database that is down is queried again for this long; then the slot is needed elsewhere."""
+"""A database that is away is asked again for this long; then the slot is needed elsewhere."""
 
 
 def answer(databases: Databases, tool: Tool, values: Mapping[str, Any], left_ms: int) -> str:
@@ -25,8 +25,8 @@ def answer(databases: Databases, tool: Tool, values: Mapping[str, Any], left_ms:
             and covers all tries together.
 
     Raises:
-        ToolError: The error output for the model.
-        Unavailable: The database is down; give the call back while there is time.
+        ToolError: What the model is told.
+        Unavailable: The database is away; give the call back while there is time.
     """
     budget_s = min(tool.timeout_ms, left_ms) / 1000
     began = time.monotonic()
@@ -67,4 +67,4 @@ UNAVAILABLE = ToolError(
     "The data cannot be reached right now. Try the same call again later.",
     retryable=True,
 )
-"""The error output when the database was down for all the time there was."""
+"""What the model is told when the database was away for all the time there was."""
