@@ -46,12 +46,7 @@ def answer(databases: Databases, tool: Tool, values: Mapping[str, Any], left_ms:
                 raise
             # waits anywhere below 0.1, 0.2, 0.4 … 1 s, so that workers do not return together
             again = backoff.on_exception(
-                backoff.expo,
-                Unavailable,
-                max_time=left_s,
-                factor=0.1,
-                max_value=1,
-                logger=None,
+                backoff.expo, Unavailable, max_time=left_s, factor=0.1, max_value=1, logger=None
             )
             return again(ask)()
     except SoftTimeLimitExceeded as exc:
