@@ -13,8 +13,6 @@ from runtime import logs
 FLUSH_EVERY_S = 0.5
 """From an event to the message that carries it and those that follow: so much later a dashboard
 shows a link at most. A message for each link took a fifth of a worker's CPU."""
-MUTE_S = 5.0
-"""After events that the broker did not take, none is kept for so long."""
 
 _log = logs.get("tasks")
 
@@ -33,11 +31,10 @@ class LinkEvents:
         )
         self._thread: threading.Thread | None = None
         self._has_some = threading.Event()
-        self._muted_until = 0.0
 
     def send(self, kind: str, hostname: str | None, **fields: Any) -> None:
         """Keep an event for the next message."""
-        if not self._app.conf.worker_send_task_events or time.monotonic() < self._muted_until:
+        if not self._app.conf.worker_send_task_events:
             return
         if self._thread is None:  # on first use, so after the fork
             self._thread = threading.Thread(target=self._flush_again_and_again, daemon=True)
@@ -66,7 +63,6 @@ class LinkEvents:
             dispatcher.flush()
         except Exception as error:  # noqa: BLE001  the outermost loop of a thread: log it, go on
             _log.warning("events.lost", reason=type(error).__name__)
-            self._muted_until = time.monotonic() + MUTE_S
             self._dispatcher = None
             dispatcher.connection.release()
 

@@ -79,12 +79,8 @@ def _encode(client: Client, found: Outputs) -> bytes:
     """All outputs in call order, cut to what one submission may hold."""
     texts = [_NO_ANSWER_IN_TIME if output is None else output for output in found.outputs]
     fitting = fit(texts, client.room(found.call_ids))
-    return client.encode(
-        [
-            ToolOutput(tool_call_id=call_id, output=output)
-            for call_id, output in zip(found.call_ids, fitting, strict=True)
-        ]
-    )
+    pairs = zip(found.call_ids, fitting, strict=True)
+    return client.encode([ToolOutput(tool_call_id=call_id, output=text) for call_id, text in pairs])
 
 
 @dataclass
