@@ -212,7 +212,11 @@ def test_every_run_is_answered_once_and_in_time(releases, mix):
 
 
 def test_new_workers_take_what_old_ones_left_queued(releases):
-    """An upgrade: `call` messages of the old worker are queued when it stops."""
+    """
+    An upgrade with a gap: `call` messages of the old worker are queued when it stops.
+
+    How long there is no worker is the operator's; the promise is what a caller waits beyond that.
+    """
     service = releases.service
     url = releases.start_receiver("old")
     releases.start_reconciler("old")
@@ -220,10 +224,14 @@ def test_new_workers_take_what_old_ones_left_queued(releases):
     traffic = Traffic(service, [url])
     traffic.send(*[("hold", SLOW)] * 12)
     service.wait_for(lambda: service.broker().llen("toolworker") > 3)
+    stopping = time.monotonic()
     old.stop(signal.SIGTERM)
+    stopped = time.monotonic()
     assert service.broker().llen("toolworker") > 0
     releases.start_worker("new")
-    assert traffic.worst_s() < WORST_S + 5  # with the start of a worker, 3 to 5 s here
+    ready = time.monotonic()
+    print(f"stopping took {stopped - stopping:.2f} s, starting {ready - stopped:.2f} s")  # noqa: T201
+    assert traffic.worst_s() - (ready - stopping) < WORST_S
     service.wait_for(lambda: not _left(service))
 
 
