@@ -165,5 +165,6 @@ class RunTask(Task):  # type: ignore[type-arg]  # generic in the stubs alone
         trace_task(self, task_id, args, kwargs, headers, app=self.app)
 
     def _send_event(self, kind: str, **fields: Any) -> None:
-        if self._front is not None:
-            _events.send(kind, self.request.hostname, uuid=self.request.id, **fields)
+        request = self.request  # Celery looks for it each time
+        if request.get("front") is not None:
+            _events.send(kind, request.hostname, uuid=request.id, **fields)

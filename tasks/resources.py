@@ -84,7 +84,7 @@ def _check_before_start(**_: Any) -> None:
 
 
 @worker_before_create_process.connect
-def _share_memory(**_: Any) -> None:
+def _share_memory(**signal: Any) -> None:
     for tool in checked_catalog().tools.values():
         _ = tool.validator  # compiled here, once, and not in each child: 2 MB of a worker's memory
     # a full collection in a child would touch every object, and so copy the pages that it shares

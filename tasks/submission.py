@@ -214,10 +214,5 @@ def _shown(outcome: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in outcome.items() if name != "error"}
 
 
-_NO_ANSWER_IN_TIME = error_output(
-    ToolError(
-        "timeout",
-        "The tool did not answer in time. Tell the caller, or try the same call again.",
-        retryable=True,
-    )
-)
+_TOO_LATE = "The tool did not answer in time. Tell the caller, or try the same call again."
+_NO_ANSWER_IN_TIME = error_output(ToolError("timeout", _TOO_LATE, retryable=True))

@@ -13,8 +13,10 @@ ROOT = Path(__file__).resolve().parents[2]
 # in a process of its own: a Celery app remembers the settings that it was first used with
 PROGRAM = """
 import json, os, signal, sys, time
+from runtime import logs
 from tasks import events
 from tasks.app import app
+logs.configure()
 
 def send():
     began = time.monotonic()
