@@ -72,8 +72,7 @@ class Ledger:
             int(self.expires_s * 1000),
         )
         # only what differs from the default travels with each lease
-        default_ms, timeouts_ms = self.default_timeout_ms, self.timeouts_ms
-        special = {name: ms for name, ms in timeouts_ms.items() if ms != default_ms}
+        special = {n: ms for n, ms in self.timeouts_ms.items() if ms != self.default_timeout_ms}
         self._special_timeouts = json.dumps(special)
         self._scripts = scripts.register(self.client)
 

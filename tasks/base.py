@@ -13,10 +13,11 @@ from kombu.exceptions import OperationalError
 from ledger.errors import LedgerUnavailable
 from runtime import logs
 from tasks.app import app
-from tasks.events import LinkEvents
+from tasks.events import FlushEvents, LinkEvents
 
 _log = logs.get("tasks")
 _events = LinkEvents(app)
+app.steps["consumer"].add(FlushEvents)
 
 
 class Message(NamedTuple):

@@ -55,9 +55,6 @@ def answer(databases: Databases, tool: Tool, values: Mapping[str, Any], left_ms:
         ) from exc
 
 
-UNAVAILABLE = ToolError(
-    "unavailable",
-    "The data cannot be reached right now. Try the same call again later.",
-    retryable=True,
-)
+_UNREACHED = "The data cannot be reached right now. Try the same call again later."
+UNAVAILABLE = ToolError("unavailable", _UNREACHED, retryable=True)
 """What the model is told when the database was away for all the time there was."""

@@ -39,11 +39,9 @@ def resources() -> Resources:
 
 def open_ledger(values: settings.Settings, loaded: catalog.Catalog) -> ledger.Ledger:
     """The ledger of a worker or a reconciler; nothing is connected yet."""
+    timeouts_ms = {tool.name: tool.timeout_ms for tool in loaded.tools.values()}
     return ledger.from_settings(
-        values,
-        timeout_s=LEDGER_TIMEOUT_S,
-        retries=LEDGER_RETRIES,
-        timeouts_ms={tool.name: tool.timeout_ms for tool in loaded.tools.values()},
+        values, timeout_s=LEDGER_TIMEOUT_S, retries=LEDGER_RETRIES, timeouts_ms=timeouts_ms
     )
 
 

@@ -201,12 +201,9 @@ class _Sender:
 
 def _outcome(error: GenesysError, started: float) -> dict[str, Any]:
     return {
-        "status": error.status,
-        "code": error.code,
-        "correlation_id": error.correlation_id,
-        "error": str(error),
-        "took_ms": round((time.monotonic() - started) * 1000),
-    }
+        "status": error.status, "code": error.code, "correlation_id": error.correlation_id,
+        "error": str(error), "took_ms": round((time.monotonic() - started) * 1000),
+    }  # fmt: skip
 
 
 def _shown(outcome: dict[str, Any]) -> dict[str, Any]:
