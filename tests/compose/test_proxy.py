@@ -284,7 +284,7 @@ def test_no_mutated_delivery_is_a_5xx_but_503_or_harms_the_receiver(compose):
             return fuzz_one(compose.connect, 11, number, secret=SECRET.decode(), closes=False)
 
         for first in range(0, 10_000, 2_000):
-            for status, is_valid in senders.map(send, range(first, first + 2_000)):
+            for status, is_valid, _ in senders.map(send, range(first, first + 2_000)):
                 statuses[status] += 1
                 of_valid[status] += is_valid
             memory_kb.append((_memory_kb(container), _memory_kb(proxy)))
