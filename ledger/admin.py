@@ -16,18 +16,9 @@ Kind = Literal["open", "submitted", "dead"]
 KINDS: tuple[Kind, ...] = ("open", "submitted", "dead")
 
 _SUMMARY = (
-    "run_id",
-    "state",
-    "generation",
-    "calls",
-    "outputs",
-    "attempts",
-    "accepted_at",
-    "begun_at",
-    "answer_by",
-    "ended_at",
-    "reason",
-)
+    "run_id", "state", "generation", "calls", "outputs", "attempts",
+    "accepted_at", "begun_at", "answer_by", "ended_at", "reason",
+)  # fmt: skip
 _AT_ONCE = 1_000
 
 _NOT_REPLAYABLE = {

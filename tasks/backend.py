@@ -34,12 +34,3 @@ class LedgerBackend(BaseBackend):
     def get_task_meta(self, task_id: str, cache: bool = True) -> dict[str, Any]:
         """Nothing is known here of any task."""
         return {"task_id": task_id, "status": states.PENDING, "result": None}
-
-    def on_task_call(self, producer: Any, task_id: str) -> Any:
-        return {}
-
-    def add_pending_result(self, result: Any, weak: bool = False) -> Any:
-        return result  # no process waits for a result
-
-    def process_cleanup(self) -> None:
-        """Nothing is held."""

@@ -89,9 +89,9 @@ def _body() -> bytes:
 
 def _accept(intake: Intake, body: bytes) -> dict[str, object]:
     delivery = parse(body)
-    run_id = delivery["run_id"]
-    accepted = intake.accept(run_id, delivery["tool_calls"])
-    answer: dict[str, object] = {"status": "accepted", "run_id": run_id, "key": accepted.key}
+    accepted = intake.accept(delivery)
+    ids = {"run_id": delivery["run_id"], "key": accepted.key}
+    answer: dict[str, object] = {"status": "accepted", **ids}
     if accepted.is_duplicate:
         answer["duplicate"] = True
         g.answer = "duplicate"
