@@ -1,6 +1,6 @@
 """Accept a run in the ledger, then publish its one message."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from kombu.exceptions import OperationalError
@@ -10,7 +10,7 @@ import ledger
 from db import catalog
 from db.errors import CatalogError
 from ledger.errors import LedgerUnavailable
-from ledger.values import Accepted, ToolCall
+from ledger.values import Accepted, Delivery
 from runtime import logs, redis_trial, settings
 from tasks.app import limit_publishing, publish_fan_out
 from webhook.context import unlisted_headers
@@ -34,9 +34,7 @@ class Intake:
         self._ledger_outage = Outage(LedgerUnavailable)
         self._broker_outage = Outage(OperationalError)
 
-    def accept(
-        self, run_id: str, calls: Sequence[ToolCall], context: Mapping[str, Any]
-    ) -> Accepted:
+    def accept(self, delivery: Delivery, context: Mapping[str, Any]) -> Accepted:
         """
         Accept a run: once this returns, it is safe.
 
@@ -50,6 +48,7 @@ class Intake:
             Conflict: The key is known with other calls or another context.
             Busy: Too many runs wait for a worker.
         """
+        run_id, calls = delivery["run_id"], delivery["tool_calls"]
         with self._ledger_outage.guard():
             accepted = self._ledger.accept(run_id, calls, context)
         ids = {"run_id": run_id, "key": accepted.key}
