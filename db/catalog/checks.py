@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from string import Formatter
 from typing import Any, get_args
 
-from db.catalog import bind, calls, shapes, statement
+from db.catalog import bind, bind_rules, calls, shapes, statement
 from db.catalog.definition import Definition
 from db.catalog.parameters import hint, problems
 from db.catalog.schema.subschemas import escape
@@ -61,7 +61,7 @@ def check_definition(definition: Definition) -> Iterator[Mistake]:
     for check in _CHECKS:
         yield from check(definition)
     tool = definition.tool
-    if not found and not [*shapes.problems(tool)] and not [*bind.problems(tool)]:
+    if not found and not [*shapes.problems(tool)] and not [*bind_rules.problems(tool)]:
         yield from _examples(definition)
 
 
@@ -121,7 +121,7 @@ def _shapes(definition: Definition) -> Iterator[Mistake]:
 
 
 def _bind(definition: Definition) -> Iterator[Mistake]:
-    for pointer, message in bind.problems(definition.tool):
+    for pointer, message in bind_rules.problems(definition.tool):
         yield definition.mistake(message, pointer)
     for at, name in calls.undoing(definition.sql) if definition.tool.get("bind") else ():
         text = f"{name}() could undo what is bound; a tool that binds may not call it"
@@ -189,7 +189,7 @@ def _examples(definition: Definition) -> Iterator[Mistake]:
     for number, example in enumerate(definition.examples):
         wrong = (
             _wrong_example(validator, example)
-            or bind.example_problem(tool, example)
+            or bind_rules.example_problem(tool, example)
             or shapes.example_problem(tool, example)
         )
         if wrong:
