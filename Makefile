@@ -12,7 +12,7 @@ MOVED := $(if $(wildcard .venv),$(shell grep -qsF " $(CURDIR)/.venv" .venv/pyven
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: moved help install demo up test fuzz tools-check bench-tools chaos versions compose-check conformance bench bench-long bench-genesys bench-actions lint clean lock
+.PHONY: moved help install demo up test fuzz tools-check bench-tools chaos versions compose-check conformance mutation bench bench-long bench-genesys bench-actions lint clean lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,16 @@ conformance: .venv-conformance/installed ## Genesys' own SDK (170 MB, a venv of 
 	@.venv-conformance/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
+mutation: .venv-mutation/installed ## change the code a line at a time; each change must fail a test (docs/mutation.md)
+	.venv-mutation/bin/mutmut run --max-children 2
+
+.venv-mutation/installed: requirements-mutation.lock
+	@$(CHECK_PYTHON)
+	@$(PYTHON) -m venv .venv-mutation
+	@.venv-mutation/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-mutation.lock
+	@.venv-mutation/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
 bench: install ## beside plain Celery, dramatiq and Node: the table in docs/performance.md (6 min)
 	@$(BIN)/python -m bench
 
@@ -86,7 +96,8 @@ lint: install ## ruff, mypy --strict, import-linter
 lock: ## write the lock files anew from pyproject.toml (needs uv)
 	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 pyproject.toml -o requirements.lock
 	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 --extra bench --extra embedded --extra test -c requirements.lock pyproject.toml -o requirements-dev.lock
-	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 --all-extras -c requirements-dev.lock pyproject.toml -o requirements-conformance.lock
+	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 --extra bench --extra conformance --extra embedded --extra test -c requirements-dev.lock pyproject.toml -o requirements-conformance.lock
+	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 --extra embedded --extra mutation --extra test -c requirements-dev.lock pyproject.toml -o requirements-mutation.lock
 
 clean: ## remove .venv and everything the demo left
-	rm -rf .venv .venv-conformance .demo
+	rm -rf .venv .venv-conformance .venv-mutation .demo mutants
