@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import time
 
@@ -22,9 +23,16 @@ WITHIN_S = 45.0
 def broken(tmp_path_factory, tools_with_hold):
     """One stack for all faults, with a Postgres of its own; each test mends what it broke."""
     folder = tmp_path_factory.mktemp("why")
-    # a fault has to last until it is named, beside busy processes, too
+    # a fault has to last until it is named, beside busy processes, too: a query waits for a lock
+    # no longer than its tool's timeout
+    tools = shutil.copytree(tools_with_hold, folder / "tools")
+    patient = {
+        **json.loads((tools / "search_inventory/tool.json").read_text()),
+        "timeout_ms": 40_000,
+    }
+    (tools / "search_inventory/tool.json").write_text(json.dumps(patient))
     env = {"RUN_ANSWER_BY_S": "60"}
-    with Stack(folder, workers=2, concurrency=1, tools_dir=tools_with_hold, env=env) as stack:
+    with Stack(folder, workers=2, concurrency=1, tools_dir=tools, env=env) as stack:
         yield Service(stack)
 
 
