@@ -1,5 +1,5 @@
 """
-What callers of data actions are promised, measured through nginx and TLS: `make bench-actions`.
+Benchmark of data actions through nginx and TLS: `make bench-actions`.
 
     python -m bench.actions load     50 at once for a minute, then one more than may run, 10 times
     python -m bench.actions kills    200 queries slower than their action, with killed processes

@@ -94,7 +94,7 @@ class RunStore:
 
     def drop(self, key: str) -> None:
         """
-        Forget a run that has ended.
+        Delete a run that has ended.
 
         Raises:
             NotReplayable: It is unknown or still open.

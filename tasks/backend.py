@@ -19,10 +19,10 @@ class LedgerBackend(BaseBackend):
     supports_autoexpire = True
 
     def apply_chord(self, *args: Any, **kwargs: Any) -> None:
-        """Nothing to prepare: `accept` has told the ledger how many calls there are."""
+        """Nothing to prepare: `accept` has stored in the ledger how many calls there are."""
 
     def on_chord_part_return(self, request: Any, state: str, result: Any, **kwargs: Any) -> None:
-        """Apply the body if *result* says that no output is missing."""
+        """Apply the body if *result* is 0: no output is missing."""
         # also called for a part that failed, or whose process died, with the exception
         if state == states.SUCCESS and result == 0:
             body: Any = maybe_signature(request.chord, app=self.app)

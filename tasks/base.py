@@ -1,4 +1,4 @@
-"""The task class of a run: how its tasks retry, and how a link of a chain runs behind another."""
+"""Base class of the tasks: retries, and whether a chain's next link runs in place or is sent."""
 
 import time
 from dataclasses import dataclass, field

@@ -1,7 +1,7 @@
 """
 All patches of libraries, each for one release, with a test that fails without it.
 
-Importing this module applies them; `tests/integration/test_compat.py` says when to drop one.
+Importing this module applies them; `tests/integration/test_compat.py` fails when one can go.
 """
 
 from importlib.metadata import version

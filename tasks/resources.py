@@ -1,4 +1,4 @@
-"""What one worker process holds: ledger, tool catalogue, databases, Genesys."""
+"""Resources of a worker process: ledger, tool catalogue, connection pools, Genesys client."""
 
 import gc
 from dataclasses import dataclass

@@ -20,9 +20,9 @@ from runtime import logs
 IN_PLACE_S = 2.0
 """Waits of a sender between its own attempts, all together; longer ones go to the ledger."""
 LEASE_SLACK_S = 2.0
-"""What may pass between asking for the lease and the POST: a lease has 12 s, a POST 10."""
+"""What may pass between the request for the lease and the POST: a lease has 12 s, a POST 10."""
 FINISH_S = 20.0
-"""How long a 2xx is kept for a ledger that is away, if its message has so long: a sender in place
+"""How long a 2xx is kept for a ledger that is down, if its message has so long: a sender in place
 has 20 s in all, a `submit` of its own 40 s."""
 _FIRST_WAIT_S = 0.25
 _FIRST_DELAY_S = 1.0
@@ -32,7 +32,7 @@ _log = logs.get("submission")
 
 def submit_run(ledger: Ledger, client: Client, key: str, generation: int) -> str:
     """
-    Send the run's outputs if it is time, Genesys takes a POST now, and nobody else sends them.
+    Send the run's outputs if it is time, Genesys takes a POST now, and no other process sends them.
 
     Safe to call as often as you like; it never waits for the rate limit.
 

@@ -1,4 +1,4 @@
-"""Accept a delivery, or say why not. `gunicorn 'webhook:create_app()'` finds the app here."""
+"""Receiver of Genesys' webhook deliveries. `gunicorn 'webhook:create_app()'` finds the app here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The receiver: verify, parse, accept in the ledger, publish one message, answer 202."""
+"""Flask app of the receiver: verify, parse, accept in the ledger, publish a message, answer 202."""
 
 import time
 
@@ -29,7 +29,7 @@ def build() -> Flask:
     if schemes == ["none"]:
         _log.warning("webhook.unprotected", meaning="WEBHOOK_AUTH=none: anyone may send deliveries")
     app = Flask(__name__, static_folder=None)
-    app.url_map.merge_slashes = False  # a redirect would be an answer that nobody described
+    app.url_map.merge_slashes = False  # a redirect is not among the responses of openapi.yaml
     # One more than allowed: Werkzeug 3.1 cuts a body without a length at this many bytes, without
     # an error, and only the extra one shows that there were more.
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES + 1

@@ -11,7 +11,7 @@ from webhook.errors import BadDelivery, BadSignature
 from webhook.gunicorn import STALL_S
 
 RETRY_AFTER_S = 5
-"""Retry-After of a 503 that says nothing better; Genesys itself retries 5 s apart."""
+"""Retry-After of a 503 that has none of its own; Genesys itself retries 5 s apart."""
 
 _log = logs.get("webhook")
 

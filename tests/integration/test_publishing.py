@@ -1,4 +1,4 @@
-"""What the receiver puts on the broker: one message a run, and nothing that a query needs."""
+"""Messages that the receiver publishes: one a run, and nothing that a query needs."""
 
 import json
 import subprocess

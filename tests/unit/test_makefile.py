@@ -1,4 +1,4 @@
-"""What `make` says of a Python that it cannot use, and when it installs anew."""
+"""The Makefile refuses an old Python, and installs again when it must."""
 
 import os
 import shutil
