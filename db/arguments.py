@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from db.errors import ToolError, Violation
-from db.json_problems import problem
+from db.json_problems import position, problem
 from db.numbers import integer, number
 
 MAX_ARGUMENT_BYTES = 65_536
@@ -46,7 +46,8 @@ def parse(
     except RecursionError:
         raise _too_deep() from None
     except json.JSONDecodeError as exc:
-        said = f"The arguments are not valid JSON at character {exc.pos}: {problem(text, exc)}."
+        at = position(text, exc)
+        said = f"The arguments are not valid JSON at character {at}: {problem(text, exc)}."
         raise ToolError("invalid_json", f"{said} {_AGAIN}") from None
     except ValueError as exc:
         raise ToolError(
