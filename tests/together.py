@@ -16,6 +16,7 @@ _GROUPS = {
     "tests/acceptance/test_ops_why.py": WHY,
     "tests/acceptance/test_outages.py": OUTAGES,
     "tests/acceptance/test_reliability.py": RELIABILITY,
+    "tests/acceptance/test_bind.py": SERVICE,
     "tests/acceptance/test_genesys_waits.py": SERVICE,
     "tests/acceptance/test_main_job.py": SERVICE,
     "tests/acceptance/test_messages.py": SERVICE,
