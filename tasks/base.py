@@ -101,6 +101,8 @@ class RunTask(Task):  # type: ignore[type-arg]  # generic in the stubs alone
         return self._work.handed_over
 
     def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
+        # for the lines of those who know no run, such as the database's
+        logs.begin(**{name: kwargs[name] for name in ("run_id", "key") if name in kwargs})
         request, front = self.request, self._front
         if front is None:
             self.request.update(work=_Work(self._received(), None))
@@ -120,6 +122,7 @@ class RunTask(Task):  # type: ignore[type-arg]  # generic in the stubs alone
             for link in self._work.links:
                 link.task._run_behind(self, link)
         if self._front is None:
+            logs.begin()
             _events.flush()
 
     # Celery's main process sends the events of messages, and does not know of links behind them.

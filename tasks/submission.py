@@ -77,7 +77,10 @@ def submit_run(ledger: Ledger, client: Client, key: str, generation: int) -> str
 
 def _encode(client: Client, found: Outputs) -> bytes:
     """All outputs in call order, cut to what one submission may hold."""
-    texts = [_NO_ANSWER_IN_TIME if output is None else output for output in found.outputs]
+    texts = [
+        output or (_NO_WORKER if index in found.unstarted else _NO_ANSWER_IN_TIME)
+        for index, output in enumerate(found.outputs)
+    ]
     fitting = fit(texts, client.room(found.call_ids))
     return client.encode(
         [
@@ -224,6 +227,14 @@ _NO_ANSWER_IN_TIME = error_output(
     ToolError(
         "timeout",
         "The tool did not answer in time. Tell the caller, or try the same call again.",
+        retryable=True,
+    )
+)
+_NO_WORKER = error_output(
+    ToolError(
+        "unavailable",
+        "The system was too busy to call the tool, so nothing was looked up. Tell the caller that "
+        "it takes a moment longer, and try the same call once more.",
         retryable=True,
     )
 )

@@ -33,8 +33,8 @@ def test_runs_that_no_worker_takes_are_all_answered_at_answer_by(holding):
     assert sorted(record["run_id"] for record in records) == sorted(accepted)
     outputs = service.answer("r0")
     assert [(output["code"], output["retryable"]) for output in outputs.values()] == [
-        ("timeout", True),
-        ("timeout", True),
+        ("unavailable", True),
+        ("unavailable", True),
     ]
 
 
@@ -79,7 +79,7 @@ def test_a_broker_that_stalls_holds_back_no_answer(holding):
             accepted[run_id] = time.time()
         # with 5 s for each publish the reconciler sent nothing for minutes
         for run_id, accepted_at in accepted.items():
-            assert service.answer(run_id, within_s=30)["good"]["code"] == "timeout"
+            assert service.answer(run_id, within_s=30)["good"]["code"] == "unavailable"
             assert service.submissions(run_id)[0]["at"] - accepted_at < 8 + 5
     finally:
         service.kill(broker, signal.SIGCONT)

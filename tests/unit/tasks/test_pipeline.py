@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import fakeredis
 import pytest
+import structlog
 from celery.app.trace import trace_task
 
 from db.catalog import Tool
@@ -72,3 +73,16 @@ def test_a_retried_query_that_is_only_delivered_again_leaves_the_lease_to_its_wo
     _run(pipeline.query, held, "m", retries=1, delivery_info={"redelivered": False})
     assert _entry(held)[b"tries:0"] == b"2"
     assert _entry(held)[b"code:0"] == b"ok"
+
+
+def test_each_log_line_of_a_query_has_run_key_and_tool(held):
+    ids = []
+
+    def query(tool, values, timeout_ms):
+        ids.append(structlog.contextvars.get_contextvars())
+        return '{"n": 1}'
+
+    held.databases.query = query
+    _run(pipeline.query, held, "m")
+    assert ids == [{"run_id": "r", "key": held.key, "tool": "ask"}]
+    assert structlog.contextvars.get_contextvars() == {}
