@@ -50,7 +50,7 @@ add() {
 
 roll() {
   local service=$1 old new
-  [[ -z $(containers "$service") ]] || compose rm --force "$service" >/dev/null 2>&1 # what ended
+  [[ -z $(containers "$service") ]] || compose rm --force "$service" >/dev/null # what ended
   for old in $(containers "$service"); do
     new=$(add "$service")
     # before an old receiver goes, the proxy must have found the new one
