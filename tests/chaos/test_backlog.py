@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from ledger.ledger import MESSAGES
-from ops.stack import Stack
+from ops.dev.stack import Stack
 from tests.service import Service
 
 GOOD = '{"sku": "AB-1001", "warehouse": "US-WEST"}'

@@ -211,7 +211,7 @@ def test_a_worker_stops_within_5_s_and_with_a_call_of_3_s_within_8(rolling):
     }
     body = json.dumps({"run_id": "stopped", "tool_calls": [call]}).encode()
     key = compose.ask("POST", PATH, body, signed(body))[1]["key"]
-    url = (compose.folder / "ops/demo/secrets/ledger_url").read_text().strip()
+    url = (compose.folder / "ops/dev/demo/secrets/ledger_url").read_text().strip()
     ledger = ["exec", "-T", "ledger", "redis-cli", "--no-auth-warning", "-u"]
     url = url.replace("redis://:", "redis://default:")
     while not compose(*ledger, url, "HGET", f"tw:run:{key}", "holder:0").strip():
