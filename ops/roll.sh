@@ -35,7 +35,9 @@ add() {
   after=$(containers "$service")
   new=$(comm -13 <(echo "$before") <(echo "$after"))
   deadline=$((SECONDS + health_s))
-  # the container's own health check, without its interval
+  # the container's own health check, without its interval; a worker's costs a second of a CPU,
+  # which the new container needs itself at first
+  sleep 2
   until docker exec "$new" toolworker healthy "$service" 2>/dev/null; do
     if ((SECONDS > deadline)) || [[ $(docker inspect --format '{{.State.Running}}' "$new") != true ]]; then
       docker logs --tail 20 "$new" >&2
@@ -43,7 +45,7 @@ add() {
       echo "a new $service did not become healthy; the others are left as they were" >&2
       exit 1
     fi
-    sleep 0.5
+    sleep 2
   done
   echo "$new"
 }

@@ -130,7 +130,8 @@ def _under_traffic(compose, name, change):
     print(  # noqa: T201  (for the table of docs/production.md)
         f"\n{name}: {len(refused)} deliveries, the change took {changed_s:.0f} s; refused once"
         f" {refused.count(1)}, more often {sum(n > 1 for n in refused)}; calls {codes};"
-        f" worst answer {max(waits):.1f} s, median {sorted(waits)[len(waits) // 2]:.2f} s"
+        f" worst answer {max(waits):.1f} s, to a delivery sent after"
+        f" {waits.index(max(waits)) / RATE:.0f} s; median {sorted(waits)[len(waits) // 2]:.2f} s"
     )
     assert all(sent.is_accepted for sent in traffic.sent)
     assert max(refused) <= 1
