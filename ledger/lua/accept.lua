@@ -123,6 +123,10 @@ redis.call('HSET', run, 'version', 1, 'run_id', run_id, 'digest', digest, 'state
 redis.call('ZADD', due, now + first_look_ms, key)
 local is_behind = redis.call('ZCARD', waiting) >= messages
   or redis.call('EXISTS', unpublished) == 1 -- runs keep their order
+local newest = redis.call('ZRANGE', waiting, -1, -1, 'WITHSCORES')
+if newest[2] and now - tonumber(newest[2]) > max_wait_ms then
+  is_behind = false -- let in to find out whether a worker is there (is_late): it needs a message
+end
 redis.call('ZADD', waiting, now, key)
 if is_behind then
   redis.call('ZADD', unpublished, now, key)

@@ -539,6 +539,15 @@ def test_the_broker_holds_so_many_runs_and_the_ledger_those_behind_them(
     assert _steps(ledger, client, keys[3], runs=0, calls=1) == {keys[3]: "publish"}
 
 
+def test_a_run_that_finds_out_whether_workers_are_there_has_a_message(ledger, client, monkeypatch):
+    monkeypatch.setattr("ledger.ledger.MESSAGES", 1)
+    ledger.accept("r-1", _calls("a"))
+    assert not ledger.accept("r-2", _calls("a")).must_publish
+    for waiting in client.zrange("tw:waiting", 0, -1):
+        client.zincrby("tw:waiting", -15_001, waiting)
+    assert ledger.accept("probe", _calls("a")).must_publish
+
+
 def test_a_run_that_waited_until_answer_by_leaves_no_message_and_no_place(
     make_ledger, client, monkeypatch
 ):
