@@ -56,7 +56,7 @@ roll() {
   for old in $(containers "$service"); do
     new=$(add "$service")
     # before an old receiver goes, the proxy must have found the new one
-    case $service in webhook | actions) sleep "$lookup_s" ;; esac
+    [[ $service != webhook ]] || sleep "$lookup_s"
     docker stop "$old" >/dev/null # with the stop_grace_period of docker-compose.yml
     docker rm "$old" >/dev/null
     say "$service: ${new:0:12} in place of ${old:0:12}"
@@ -66,10 +66,14 @@ roll() {
 say "doctor: settings, servers and tools, as $image sees them"
 compose run --rm --no-deps doctor toolworker doctor
 # receivers first: what they accept is what workers of either release take
-for service in webhook actions reconciler worker; do
+for service in webhook reconciler worker; do
   roll "$service"
 done
-[[ -z $(containers flower) ]] || compose up -d --no-deps --force-recreate flower # it holds no work
+# Flower holds no work. Data actions have one socket, which an old container would take with it: their
+# callers get 503 for the seconds of a start.
+for service in flower actions; do
+  [[ -z $(containers "$service") ]] || compose up -d --no-deps --force-recreate "$service"
+done
 
 # so that the next `docker compose up` uses this image, too
 settings=$(grep -v '^TOOLWORKER_IMAGE=' "$env_file" || true)
