@@ -13,7 +13,7 @@ MOVED := $(if $(wildcard .venv),$(shell grep -qsF " $(CURDIR)/.venv" .venv/pyven
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: moved help install demo up test fuzz tools-check bench-tools chaos versions compose-check test-image conformance mutation bench bench-long bench-genesys bench-actions lint clean lock
+.PHONY: moved help install demo up roll test fuzz tools-check bench-tools chaos versions compose-check test-image conformance mutation bench bench-long bench-genesys bench-actions lint clean lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ demo: install ## the main job on embedded servers: five deliveries and a data ac
 
 up: install ## the whole stack on embedded servers, until Ctrl-C
 	@$(BIN)/toolworker up
+
+roll: ## replace a running compose installation's containers, one by one (IMAGE=toolworker:1.4)
+	@ops/roll.sh $(IMAGE)
 
 test: lint ## lint, types, import rules, then every test on real Redis and Postgres
 	$(BIN)/pytest -n 4

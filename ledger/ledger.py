@@ -11,7 +11,18 @@ import redis
 from ledger import scripts
 from ledger.errors import Busy, Conflict, LedgerUnavailable
 from ledger.owners import new_owner_id
-from ledger.scripts import BEGUN, DEAD, DUE, ENDED, RUN, SEND_QUEUE, WAITING, to_bytes, to_text
+from ledger.scripts import (
+    BEGUN,
+    DEAD,
+    DUE,
+    ENDED,
+    RUN,
+    SEND_QUEUE,
+    UNPUBLISHED,
+    WAITING,
+    to_bytes,
+    to_text,
+)
 from ledger.values import Accepted, Begun, Claim, DueRun, Outputs, Started, ToolCall
 from runtime import metrics, settings
 
@@ -31,6 +42,9 @@ LEASE_MS = 12_000
 """One POST may last 10 s in all; its sender counts as dead 2 s after that."""
 STEP_MS = 5_000
 """A run given to a reconciler that dies is due again after this; a claim sets its own time."""
+MESSAGES = 200
+"""Runs that wait for a worker with a message in the broker; further ones wait in the ledger, since
+what ends there leaves no message. Reconcilers look twice a second, so 400 runs a second begin."""
 DUE_AT_ONCE = 200
 """Runs that one look goes through; the script holds the ledger for about a millisecond."""
 
@@ -71,10 +85,14 @@ class Ledger:
             int(self.answer_by_s * 1000),
             int(self.expires_s * 1000),
         )
-        # only what differs from the default travels with each lease
-        special = {n: ms for n, ms in self.timeouts_ms.items() if ms != self.default_timeout_ms}
-        self._special_timeouts = json.dumps(special)
+        self.use_timeouts(self.timeouts_ms)
         self._scripts = scripts.register(self.client)
+
+    def use_timeouts(self, timeouts_ms: Mapping[str, int]) -> None:
+        """Lease further calls for what these tools may take, by name; others have the default."""
+        # only what differs from the default travels with each lease
+        special = {n: ms for n, ms in timeouts_ms.items() if ms != self.default_timeout_ms}
+        self._special_timeouts = json.dumps(special)
 
     def accept(
         self, run_id: str, calls: Sequence[ToolCall], context: Mapping[str, Any] | None = None
@@ -95,20 +113,20 @@ class Ledger:
         parts = [(c["id"], c["function"]["name"], c["function"]["arguments"]) for c in calls]
         digest = _digest([text for part in parts for text in part])
         bounds = [self.answer_by_ms, self.expires_ms, REPUBLISH_MS[0]]
-        limits = [int(self.max_wait_s * 1000), self.max_waiting]
+        limits = [int(self.max_wait_s * 1000), self.max_waiting, MESSAGES]
         fields = [word for index, part in enumerate(parts) for word in _call_fields(index, *part)]
         digests = {name: _digest([key, json.dumps(v)])[:16] for name, v in (context or {}).items()}
         kept = [json.dumps(context) if context else "", json.dumps(digests)]
         answer = self._run(
             "accept",
-            [f"{RUN}{key}", DUE, WAITING, BEGUN],
+            [f"{RUN}{key}", DUE, WAITING, BEGUN, UNPUBLISHED],
             [key, run_id, digest, new_owner_id(), *bounds, *limits, *kept, *fields],
         )
         if answer == b"conflict":
             raise Conflict(key)
         if isinstance(answer, int):
             raise Busy(retry_after_s=answer)
-        return Accepted(key, is_duplicate=answer == b"duplicate")
+        return Accepted(key, answer == b"duplicate", must_publish=answer == b"accepted")
 
     def begin(
         self, key: str, generation: int, *, message: str = "", may_take_over: bool = False
@@ -121,10 +139,18 @@ class Ledger:
 
             may_take_over: The process that had this message before is dead; what it had is free.
         """
+        times = [MARGIN_MS, *REPUBLISH_MS]
         answer = self._run(
             "begin",
             [f"{RUN}{key}", DUE, WAITING, BEGUN],
-            [key, generation, new_owner_id(), message, int(may_take_over), *REPUBLISH_MS],
+            [
+                key,
+                generation,
+                new_owner_id(),
+                message,
+                int(may_take_over),
+                *times,
+            ],
         )
         if answer[0] == b"gone":
             return None
@@ -134,13 +160,22 @@ class Ledger:
         return Begun(round_, tuple(missing), is_complete=outputs == calls)
 
     def start(
-        self, key: str, generation: int, index: int, *, message: str, may_take_over: bool = False
+        self,
+        key: str,
+        generation: int,
+        index: int,
+        *,
+        message: str,
+        queue: str = "",
+        may_take_over: bool = False,
     ) -> Started | int | None:
         """
         Lease a call and count the try, before any work on it.
 
         Args:
             message: The task id under which the call is worked on.
+
+            queue: Where the call's own message waited; empty for a call behind its fan-out.
 
             may_take_over: The process that had this message before is dead, and so is its lease.
 
@@ -153,8 +188,8 @@ class Ledger:
         lease = [self.default_timeout_ms, self._special_timeouts, MARGIN_MS, MAX_TRIES]
         answer = self._run(
             "start",
-            [f"{RUN}{key}", DUE],
-            [generation, index, owner, message, int(may_take_over), *lease],
+            [f"{RUN}{key}", DUE, BEGUN],
+            [generation, index, owner, message, queue, int(may_take_over), *lease],
         )
         word = answer[0]
         if word == b"recorded":
@@ -210,9 +245,10 @@ class Ledger:
         run_id = to_text(answer[1])
         if answer[0] == b"frozen":
             return Outputs(run_id, (), (), answer[2])
-        ids, outputs = answer[2][::2], answer[2][1::2]
+        ids, outputs, started = (answer[2][at::3] for at in range(3))
         found = tuple(to_text(output) or None for output in outputs)
-        return Outputs(run_id, tuple(map(to_text, ids)), found, None)
+        unstarted = frozenset(index for index, at in enumerate(started) if not at)
+        return Outputs(run_id, tuple(map(to_text, ids)), found, None, unstarted)
 
     def park(self, key: str, generation: int, why: str) -> str:
         """
@@ -344,7 +380,9 @@ class Ledger:
         """Delete a run that has ended: "dropped", "gone" or "not ended"."""
         return to_text(self._run("drop", [f"{RUN}{key}", ENDED, DEAD], [key]))
 
-    def due(self, *, senders: int, may_go: int | None = None) -> list[DueRun]:
+    def due(
+        self, *, senders: int, may_go: int | None = None, queued: Mapping[str, int] | None = None
+    ) -> list[DueRun]:
         """
         Take runs that need a step; submissions inside their answer-by first, nearest first.
 
@@ -352,10 +390,18 @@ class Ledger:
             senders: At most so many steps that need one.
 
             may_go: At most so many submissions; None means as many as senders.
+
+            queued: How many messages each of the broker's queues holds, that of runs first; None
+                when it is not known, and then no message counts as waiting.
         """
         most = senders if may_go is None else may_go
-        bounds = [DUE_AT_ONCE, STEP_MS, senders, most]
-        answer = self._run("due", [DUE, SEND_QUEUE], [RUN, *bounds, *REPUBLISH_MS])
+        bounds = [DUE_AT_ONCE, STEP_MS, senders, most, MESSAGES]
+        lengths = [word for pair in (queued or {}).items() for word in pair]
+        answer = self._run(
+            "due",
+            [DUE, SEND_QUEUE, WAITING, BEGUN, UNPUBLISHED],
+            [RUN, *bounds, len(lengths) // 2, *lengths, *REPUBLISH_MS],
+        )
         return [
             DueRun(key.decode(), to_text(run_id), int(generation), step.decode())
             for key, run_id, generation, step in answer
@@ -363,7 +409,7 @@ class Ledger:
 
     def ping(self) -> None:
         """Try whether the ledger takes new runs, with a step that changes nothing."""
-        self._run("ping", [f"{RUN}ping", DUE, WAITING, BEGUN], [])
+        self._run("ping", [f"{RUN}ping", DUE, WAITING, BEGUN, UNPUBLISHED], [])
 
     def call(self, command: Any) -> Any:
         """

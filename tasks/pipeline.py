@@ -121,6 +121,7 @@ def query(
         return checked
     started = time.monotonic()
     call, tool, values, _ = checked
+    logs.begin(run_id=run_id, key=key, tool=tool.name)
     try:
         output, code = answer(resources().databases, tool, values, call.left_ms), "ok"
     except ToolError as error:
@@ -150,9 +151,17 @@ def call(self: RunTask, run_id: str, key: str, generation: int, index: int) -> N
 
 def _check(task: RunTask, ids: RunIds, index: int, lease: str) -> Checked | int | None:
     """Lease a call and check its arguments; an error output is recorded at once."""
-    started, is_free = time.monotonic(), task.work.message.owner_died
+    started, message = time.monotonic(), task.work.message
+    # behind another task there was no message of its own
+    has_message = message.task_id == task.request.id
+    queue = (task.request.delivery_info or {}).get("routing_key") if has_message else None
     leased = resources().ledger.start(
-        ids["key"], ids["generation"], index, message=lease, may_take_over=is_free
+        ids["key"],
+        ids["generation"],
+        index,
+        message=lease,
+        queue=queue or "",
+        may_take_over=message.owner_died,
     )
     if not isinstance(leased, Started):
         return leased

@@ -11,7 +11,7 @@ from ledger import Ledger
 from ledger.errors import LedgerUnavailable
 from ledger.values import DueRun
 from runtime import logs
-from tasks.app import publish_fan_out
+from tasks.app import publish_fan_out, queue_lengths
 from tasks.submission import submit_run
 
 LOOK_EVERY_S = 0.5
@@ -91,7 +91,7 @@ class Reconciler:
         taken = 0
         try:
             may_go = self._may_go(free)
-            due = self._ledger.due(senders=free, may_go=may_go)
+            due = self._ledger.due(senders=free, may_go=may_go, queued=_queued())
             for run in due:
                 if run.step == "publish":
                     self._unpublished[run.key] = run
@@ -154,3 +154,11 @@ class Reconciler:
             self._free.release()
             if self._is_behind:
                 self._wake.set()
+
+
+def _queued() -> dict[str, int] | None:
+    """How many messages each queue holds; None while the broker is down."""
+    try:
+        return queue_lengths()
+    except OperationalError:
+        return None

@@ -77,7 +77,10 @@ def submit_run(ledger: Ledger, client: Client, key: str, generation: int) -> str
 
 def _encode(client: Client, found: Outputs) -> bytes:
     """All outputs in call order, cut to what one submission may hold."""
-    texts = [_NO_ANSWER_IN_TIME if output is None else output for output in found.outputs]
+    texts = [
+        output or (_NO_WORKER if index in found.unstarted else _NO_ANSWER_IN_TIME)
+        for index, output in enumerate(found.outputs)
+    ]
     fitting = fit(texts, client.room(found.call_ids))
     pairs = zip(found.call_ids, fitting, strict=True)
     return client.encode([ToolOutput(tool_call_id=call_id, output=text) for call_id, text in pairs])
@@ -211,5 +214,18 @@ def _shown(outcome: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in outcome.items() if name != "error"}
 
 
-_TOO_LATE = "The tool did not answer in time. Tell the caller, or try the same call again."
-_NO_ANSWER_IN_TIME = error_output(ToolError("timeout", _TOO_LATE, retryable=True))
+_NO_ANSWER_IN_TIME = error_output(
+    ToolError(
+        "timeout",
+        "The tool did not answer in time. Tell the caller, or try the same call again.",
+        retryable=True,
+    )
+)
+_NO_WORKER = error_output(
+    ToolError(
+        "unavailable",
+        "The system was too busy to call the tool, so nothing was looked up. Tell the caller that "
+        "it takes a moment longer, and try the same call once more.",
+        retryable=True,
+    )
+)

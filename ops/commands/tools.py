@@ -175,6 +175,21 @@ def call(name: str, arguments: str, bound: str, folder: Path | None) -> None:
 
 
 @tools.command()
+def reload() -> None:
+    """Let running workers load their tool folders anew; exit 1 if one keeps what it had."""
+    from ops.commands.reload import reload_tools
+    from tasks.fleet import BrokerUnavailable
+
+    try:
+        lines = list(reload_tools())
+    except BrokerUnavailable as error:
+        raise click.ClickException(f"the broker did not answer ({error})") from error
+    for line, _ in lines:
+        click.echo(line)
+    raise SystemExit(0 if all(is_well for _, is_well in lines) else 1)
+
+
+@tools.command()
 @_DIR
 @with_export_options
 def export(folder: Path | None, form: str, out: Path | None, options: Options) -> None:

@@ -13,4 +13,4 @@ def compose():
         project.up(workers=3)
         yield project
     finally:
-        project("down", "-v", "--timeout", "60")
+        project.remove()

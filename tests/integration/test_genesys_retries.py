@@ -84,7 +84,9 @@ class Runs:
 
 
 @pytest.fixture
-def runs(redis_server, simulator_url):
+def runs(redis_server, simulator_url, monkeypatch):
+    # without a broker; all messages are taken at once
+    monkeypatch.setattr("tasks.reconcile.queue_lengths", dict)
     yield Runs(redis_server.url, simulator_url)
     requests.delete(f"{simulator_url}/_sim/state", timeout=5)
 

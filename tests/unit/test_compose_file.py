@@ -12,7 +12,8 @@ _COMPOSE = yaml.safe_load((_ROOT / "docker-compose.yml").read_text())
 _SERVICES = _COMPOSE["services"]
 _ONE_SHOTS = {"doctor", "demo-data", "demo-certificate"}
 _LASTING = sorted(set(_SERVICES) - _ONE_SHOTS)
-_OURS = sorted(name for name in _SERVICES if _SERVICES[name].get("image") == "toolworker")
+_IMAGE = "${TOOLWORKER_IMAGE:-toolworker}"  # `make roll` names another
+_OURS = sorted(name for name in _SERVICES if _SERVICES[name].get("image") == _IMAGE)
 
 
 def _seconds(text):
@@ -25,6 +26,7 @@ def test_the_services_are_those_of_the_design():
     }  # fmt: skip
     assert {name for name in _LASTING if "profiles" not in _SERVICES[name]} == expected
     assert _SERVICES["reconciler"]["deploy"]["replicas"] == 2
+    assert _SERVICES["webhook"]["deploy"]["replicas"] == "${WEBHOOK_REPLICAS:-2}"
 
 
 @pytest.mark.parametrize("name", _LASTING)
