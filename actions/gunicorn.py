@@ -37,7 +37,7 @@ def on_starting(arbiter: Any) -> None:
     from actions.app import check
     from runtime import logs, metrics, settings
 
-    values, _ = check()
+    values, loaded = check()
     arbiter.cfg.set("threads", values.actions_at_once + SPARE_THREADS)
     if values.metrics_port:
         logs.configure()
@@ -45,6 +45,8 @@ def on_starting(arbiter: Any) -> None:
             metrics.serve_from(values)
         except settings.SettingsError as mistake:
             raise SystemExit(f"the data-action endpoint cannot start:\n{mistake}") from mistake
+        for name in loaded.tools:
+            metrics.count("tool_failures", 0, tool=name)
 
 
 def post_fork(arbiter: Any, worker: Any) -> None:

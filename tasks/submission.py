@@ -15,7 +15,7 @@ from ledger import Ledger
 from ledger.errors import LedgerUnavailable
 from ledger.owners import new_owner_id
 from ledger.values import Claim, Outputs
-from runtime import logs
+from runtime import logs, metrics
 
 IN_PLACE_S = 2.0
 """Waits of a sender between its own attempts, all together; longer ones go to the ledger."""
@@ -61,6 +61,8 @@ def submit_run(ledger: Ledger, client: Client, key: str, generation: int) -> str
             asked = time.monotonic()
             claim = ledger.claim(key, generation, body, seen=found.count, owner=owner)
             if isinstance(claim, Claim):
+                if found.body is None:  # this claim froze it, once for all attempts
+                    metrics.count("calls_unanswered", found.outputs.count(None))
                 ids = (key, generation, found.run_id)
                 return _Sender(ledger, client, ids, claim, permit, asked).send(body)
             client.give_back(permit)
