@@ -168,6 +168,33 @@ class RunStore:
                 oldest_ms = max(oldest_ms, now_ms - int(expires_at) + ledger.expires_ms)
         return Counts(len(keys), oldest_ms, waiting_ms, dead)
 
+    def new_dead_letters(self, within_s: float) -> int:
+        """How many runs ended as dead letters so lately, and were not replayed or dropped since."""
+        return int(
+            self._ledger.call(lambda: self._ledger.client.zcount(DEAD, *self._lately(within_s)))
+        )
+
+    def ended_calls(self, within_s: float, *, most: int) -> list[tuple[str, str]]:
+        """Tool and code of each call of the newest runs that ended well so lately, *most* runs."""
+        since, until = self._lately(within_s)
+        keys = self._ledger.call(
+            lambda: self._ledger.client.zrange(
+                ENDED, until, since, desc=True, byscore=True, offset=0, num=most
+            )
+        )
+        found = []
+        for entry in (self.entry(key.decode()) for key in keys):
+            calls = range(int(entry.get("calls", 0)))
+            found += [
+                (entry[f"name:{n}"], entry[f"code:{n}"]) for n in calls if f"code:{n}" in entry
+            ]
+        return found
+
+    def _lately(self, within_s: float) -> tuple[int, str]:
+        """Scores from so many seconds ago until now, by the ledger's clock."""
+        seconds, _ = self._ledger.call(self._ledger.client.time)
+        return int((seconds - within_s) * 1000), "+inf"
+
     def summaries(self, keys: Sequence[str]) -> list[dict[str, str]]:
         """Key and main fields of each run, in the order of *keys*; those that are gone left out."""
         found = []
