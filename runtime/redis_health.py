@@ -1,7 +1,9 @@
-"""State of a Redis server's memory and disk, as it reports them itself. Read-only."""
+"""State of a Redis server's memory and disk. Read-only."""
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import redis
@@ -55,3 +57,12 @@ def read_health(client: redis.Redis) -> RedisHealth | None:
     ratio = int(found["used_memory"]) / limit if limit else None
     faults = [text for field, text in _DISK_FAULTS.items() if found.get(field, "ok") != "ok"]
     return RedisHealth(ratio, faults[0] if faults else None)
+
+
+def free_disk_ratio(folder: Path) -> float | None:
+    """Free share of the disk under *folder* for its users; None when it is not there."""
+    try:
+        usage = shutil.disk_usage(folder)
+    except OSError:
+        return None
+    return usage.free / usage.total if usage.total else None

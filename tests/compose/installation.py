@@ -10,7 +10,7 @@ import uuid
 from pathlib import Path
 
 from ops import deliveries
-from ops.server import free_port
+from ops.dev.server import free_port
 from tests.compose.project import PATH, ROOT, Compose, delivery
 
 PAGE = ROOT / "docs" / "production.md"
@@ -98,9 +98,11 @@ class Installation(Compose):
         """Type the page's steps, with a simulated Genesys and the demo's tables."""
         settings, database, start = blocks("Steps")
         self.make_certificate(days=365)
-        schema = (self.folder / "ops/demo/schema.sql").read_text().partition("\nCREATE ROLE ")[0]
+        schema = (
+            (self.folder / "ops/dev/demo/schema.sql").read_text().partition("\nCREATE ROLE ")[0]
+        )
         (self.folder / "shop.sql").write_text(
-            schema + "\n" + (self.folder / "ops/demo/data.sql").read_text()
+            schema + "\n" + (self.folder / "ops/dev/demo/data.sql").read_text()
         )
         self.serve_simulator("demo-secret", starts=False)
         self.shell(settings.replace("THE CLIENT SECRET", "demo-secret"))

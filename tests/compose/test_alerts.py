@@ -9,7 +9,7 @@ import uuid
 import pytest
 import yaml
 
-from ops.server import free_port
+from ops.dev.server import free_port
 from tests.compose.installation import path_of_prometheus, wait_for
 from tests.compose.project import ROOT, docker
 

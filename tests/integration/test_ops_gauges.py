@@ -12,7 +12,7 @@ import redis
 import ledger
 from genesys import client as genesys
 from ledger.admin import RunStore
-from ops.gauges import FleetGauges
+from ops.commands.gauges import FleetGauges
 from runtime.settings import Secret, Settings
 
 CALL = {"id": "a", "type": "function", "function": {"name": "get_order", "arguments": "{}"}}
