@@ -93,7 +93,7 @@ def _check(also: Sequence[str], before_start: bool) -> Iterator[CheckResult]:
         yield from servers.database(name, url, [tool for tool in tools if tool.database == name])
     if "token" in also:
         yield from servers.token(values)
-    if not before_start:
+    if not before_start and values.broker():
         yield from servers.workers(values)
         yield from running.running(values)
 

@@ -115,7 +115,9 @@ def test_the_doctor_refuses_a_ledger_that_forgets(service, own_redis_server):
     with redis.Redis.from_url(forgetful.url) as client:
         client.config_set("appendonly", "no")
         client.config_set("maxmemory-policy", "allkeys-lru")
-    code, out, err = said(doctor({**service.stack.env, "LEDGER_URL": forgetful.url}))
+    code, out, err = said(
+        doctor({**service.stack.env, "LEDGER_URL": forgetful.url}, "--before-start")
+    )
     assert (code, out) == (1, "")
     policy, memory, persistence = err.splitlines()
     assert policy.startswith("LEDGER_URL: maxmemory-policy is allkeys-lru")
