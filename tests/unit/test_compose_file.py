@@ -12,7 +12,8 @@ _COMPOSE = yaml.safe_load((_ROOT / "docker-compose.yml").read_text())
 _SERVICES = _COMPOSE["services"]
 _ONE_SHOTS = {"doctor", "demo-data", "demo-certificate"}
 _LASTING = sorted(set(_SERVICES) - _ONE_SHOTS)
-_OURS = sorted(name for name in _SERVICES if _SERVICES[name].get("image") == "toolworker")
+_IMAGE = "${TOOLWORKER_IMAGE:-toolworker}"  # `make roll` names another
+_OURS = sorted(name for name in _SERVICES if _SERVICES[name].get("image") == _IMAGE)
 
 
 def _seconds(text):
@@ -136,6 +137,20 @@ def test_redis_refuses_writes_before_the_kernel_ends_it(name):
     most = _megabytes(command[command.index("--maxmemory") + 1])
     # the rest is for rewriting the append-only file, for clients, and for what open runs add
     assert 0.6 < most / _megabytes(_SERVICES[name]["mem_limit"]) < 0.75
+
+
+@pytest.mark.parametrize("name", ["doctor", "reconciler"])
+def test_what_is_measured_besides_is_reached_and_the_disks_are_read_only(name):
+    service = _SERVICES[name]
+    assert service["environment"]["RECEIVER_URL"] == "http://webhook:8000"
+    assert service["environment"]["TLS_ENDPOINT"] == "${TLS_ENDPOINT-proxy:8443}"
+    for setting, volume in (("LEDGER_DISK", "ledger"), ("BROKER_DISK", "redis")):
+        assert f"{volume}:{service['environment'][setting]}:ro" in service["volumes"]
+    assert "./tools:/app/tools:ro" in service["volumes"]
+
+
+def test_the_start_waits_for_nothing_that_only_a_running_service_shows():
+    assert "--before-start" in _SERVICES["doctor"]["command"]
 
 
 def test_a_stopping_part_has_more_time_than_it_takes():
