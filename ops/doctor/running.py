@@ -33,7 +33,7 @@ _STUCK_S = 60.0
 _CERTIFICATE_S = 14 * 86_400.0
 _DEAD_LETTERS_S = 3_600.0
 _CALLS_S = 600.0
-_CALLS_OF_RUNS = 50
+_CALLS_OF_RUNS, _CALLS_OF_TOOL = 100, 20
 _FAILING = 0.05
 """Bounds as in ops/monitoring/alerts.yml."""
 
@@ -165,6 +165,8 @@ def _tools(runs: RunStore) -> Iterator[CheckResult]:
     calls, faults = Counter[str](), Counter[str]()
     last: dict[str, str] = {}
     for tool, code in runs.ended_calls(_CALLS_S, most=_CALLS_OF_RUNS):
+        if calls[tool] == _CALLS_OF_TOOL:
+            continue  # what was mended is forgotten soon
         calls[tool] += 1
         if code in TOOL_FAULTS:
             faults[tool] += 1
