@@ -35,9 +35,9 @@ volumes:
 """
 
 
-def blocks(heading):
-    """The code blocks below a heading of docs/production.md, in order."""
-    (section,) = re.findall(rf"^## {heading}$(.*?)(?=^## |\Z)", PAGE.read_text(), re.M | re.S)
+def blocks(heading, page=PAGE):
+    """The code blocks below a heading of docs/production.md, or of another page, in order."""
+    (section,) = re.findall(rf"^## {heading}$(.*?)(?=^## |\Z)", page.read_text(), re.M | re.S)
     return re.findall(r"^```\n(.*?)^```$", section, re.M | re.S)
 
 
