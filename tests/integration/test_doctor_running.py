@@ -12,7 +12,7 @@ from werkzeug.serving import make_server
 import ledger
 from genesys import client as genesys
 from ops.dev.server import free_port
-from ops.doctor import examination, running
+from ops.doctor import examination, running, servers
 from runtime.settings import Secret, Settings
 from tasks.reconcile import CLIENT_NAME
 
@@ -58,6 +58,16 @@ def test_a_ledger_at_which_a_reconciler_looks_and_whose_runs_end_well_has_no_pro
 def test_no_reconciler_is_seen_by_the_connections_of_the_ledger(values):
     (line,) = _problems(running.ledger_contents(values))
     assert line == "reconcilers: none looks at the ledger; docs/runbooks/no-reconciler.md"
+
+
+def test_a_user_that_may_not_name_its_connections_is_told_what_it_needs(server):
+    rights = "~*", "&*", "+@all", "-client|setname", "+client|setinfo"
+    with closing(redis.Redis.from_url(server.url)) as client:
+        client.execute_command("ACL", "SETUSER", "limited", "on", ">pw", *rights)
+    url = server.url.replace("redis://", "redis://limited:pw@")
+    found = _problems(servers.redis_server("LEDGER_URL", url, is_ledger=True, is_broker=False))
+    named = "we may not name our connections, as a reconciler does; give +client|setname"
+    assert f"LEDGER_URL: {named}" in found
 
 
 def test_dead_letters_of_the_last_hour_are_counted_and_no_older_ones(store, values):
