@@ -87,7 +87,7 @@ def _problems(client: redis.Redis, *, is_ledger: bool) -> Iterator[str]:
     if is_ledger:
         try:
             client.client_setname("toolworker-doctor")
-        except redis.NoPermissionError:
+        except redis.exceptions.NoPermissionError:
             yield "we may not name our connections, as a reconciler does; give +client|setname"
     policy = _config(client, "maxmemory-policy")
     if policy not in ("noeviction", None):
