@@ -209,7 +209,7 @@ def _record(app: Flask) -> None:
         code, tool = g.get("code", ""), g.get("tool", "")
         metrics.count("actions", status=str(response.status_code))
         if tool:  # others are not ours: a label for each would be the caller's choice
-            metrics.observe("tool_call_seconds", took_s, tool=tool, code=code)
+            metrics.observe_call(took_s, tool=tool, code=code)
         conversation = g.get("conversation_id")
         _log.info(
             "action.answered",

@@ -34,17 +34,19 @@ SPARE_THREADS = 8
 
 def on_starting(arbiter: Any) -> None:
     """Refuse to start, before the port is open; a worker that refuses is only started again."""
-    from actions.app import keep
+    from actions.app import gauge, keep
     from runtime import logs, metrics, settings
 
-    values, _ = keep()
+    values, loaded = keep()
     arbiter.cfg.set("threads", values.actions_at_once + SPARE_THREADS)
     if values.metrics_port:
         logs.configure()
         try:
-            metrics.serve_from(values)
+            metrics.serve_from(values, gauges=gauge)
         except settings.SettingsError as mistake:
             raise SystemExit(f"the data-action endpoint cannot start:\n{mistake}") from mistake
+        for name in loaded.tools:
+            metrics.count("tool_failures", 0, tool=name)
 
 
 def on_reload(arbiter: Any) -> None:

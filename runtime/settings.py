@@ -96,6 +96,12 @@ class Settings(Struct, frozen=True, kw_only=True):
     metrics_port: Annotated[int, Meta(ge=0, le=65535)] = 0
     debug_solo_pool: bool = False
 
+    # what doctor and reconcilers look at besides, where they can
+    receiver_url: str | None = None
+    tls_endpoint: Annotated[str, Meta(pattern=r"^[^/\s]+:[0-9]+$")] | None = None
+    ledger_disk: Path | None = None
+    broker_disk: Path | None = None
+
     # a week at most: an upper bound also refuses "inf"
     run_answer_by_s: Annotated[float, Meta(ge=3, le=600)] = 30
     run_expires_s: Annotated[float, Meta(ge=5, le=604_800)] = 600

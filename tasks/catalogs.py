@@ -12,7 +12,7 @@ from pathlib import Path
 
 from db.catalog import Catalog, load
 from db.errors import CatalogError
-from runtime import logs, settings
+from runtime import logs, metrics, settings
 
 _DIGEST_BYTES = 64
 """A SHA-256 in hexadecimal digits."""
@@ -87,6 +87,8 @@ class SharedCatalog:
         for older in self._copies.iterdir():
             if older != kept:
                 shutil.rmtree(older, ignore_errors=True)
+        for name in loaded.tools:
+            metrics.count("tool_failures", 0, tool=name)  # a counter born at 1 has no increase
         return loaded
 
 

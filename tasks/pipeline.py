@@ -184,7 +184,7 @@ def _record(ids: RunIds, call: Started, output: str, code: str, **took: int) -> 
     # the model may call a tool of any name: only those that exist are told apart
     tool = call.name if code != "unknown_tool" and not call.is_poison else ""
     if left is not None:
-        metrics.observe("tool_call_seconds", took["query_ms"] / 1000, tool=tool, code=code)
+        metrics.observe_call(took["query_ms"] / 1000, tool=tool, code=code)
     names = {"run_id": ids["run_id"], "key": ids["key"], "tool_call_id": call.call_id, "tool": tool}
     facts = {"index": call.index, "took_ms": took["query_ms"], "bytes": len(output)}
     _log.info("call.dropped" if left is None else "call.recorded", **names, code=code, **facts)

@@ -54,13 +54,16 @@ def _make(loaded: catalog.Catalog) -> Resources:
     return Resources(open_ledger(values, loaded), loaded, databases, genesys.from_settings(values))
 
 
-def open_ledger(values: settings.Settings, loaded: catalog.Catalog) -> ledger.Ledger:
+def open_ledger(
+    values: settings.Settings, loaded: catalog.Catalog, *, client_name: str | None = None
+) -> ledger.Ledger:
     """The ledger of a worker or a reconciler; nothing is connected yet."""
     return ledger.from_settings(
         values,
         timeout_s=LEDGER_TIMEOUT_S,
         retries=LEDGER_RETRIES,
         timeouts_ms=_timeouts_ms(loaded),
+        client_name=client_name,
     )
 
 
@@ -84,7 +87,9 @@ def _check_before_start(**_: Any) -> None:
             # no reason not to start: it may come back before the first call
             logs.get("worker").warning("database.unreachable", database=name, cause=cause)
         genesys.from_settings(values)
-        metrics.serve_from(values)
+        metrics.serve_from(values, gauges=catalogs.gauge)
+        for name in loaded.tools:
+            metrics.count("tool_failures", 0, tool=name)
     except (settings.SettingsError, CatalogError) as mistakes:
         raise SystemExit(f"the worker cannot start:\n{mistakes}") from mistakes
     logs.get("worker").info("worker.started", catalog=loaded.digest)

@@ -16,7 +16,7 @@ from ledger import Ledger
 from ledger.errors import LedgerUnavailable
 from ledger.owners import new_owner_id
 from ledger.values import Claim, Outputs
-from runtime import logs
+from runtime import logs, metrics
 
 IN_PLACE_S = 2.0
 """Waits of a sender between its own attempts, all together; longer ones go to the ledger."""
@@ -62,6 +62,8 @@ def submit_run(ledger: Ledger, client: Client, key: str, generation: int) -> str
             since, ids = time.monotonic(), (key, generation, found.run_id)
             claim = ledger.claim(key, generation, body, seen=found.count, owner=owner)
             if isinstance(claim, Claim):
+                if found.body is None:  # this claim froze it, once for all attempts
+                    metrics.count("calls_unanswered", found.outputs.count(None))
                 return _Sender(ledger, client, *ids, claim, permit, since).send(body)
             client.give_back(permit)
             word = claim

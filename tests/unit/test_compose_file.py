@@ -140,6 +140,20 @@ def test_redis_refuses_writes_before_the_kernel_ends_it(name):
     assert 0.6 < most / _megabytes(_SERVICES[name]["mem_limit"]) < 0.75
 
 
+@pytest.mark.parametrize("name", ["doctor", "reconciler"])
+def test_what_is_measured_besides_is_reached_and_the_disks_are_read_only(name):
+    service = _SERVICES[name]
+    assert service["environment"]["RECEIVER_URL"] == "http://webhook:8000"
+    assert service["environment"]["TLS_ENDPOINT"] == "${TLS_ENDPOINT-proxy:8443}"
+    for setting, volume in (("LEDGER_DISK", "ledger"), ("BROKER_DISK", "redis")):
+        assert f"{volume}:{service['environment'][setting]}:ro" in service["volumes"]
+    assert "./tools:/app/tools:ro" in service["volumes"]
+
+
+def test_the_start_waits_for_nothing_that_only_a_running_service_shows():
+    assert "--before-start" in _SERVICES["doctor"]["command"]
+
+
 def test_a_stopping_part_has_more_time_than_it_takes():
     # celeryconfig.task_time_limit, gunicorn's graceful_timeout, one POST
     assert _seconds(_SERVICES["worker"]["stop_grace_period"]) > 45
