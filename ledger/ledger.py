@@ -10,7 +10,18 @@ import redis
 from ledger import scripts
 from ledger.errors import Busy, Conflict, LedgerUnavailable
 from ledger.owners import new_owner_id
-from ledger.scripts import BEGUN, DEAD, DUE, ENDED, RUN, SEND_QUEUE, WAITING, to_bytes, to_text
+from ledger.scripts import (
+    BEGUN,
+    DEAD,
+    DUE,
+    ENDED,
+    RECONCILERS,
+    RUN,
+    SEND_QUEUE,
+    WAITING,
+    to_bytes,
+    to_text,
+)
 from ledger.values import Accepted, Begun, Claim, DueRun, Outputs, Started, ToolCall
 from runtime import metrics, settings
 
@@ -30,6 +41,8 @@ LEASE_MS = 12_000
 """One POST may last 10 s in all; its sender counts as dead 2 s after that."""
 STEP_MS = 5_000
 """A run given to a reconciler that dies is due again after this; a claim sets its own time."""
+SEEN_MS = 60_000
+"""A reconciler that was not seen for so long is one no more."""
 DUE_AT_ONCE = 200
 """Runs that one look goes through; the script holds the ledger for about a millisecond."""
 
@@ -354,6 +367,10 @@ class Ledger:
             DueRun(key.decode(), to_text(run_id), int(generation), step.decode())
             for key, run_id, generation, step in answer
         ]
+
+    def seen(self, name: str) -> None:
+        """Note that the reconciler *name* is at work; it is forgotten after a minute."""
+        self._run("seen", [RECONCILERS, DUE], [name, SEEN_MS])
 
     def ping(self) -> None:
         """Try whether the ledger takes new runs, with a step that changes nothing."""

@@ -12,6 +12,7 @@ from redis.retry import Retry
 
 RUN, DUE, DEAD, ENDED = "tw:run:", "tw:due", "tw:dead", "tw:ended"
 WAITING, BEGUN, SEND_QUEUE = "tw:waiting", "tw:begun", "tw:turns"
+RECONCILERS = "tw:reconcilers"
 
 _LUA = Path(__file__).parent / "lua"
 _INCLUDE = re.compile(r'^--- @include "(\w+)"$', re.MULTILINE)

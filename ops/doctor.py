@@ -37,13 +37,13 @@ def examine(*, wait_s: float, verbose: bool, also: Sequence[str] = ()) -> bool:
         Whether all is well.
     """
     deadline = time.monotonic() + wait_s
-    findings = _look_once(also)
+    findings = look(also)
     waits_for = [finding.subject for finding in findings if finding.advice is not None]
     if wait_s and _could_heal(findings):
         click.echo(f"waiting for {', '.join(waits_for)} ...", err=True)
     while _could_heal(findings) and time.monotonic() < deadline:
         time.sleep(_AGAIN_S)
-        findings = _look_once(also)
+        findings = look(also)
     for finding in findings:
         if finding.advice is not None:
             click.echo(f"{finding.subject}: {finding.advice}", err=True)
@@ -58,13 +58,23 @@ def _could_heal(findings: list[Finding]) -> bool:
     return bool(wrong) and all(finding.can_heal for finding in wrong)
 
 
-def _look_once(also: Sequence[str]) -> list[Finding]:
-    """Each finding once: two parts may miss the same setting."""
-    return list(dict.fromkeys(_look(also)))
+def look(also: Sequence[str], required: Sequence[str] = _REQUIRED) -> list[Finding]:
+    """
+    Look at everything once; takes a second, more where a server does not answer.
+
+    Args:
+        also: See `examine`.
+
+        required: The settings that must be there; a part of the service has not all of them.
+
+    Returns:
+        Each finding once: two parts may miss the same setting.
+    """
+    return list(dict.fromkeys(_look(also, required)))
 
 
-def _look(also: Sequence[str]) -> Iterator[Finding]:
-    values, mistakes = _settings()
+def _look(also: Sequence[str], required: Sequence[str]) -> Iterator[Finding]:
+    values, mistakes = _settings(required)
     yield from mistakes or [Finding("settings")]
     if values is None:
         return
@@ -89,9 +99,9 @@ def _look(also: Sequence[str]) -> Iterator[Finding]:
         yield from servers.workers(values)
 
 
-def _settings() -> tuple[settings.Settings | None, list[Finding]]:
+def _settings(required: Sequence[str]) -> tuple[settings.Settings | None, list[Finding]]:
     try:
-        return settings.load(*_REQUIRED), []
+        return settings.load(*required), []
     except settings.SettingsError as error:
         mistakes = [_mistake(line) for line in str(error).splitlines()]
     try:

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 _OUTCOME = ("status", "code", "correlation_id", "took_ms", "error")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_BEGIN_MS = 5_000  # the reconciler publishes a run again after this, so a message may be lost
-_ANSWER_MS = 2_000  # an answer that started at answer-by may be under way for this long
 _OUTPUT = click.option(
     "-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True
 )
@@ -76,6 +74,8 @@ def list_runs(state: str, age_s: int | None, output: str, *, is_stuck: bool) -> 
 @_OUTPUT
 def show(key: str, *, body: bool, output: str) -> None:
     """Show all that is known of a run, by its key or its run id."""
+    from ledger.admin import is_data
+
     archive = _archive()
     found = _find(archive, key)
     entry = archive.entry(found)
@@ -84,7 +84,7 @@ def show(key: str, *, body: bool, output: str) -> None:
             raise click.ClickException("no body is kept: none was sent yet, or the run ended well")
         click.echo(entry["body"])
         return
-    told = {"key": found, **{k: v for k, v in entry.items() if not _is_data(k)}}
+    told = {"key": found, **{k: v for k, v in entry.items() if not is_data(k)}}
     if output == "json":
         click.echo(json.dumps(told, indent=2, ensure_ascii=False, sort_keys=True))
         return
@@ -204,12 +204,12 @@ def _select(archive: RunStore, state: str, age_s: int | None) -> list[dict[str, 
 def _stuck(found: list[dict[str, str]], now_ms: int) -> list[dict[str, str]]:
     """Those that a well service would have begun or answered by now."""
 
-    def is_stuck(run: dict[str, str]) -> bool:
-        is_late = now_ms > float(run["answer_by"] or 0) + _ANSWER_MS
-        waits = not run["begun_at"] and now_ms > float(run["accepted_at"]) + _BEGIN_MS
-        return is_late or waits
+    from ops.diagnosis import is_stuck
 
-    return [run for run in found if is_stuck(run)]
+    def times(run: dict[str, str]) -> tuple[int, int, int]:
+        return int(run["accepted_at"]), int(run["begun_at"] or 0), int(run["answer_by"] or 0)
+
+    return [run for run in found if is_stuck(now_ms, *times(run))]
 
 
 def _row(run: dict[str, str]) -> tuple[str, ...]:
@@ -246,11 +246,6 @@ def _timeline(entry: dict[str, str]) -> list[tuple[int, str]]:
     if "ended_at" in entry:
         told.append((int(entry["ended_at"]), f"{entry['state']} {entry.get('reason', '')}".strip()))
     return told
-
-
-def _is_data(field: str) -> bool:
-    """Whether a field holds what a caller or the database said."""
-    return field == "body" or field.startswith(("arguments:", "output:"))
 
 
 def _when(at_ms: str | int) -> str:

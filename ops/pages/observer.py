@@ -1,0 +1,205 @@
+"""What surrounds the runs: workers, databases, Genesys, the doctor's findings. Never waits long."""
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import ledger
+from db import activity, catalog
+from db.errors import CatalogError, Unavailable
+from db.lint import live
+from genesys import client as genesys
+from genesys.pacing.status import GenesysStatus
+from ledger.admin import RunStore
+from ledger.lines import LedgerStatus, RunLines
+from ops import doctor
+from ops.circumstances import ENDED_STATES, Circumstances, missing_calls, waits_for_calls
+from ops.diagnosis import Diagnosis
+from ops.findings import Finding
+from ops.pages.index import RunIndex, Snapshot
+from ops.pages.watch import Seen, Watch
+from ops.why import diagnose
+from runtime.settings import Settings, SettingsError
+from tasks import fleet
+from tasks.fleet import BrokerUnavailable, Worker
+
+LEDGER_TIMEOUT_S = 2.0
+GLANCE_S = 0.02
+"""What a list waits for the newest runs; it shows older ones, and renews itself soon."""
+FIRST_S = 3.0
+"""What the very first list waits for the runs."""
+OLD_S = 10.0
+"""News of the fleet that are older say nothing of a run."""
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """Workers that answer (None: the broker does not), and the messages that wait for them."""
+
+    workers: Sequence[Worker] | None
+    messages: int
+
+
+@dataclass(frozen=True)
+class Databases:
+    """By database: sessions that wait for a lock, and why it cannot be queried."""
+
+    blocked: Mapping[str, Sequence[activity.Blocked]]
+    away: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What the doctor found, and each worker's catalogue digest (None: nobody could be asked)."""
+
+    findings: Sequence[Finding]
+    digests: Mapping[str, str] | None
+
+
+@dataclass(frozen=True)
+class Tools:
+    """The catalogue as this process reads it; empty with `mistakes` when it has any."""
+
+    catalog: catalog.Catalog
+    mistakes: Sequence[str] = ()
+
+
+class Observer:
+    """Everything that the pages read; use one from any thread."""
+
+    def __init__(self, values: Settings) -> None:
+        self._values = values
+        self.ledger = ledger.from_settings(values, timeout_s=LEDGER_TIMEOUT_S, retries=1)
+        self.store = RunStore(self.ledger)
+        self._lines = RunLines(self.ledger)
+        try:
+            self._genesys = genesys.from_settings(values)
+        except SettingsError:  # the doctor reports it
+            self._genesys = None
+        self._runs = Watch("runs", RunIndex(self.ledger).refresh, every_s=0.5, rest=4)
+        self._fleet = Watch("workers", _look_at_workers, every_s=2.0)
+        self._databases = Watch("databases", self._look_at_databases, every_s=2.0)
+        self._doctor = Watch("doctor", self._examine, every_s=10.0)
+        self._checks: dict[str, Watch[Sequence[str]]] = {}
+        self._lock = threading.Lock()
+        self._tools = Watch("tools", self._load_tools, every_s=15.0)
+
+    def runs(self) -> Snapshot:
+        """
+        All runs, as they were half a second ago or, when there are many open ones, a little more.
+
+        Raises:
+            LedgerUnavailable: Redis does not answer.
+        """
+        seen = self._runs.latest(wait_s=GLANCE_S) or self._runs.latest(wait_s=FIRST_S)
+        return seen.value if seen else Snapshot(0, [], {})
+
+    def look_again(self) -> None:
+        """Read the runs anew: an operator changed one."""
+        self._runs.forget()
+
+    def fleet(self) -> Seen[Fleet] | None:
+        """None until workers were asked, which takes 1 to 4 s."""
+        return self._fleet.latest(wait_s=0)
+
+    def examined(self) -> Seen[Examined] | None:
+        """None until the doctor has looked, which takes seconds."""
+        return self._doctor.latest(wait_s=0)
+
+    def tools(self) -> Tools:
+        """The tools; the first call waits for them."""
+        seen = self._tools.latest(wait_s=0) or self._tools.latest(wait_s=FIRST_S)
+        return seen.value if seen else Tools(catalog.Catalog({}, ""), ["still reading the tools"])
+
+    def genesys(self) -> GenesysStatus | None:
+        """What keeps POSTs from going out; None when it is not known."""
+        return None if self._genesys is None else self._genesys.status()
+
+    def ledger_status(self) -> LedgerStatus:
+        """
+        The ledger as a whole.
+
+        Raises:
+            LedgerUnavailable: Redis does not answer.
+        """
+        return self._lines.status()
+
+    def diagnosis(self, key: str, entry: Mapping[str, str], now_ms: int) -> Diagnosis | None:
+        """
+        The reason of a run, as `toolworker runs why` has it; None while workers are being asked.
+
+        Raises:
+            LedgerUnavailable: Redis does not answer.
+        """
+        place = self.store.place(key)
+        if entry["state"] in ENDED_STATES:
+            return diagnose(key, entry, Circumstances(place))
+        if not waits_for_calls(entry, now_ms):
+            return diagnose(key, entry, Circumstances(place, standing=self.genesys()))
+        seen, databases = self.fleet(), self._databases.latest(wait_s=0)
+        if seen is None or seen.age_s > OLD_S:
+            return None
+        has_begun = any(f"started_at:{index}" in entry for index in missing_calls(entry))
+        if has_begun and (databases is None or databases.age_s > OLD_S):
+            return None
+        waiting = databases.value if databases else Databases({}, {})
+        tools = self.tools().catalog.tools
+        around = Circumstances(
+            place,
+            seen.value.workers,
+            seen.value.messages,
+            waiting.blocked,
+            waiting.away,
+            {name: tool.database for name, tool in tools.items()},
+            {name: tool.statement for name, tool in tools.items()},
+        )
+        return diagnose(key, entry, around)
+
+    def checked(self, tool: catalog.Tool) -> Seen[Sequence[str]] | None:
+        """What its database has against a tool, in sentences; None until it was tried there."""
+        with self._lock:
+            if tool.name not in self._checks:
+                look = partial(self._check, tool.name)
+                self._checks[tool.name] = Watch(f"check {tool.name}", look, every_s=10.0)
+        return self._checks[tool.name].latest(wait_s=0)
+
+    def _check(self, name: str) -> Sequence[str]:
+        tool = self.tools().catalog.tools.get(name)
+        url = self._values.database_urls().get(tool.database) if tool else None
+        if tool is None or url is None:
+            return ["this process has no URL of its database"]
+        try:
+            found = list(live.examine(url, tool.database, [tool]))
+        except (Unavailable, SettingsError) as error:
+            return [str(error)]
+        return [f"{f.mistake.file}:{f.mistake.line}: {f.mistake.message}" for f in found]
+
+    def _look_at_databases(self) -> Databases:
+        blocked, away = {}, {}
+        for name, url in sorted(self._values.database_urls().items()):
+            try:
+                blocked[name] = activity.blocked_sessions(url)
+            except Unavailable as error:
+                away[name] = str(error)
+        return Databases(blocked, away)
+
+    def _examine(self) -> Examined:
+        findings = doctor.look(("workers",), required=("REDIS_URL",))
+        try:
+            return Examined(findings, fleet.catalogs())
+        except BrokerUnavailable:
+            return Examined(findings, None)
+
+    def _load_tools(self) -> Tools:
+        try:
+            return Tools(catalog.load(self._values.tools_dir))
+        except CatalogError as error:
+            return Tools(catalog.Catalog({}, ""), str(error).splitlines())
+
+
+def _look_at_workers() -> Fleet:
+    try:
+        return Fleet(fleet.workers(), fleet.queue_length())
+    except BrokerUnavailable:
+        return Fleet(None, 0)

@@ -1,0 +1,125 @@
+"""The pages over a real Redis, with a fleet that the test writes out."""
+
+import itertools
+from types import SimpleNamespace
+
+import pytest
+import redis
+
+from ops.findings import Finding
+from ops.pages import observer as observer_module
+from ops.pages.app import make
+from runtime.settings import Secret, Settings
+from tasks.fleet import Worker
+from tests.dashboard.seed import wait_for
+
+PASSWORD, SECOND = "see-it", "change-it"
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def base_url(redis_server):
+    """The test process's Redis, without the database's number."""
+    return redis_server.url.rpartition("/")[0] if redis_server.url.count("/") > 2 else redis_server.url
+
+
+def settings_of(url, reader_url, **changes):
+    """Settings of a dashboard over the Redis at *url*."""
+    given = {
+        "redis_url": Secret(url),
+        "database_url": Secret(reader_url),
+        "genesys_base_url": "http://127.0.0.1:9",
+        "genesys_login_url": "http://127.0.0.1:9",
+        "genesys_client_id": "client",
+        "genesys_client_secret": Secret("secret"),
+        "dashboard_password": Secret(PASSWORD),
+        "dashboard_admin_password": Secret(SECOND),
+    }
+    return Settings(**{**given, **changes})
+
+
+@pytest.fixture
+def around(monkeypatch):
+    """What surrounds the runs, to be changed by the test."""
+    found = SimpleNamespace(
+        workers=[Worker("worker@host-a", "host-a", (4021, 4022)), Worker("worker@host-b", "host-b", (7, 8))],
+        findings=[
+            Finding("settings"), Finding("genesys settings"), Finding("3 tools in /app/tools"),
+            Finding("REDIS_URL"), Finding("LEDGER_URL"), Finding("DATABASE_URL"),
+            Finding("worker worker@host-a"), Finding("worker worker@host-b"),
+        ],
+        messages=0,
+    )  # fmt: skip
+    fleet, doctor = observer_module.fleet, observer_module.doctor
+    monkeypatch.setattr(fleet, "workers", lambda: found.workers)
+    monkeypatch.setattr(fleet, "queue_length", lambda: found.messages)
+    digest = observer_module.catalog.load(Settings().tools_dir).digest
+    monkeypatch.setattr(fleet, "catalogs", lambda: {w.node: digest for w in found.workers or ()})
+    monkeypatch.setattr(doctor, "look", lambda also, required: list(found.findings))
+    return found
+
+
+@pytest.fixture
+def ledger(base_url):
+    """A Redis database of the test's own, empty."""
+    url = f"{base_url}/{1 + next(_numbers) % 14}"
+    with redis.Redis.from_url(url) as client:
+        client.flushdb()
+        client.url = url
+        yield client
+        client.flushdb()
+
+
+@pytest.fixture
+def app(ledger, reader_url, around):
+    """The app over `ledger`."""
+    return make(settings_of(ledger.url, reader_url))
+
+
+@pytest.fixture
+def operator(app):
+    """A browser's session with the first password: `get`, `post` (with token and Origin), `unlock`."""
+    return Operator(app)
+
+
+class Operator:
+    """A test client that does what a browser does."""
+
+    def __init__(self, app, password=PASSWORD):
+        self.client = app.test_client()
+        self._auth = ("operator", password)
+
+    def get(self, path, **options):
+        options = {"base_url": "http://127.0.0.1:5556", "auth": self._auth, **options}
+        return self.client.get(path, **options)
+
+    def text(self, path):
+        answer = self.get(path)
+        assert answer.status_code == 200, answer.text
+        return answer.text
+
+    def token(self):
+        page = self.text("/unlock")
+        return page.partition('name="token" value="')[2].partition('"')[0]
+
+    def post(self, path, data=None, **options):
+        options = {
+            "base_url": "http://127.0.0.1:5556",
+            "auth": self._auth,
+            "headers": {"Origin": "http://127.0.0.1:5556"},
+            **options,
+        }
+        return self.client.post(path, data={"token": self.token(), **(data or {})}, **options)
+
+    def unlock(self):
+        assert self.post("/unlock", {"password": SECOND}).status_code == 303
+        return self
+
+    def shows(self, path, text):
+        """The page, once it has *text*: what surrounds the runs is looked at in the background."""
+
+        def found():
+            page = self.text(path)
+            return page if text in page else None
+
+        return wait_for(found)
