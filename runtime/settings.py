@@ -98,7 +98,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     flower_password: Secret | None = None
     dashboard_password: Secret | None = None
     dashboard_admin_password: Secret | None = None
-    dashboard_hosts: str = "localhost,127.0.0.1,::1"
+    dashboard_hosts: str = "localhost,127.0.0.1"
     dashboard_flower_url: str | None = None
     metrics_port: Annotated[int, Meta(ge=0, le=65535)] = 0
     debug_solo_pool: bool = False
@@ -145,9 +145,8 @@ class Settings(Struct, frozen=True, kw_only=True):
         return [text for part in self.actions_auth.split(",") if (text := part.strip().lower())]
 
     def dashboard_host_names(self) -> list[str]:
-        """The host names by which browsers may reach the dashboard, an IPv6 address in brackets."""
-        names = [text for part in self.dashboard_hosts.split(",") if (text := part.strip().lower())]
-        return [f"[{name}]" if ":" in name and name[0] != "[" else name for name in names]
+        """The host names by which browsers may reach the dashboard."""
+        return [text for part in self.dashboard_hosts.split(",") if (text := part.strip().lower())]
 
     def database_urls(self) -> dict[str, str]:
         """Database name in lower case to URL; `default` is `DATABASE_URL`."""

@@ -1,18 +1,16 @@
 """The Flask app of the pages: what every page has, and what an error looks like."""
 
 import secrets
-from collections.abc import Sequence
 from typing import Any
 
 from flask import Flask, Response, redirect, render_template, request, session, url_for
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, SecurityError, Unauthorized
 
 from ledger.errors import LedgerUnavailable
-from ops.findings import Finding
 from ops.pages import dead_page, fleet_page, list_page, run_page, tools_page, words
 from ops.pages.guard import Guard, record, token
 from ops.pages.jobs import Jobs
-from ops.pages.observer import Observer
+from ops.pages.observer import Observer, problems_of
 from ops.pages.state import Dashboard, dashboard
 from runtime import logs, risks, settings
 from runtime.settings import Settings
@@ -104,7 +102,7 @@ def _surroundings() -> dict[str, Any]:
     """What every page shows around its own: what is wrong now, and whether it may change things."""
     state = dashboard()
     return {
-        "problems": problems(),
+        "problems": problems_of(state.observer.examined()),
         "can_unlock": state.guard.can_unlock,
         "is_unlocked": state.guard.is_unlocked(),
         "is_renewing": request.args.get("renew") != "off",
@@ -112,16 +110,9 @@ def _surroundings() -> dict[str, Any]:
     }
 
 
-def problems() -> Sequence[Finding] | None:
-    """What the doctor found wrong; None before it has looked."""
-    seen = dashboard().observer.examined()
-    return None if seen is None else [f for f in seen.value.findings if f.advice is not None]
-
-
 def _refused(error: HTTPException) -> Any:
-    if error.code == 401 or error.code is None or error.code < 400:
-        return error.get_response()
-    if error.code == 400 and not hasattr(request, "url_rule"):
+    # of a foreign host no page is made, and the browser itself shows what a 401 is
+    if isinstance(error, SecurityError | Unauthorized) or (error.code or 0) < 400:
         return error.get_response()
     text = render_template("error.html", code=error.code, name=error.name, why=error.description)
     return Response(text, error.code, mimetype="text/html")

@@ -3,6 +3,7 @@
 from flask import Blueprint, render_template
 
 from ops.diagnosis import OVERDUE_MS
+from ops.pages.observer import problems_of
 from ops.pages.state import dashboard
 
 pages = Blueprint("fleet", __name__)
@@ -17,6 +18,8 @@ def show_fleet() -> str:
     return render_template(
         "fleet.html",
         examined=examined,
+        # of the same look: the next may have ended since
+        problems=problems_of(examined),
         fleet=fleet,
         digest=observer.tools().catalog.digest,
         genesys=observer.genesys(),

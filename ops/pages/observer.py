@@ -29,6 +29,8 @@ GLANCE_S = 0.02
 """What a list waits for the newest runs; it shows older ones, and renews itself soon."""
 FIRST_S = 3.0
 """What the very first list waits for the runs."""
+FLEET_S, DOCTOR_S, TOOLS_S = 2.0, 10.0, 15.0
+"""Between two looks at workers and databases, of the doctor, and at the tools' folder."""
 OLD_S = 10.0
 """News of the fleet that are older say nothing of a run."""
 
@@ -78,12 +80,24 @@ class Observer:
         except SettingsError:  # the doctor reports it
             self._genesys = None
         self._runs = Watch("runs", RunIndex(self.ledger).refresh, every_s=0.5, rest=4)
-        self._fleet = Watch("workers", _look_at_workers, every_s=2.0)
-        self._databases = Watch("databases", self._look_at_databases, every_s=2.0)
-        self._doctor = Watch("doctor", self._examine, every_s=10.0)
+        self._fleet = Watch("workers", _look_at_workers, every_s=FLEET_S)
+        self._databases = Watch("databases", self._look_at_databases, every_s=FLEET_S)
+        self._doctor = Watch("doctor", self._examine, every_s=DOCTOR_S)
         self._checks: dict[str, Watch[Sequence[str]]] = {}
         self._lock = threading.Lock()
-        self._tools = Watch("tools", self._load_tools, every_s=15.0)
+        self._tools = Watch("tools", self._load_tools, every_s=TOOLS_S)
+
+    def close(self) -> None:
+        """End the threads that look."""
+        for watch in (
+            self._runs,
+            self._fleet,
+            self._databases,
+            self._doctor,
+            self._tools,
+            *self._checks.values(),
+        ):
+            watch.close()
 
     def runs(self) -> Snapshot:
         """
@@ -161,7 +175,7 @@ class Observer:
         with self._lock:
             if tool.name not in self._checks:
                 look = partial(self._check, tool.name)
-                self._checks[tool.name] = Watch(f"check {tool.name}", look, every_s=10.0)
+                self._checks[tool.name] = Watch(f"check {tool.name}", look, every_s=DOCTOR_S)
         return self._checks[tool.name].latest(wait_s=0)
 
     def _check(self, name: str) -> Sequence[str]:
@@ -196,6 +210,11 @@ class Observer:
             return Tools(catalog.load(self._values.tools_dir))
         except CatalogError as error:
             return Tools(catalog.Catalog({}, ""), str(error).splitlines())
+
+
+def problems_of(seen: Seen[Examined] | None) -> Sequence[Finding] | None:
+    """What the doctor found wrong; None before it has looked."""
+    return None if seen is None else [f for f in seen.value.findings if f.advice is not None]
 
 
 def _look_at_workers() -> Fleet:

@@ -43,6 +43,7 @@ class Watch(Generic[T]):
         self._value: T | None = None
         self._error: Exception | None = None
         self._began_at = 0.0
+        self._is_closed = False
 
     def latest(self, *, wait_s: float) -> Seen[T] | None:
         """
@@ -70,6 +71,14 @@ class Watch(Generic[T]):
             self._began_at = 0.0
             self._changed.notify_all()
 
+    def close(self) -> None:
+        """End the thread, after a look that is under way."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+        if self._thread is not None:
+            self._thread.join()
+
     def _is_fresh(self) -> bool:
         return time.monotonic() - self._began_at < self._every_s
 
@@ -77,14 +86,18 @@ class Watch(Generic[T]):
         next_s = 0.0
         while True:
             with self._changed:
-                while not self._is_due(next_s):
+                while not self._is_due(next_s) and not self._is_closed:
                     self._changed.wait(self._every_s)
+                if self._is_closed:
+                    return
             began = time.monotonic()
             value, error = None, None
             try:
                 value = self._look()
             except Exception as exc:  # noqa: BLE001  (raised by `latest`)
-                _log.warning("dashboard.look_failed", what=self._name, reason=type(exc).__name__)
+                if type(exc) is not type(self._error):  # once an outage
+                    why = type(exc).__name__
+                    _log.warning("dashboard.look_failed", what=self._name, reason=why)
                 error = exc
             with self._changed:
                 self._value = self._value if value is None else value

@@ -187,6 +187,8 @@ def _genesys(entry: Entry, attempts: Sequence[Attempt], scale: _Scale) -> list[B
         status = f": {attempt.status}" if attempt.status else ""
         bars += scale.bar("post", attempt.at, end, f"attempt {attempt.number}{status}")
         at = end
-    if entry["state"] not in ("submitted", "dead") and (not attempts or attempts[-1].took_ms is not None):
+    if entry["state"] not in ("submitted", "dead") and (
+        not attempts or attempts[-1].took_ms is not None
+    ):
         bars += scale.bar("genesys", at, scale.ended, "waiting until it may be sent")
     return bars

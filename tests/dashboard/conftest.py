@@ -17,10 +17,16 @@ PASSWORD, SECOND = "see-it", "change-it"
 _numbers = itertools.count(1)
 
 
+def pytest_addoption(parser):
+    parser.addoption("--screenshots", help="The folder for the browser's pictures of each page.")
+
+
 @pytest.fixture(scope="session")
-def base_url(redis_server):
+def redis_databases(redis_server):
     """The test process's Redis, without the database's number."""
-    return redis_server.url.rpartition("/")[0] if redis_server.url.count("/") > 2 else redis_server.url
+    return (
+        redis_server.url.rpartition("/")[0] if redis_server.url.count("/") > 2 else redis_server.url
+    )
 
 
 def settings_of(url, reader_url, **changes):
@@ -41,8 +47,16 @@ def settings_of(url, reader_url, **changes):
 @pytest.fixture
 def around(monkeypatch):
     """What surrounds the runs, to be changed by the test."""
+    return surround(monkeypatch)
+
+
+def surround(monkeypatch):
+    """Two workers and a doctor that finds nothing, in place of a fleet."""
     found = SimpleNamespace(
-        workers=[Worker("worker@host-a", "host-a", (4021, 4022)), Worker("worker@host-b", "host-b", (7, 8))],
+        workers=[
+            Worker("worker@host-a", "host-a", (4021, 4022)),
+            Worker("worker@host-b", "host-b", (7, 8)),
+        ],
         findings=[
             Finding("settings"), Finding("genesys settings"), Finding("3 tools in /app/tools"),
             Finding("REDIS_URL"), Finding("LEDGER_URL"), Finding("DATABASE_URL"),
@@ -50,6 +64,8 @@ def around(monkeypatch):
         ],
         messages=0,
     )  # fmt: skip
+    monkeypatch.setattr(observer_module, "FLEET_S", 0.1)
+    monkeypatch.setattr(observer_module, "DOCTOR_S", 0.1)
     fleet, doctor = observer_module.fleet, observer_module.doctor
     monkeypatch.setattr(fleet, "workers", lambda: found.workers)
     monkeypatch.setattr(fleet, "queue_length", lambda: found.messages)
@@ -60,9 +76,9 @@ def around(monkeypatch):
 
 
 @pytest.fixture
-def ledger(base_url):
+def ledger(redis_databases):
     """A Redis database of the test's own, empty."""
-    url = f"{base_url}/{1 + next(_numbers) % 14}"
+    url = f"{redis_databases}/{1 + next(_numbers) % 14}"
     with redis.Redis.from_url(url) as client:
         client.flushdb()
         client.url = url
@@ -71,14 +87,28 @@ def ledger(base_url):
 
 
 @pytest.fixture
-def app(ledger, reader_url, around):
+def make_app(ledger, reader_url, around):
+    """Make an app over `ledger` with further settings; its threads end with the test."""
+    apps = []
+
+    def start(url=ledger.url, **changes):
+        apps.append(make(settings_of(url, reader_url, **changes)))
+        return apps[-1]
+
+    yield start
+    for app in apps:
+        app.extensions["dashboard"].observer.close()
+
+
+@pytest.fixture
+def app(make_app):
     """The app over `ledger`."""
-    return make(settings_of(ledger.url, reader_url))
+    return make_app()
 
 
 @pytest.fixture
 def operator(app):
-    """A browser's session with the first password: `get`, `post` (with token and Origin), `unlock`."""
+    """A browser's session with the first password."""
     return Operator(app)
 
 
