@@ -13,8 +13,8 @@ from bench import machine, report
 from bench.measures import Bench, find_node
 from bench.sides import ROOT
 from bench.waits import TOOL
-from ops import demo_data
-from ops.embedded import start_postgres
+from ops.dev import demo_data
+from ops.dev.embedded import start_postgres
 
 RESULTS, PAGE = ROOT / "bench/results/latest.json", ROOT / "docs/performance.md"
 MEASURES = (
@@ -74,7 +74,7 @@ def main(*, measures: tuple[str, ...], turns: int, runs: int, children_after: in
 def _tools(folder: Path) -> Path:
     """The shipped tools, and one that sleeps for as long as it is asked, 5 s at most."""
     shutil.copytree(ROOT / "tools", folder)
-    shutil.copytree(ROOT / "ops/demo/tools" / TOOL, folder / TOOL)
+    shutil.copytree(ROOT / "ops/dev/demo/tools" / TOOL, folder / TOOL)
     path = folder / TOOL / "tool.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "timeout_ms": 5_000}))
     return folder

@@ -21,9 +21,10 @@ from flask import Flask, Response, jsonify, request
 
 from bench.figures import quantiles, spread
 from ops import deliveries
-from ops.children import Child
-from ops.server import free_port
-from ops.stack import SECRET, Stack
+from ops.dev.children import Child
+from ops.dev.environment import SECRET
+from ops.dev.server import free_port
+from ops.dev.stack import Stack
 
 ROOT = Path(__file__).resolve().parents[1]
 SENDERS = 8

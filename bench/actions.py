@@ -28,7 +28,7 @@ from typing import Any
 
 import psycopg
 
-from ops import demo_data, embedded
+from ops.dev import demo_data, embedded
 from tests.action_proxy import running_proxy
 from tests.endpoint import CERTIFICATE, ROOT, SECRET, running_endpoint
 

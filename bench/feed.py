@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from ledger.values import Function, ToolCall
 from ops import deliveries
-from ops.stack import SECRET
+from ops.dev.environment import SECRET
 
 Enqueue = Callable[[str, Sequence[ToolCall]], Any]
 

@@ -26,7 +26,7 @@ from genesys.client import Client
 from genesys.errors import GenesysUnavailable
 from genesys.store import Store
 from ops import deliveries
-from ops.stack import Stack
+from ops.dev.stack import Stack
 
 BURST, PER_MINUTE = 1_000, 600
 OUTAGE_S, OUTAGE_RUNS = 30.0, 150

@@ -8,7 +8,7 @@ from pathlib import Path
 import redis
 
 from ledger import Ledger, connect
-from ops.embedded import start_redis
+from ops.dev.embedded import start_redis
 
 CALLS = 3
 ARGUMENTS = json.dumps({"sku": "AB-1001", "warehouse": "US-WEST"})

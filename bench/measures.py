@@ -14,7 +14,7 @@ from bench import accept, overload, waits
 from bench.figures import quantiles, spread
 from bench.sides import PEERS, Field, Outcome, Side, Work
 from bench.tally import NOTHING, family
-from ops.server import Server
+from ops.dev.server import Server
 
 RUNS = {1: 150, 3: 75, 10: 20, 30: 6}
 """Runs of one burst by calls a run: a quarter of a second of CPU and more."""

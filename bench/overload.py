@@ -16,8 +16,8 @@ import redis
 from bench.accept import at_rate, throughput
 from bench.figures import quantile, short
 from bench.genesys import await_ended, posts, put
-from ops.server import Server
-from ops.stack import Stack
+from ops.dev.server import Server
+from ops.dev.stack import Stack
 
 SECONDS, TIMES = 10.0, 3.0
 MANY = 1_000_000

@@ -17,10 +17,10 @@ import redis
 
 from bench import tally
 from bench.sink import Arrival, Sink
-from ops.children import Child
-from ops.embedded import start_redis
-from ops.server import Server, die_with_parent, free_port
-from ops.stack import Stack
+from ops.dev.children import Child
+from ops.dev.embedded import start_redis
+from ops.dev.server import Server, die_with_parent, free_port
+from ops.dev.stack import Stack
 
 ROOT = Path(__file__).resolve().parents[1]
 PROCESSES = 2

@@ -21,8 +21,8 @@ from bench import proportion
 from db import catalog
 from db.errors import ToolError
 from db.lint import live
-from ops import demo_data
-from ops.embedded import start_postgres
+from ops.dev import demo_data
+from ops.dev.embedded import start_postgres
 
 ROOT = Path(__file__).resolve().parents[1]
 TOOLS, CALLS, TURNS = 100, 2_000, 7

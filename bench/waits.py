@@ -16,7 +16,7 @@ import redis
 from bench.sides import ROOT, Field
 from bench.sink import Arrival
 from ops import deliveries
-from ops.stack import Stack
+from ops.dev.stack import Stack
 
 TOOL = "slow_report"
 """Sleeps in Postgres for as long as its argument says; its timeout is 5 s."""

@@ -4,7 +4,6 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from urllib.parse import quote
 
 from genesys.answer import Answer
 from genesys.auth.token_request import TIMEOUT_S, TokenRequest
@@ -13,7 +12,7 @@ from genesys.errors import GenesysUnavailable, Held, Rejected
 from genesys.http import BearerToken, HttpClient
 from genesys.pacing.rate_limiter import RateLimiter
 from genesys.pacing.status import GenesysStatus
-from genesys.route import route
+from genesys.route import path_segment, route
 from genesys.rules import NO_ANSWER, RULES, Rule, error_for, retry_delay_s, rule_for
 from genesys.store import Store
 from genesys.types import ToolOutput
@@ -187,7 +186,7 @@ class Client:
     ) -> Receipt:
         if len(body) > MAX_BODY_BYTES:
             raise Rejected(f"{RULES[413].advice} ({len(body)} bytes; {MAX_BODY_BYTES} are taken)")
-        url = self._submit_url.replace("{run_id}", _path_segment(run_id))
+        url = self._submit_url.replace("{run_id}", path_segment(run_id))
         started = time.monotonic()
         deadline = started + timeout_s
         permit = permit or Permit(None, is_watched=True)
@@ -290,14 +289,3 @@ def from_settings(settings: Settings) -> Client:
         max_attempts=settings.genesys_max_attempts,
         retry_base_s=settings.genesys_retry_base_s,
     )
-
-
-def _path_segment(run_id: str) -> str:
-    try:
-        segment = quote(run_id, safe="")
-    except UnicodeEncodeError:  # a lone surrogate
-        segment = ""
-    if not segment:
-        raise Rejected("the run id is empty or no Unicode text; no path can name this run")
-    # dots need no encoding, but a segment of dots alone would climb the path
-    return segment.replace(".", "%2E") if run_id in (".", "..") else segment

@@ -4,8 +4,9 @@ import re
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
+from genesys.errors import Rejected
 from genesys.http import HttpClient
 from genesys.regions import Endpoints, endpoints
 from runtime.settings import Settings
@@ -120,3 +121,20 @@ def _bundle_mistake(path: str) -> str | None:
     except OSError as exc:  # ssl.SSLError is one
         return f"{path} holds no certificates that can be read ({type(exc).__name__})"
     return None
+
+
+def path_segment(run_id: str) -> str:
+    """
+    A run id, percent-encoded, as one segment of a URL's path.
+
+    Raises:
+        Rejected: It is empty, or no Unicode text.
+    """
+    try:
+        segment = quote(run_id, safe="")
+    except UnicodeEncodeError:  # a lone surrogate
+        segment = ""
+    if not segment:
+        raise Rejected("the run id is empty or no Unicode text; no path can name this run")
+    # dots need no encoding, but a segment of dots alone would climb the path
+    return segment.replace(".", "%2E") if run_id in (".", "..") else segment

@@ -179,7 +179,8 @@ class RunLines:
 
     def _memory(self) -> Mapping[str, Any]:
         try:
-            return self._ledger.client.info("memory")  # type: ignore[no-any-return]
+            found: Mapping[str, Any] = self._ledger.client.info("memory")
+            return found
         except ResponseError:  # hosted servers may refuse it
             return {}
 
@@ -202,10 +203,25 @@ def _further(calls: int, attempts: int) -> list[str]:
 def _line(key: str, values: Sequence[bytes | None], more: Sequence[bytes | None]) -> RunLine:
     texts = [to_text(value or b"") for value in values]
     count = int(texts[3]) * len(_CALL_FIELDS)
-    numbers = [int(text or 0) for text in (texts[2], *texts[4:10])]
+    generation, _, outputs, attempts, *times = (int(text or 0) for text in texts[2:10])
+    accepted_at, begun_at, answer_by, ended_at = times
     calls = tuple(_call(more[at : at + 4]) for at in range(0, count, len(_CALL_FIELDS)))
     ids = tuple(to_text(value) for value in more[count:] if value and int(texts[5] or 0))
-    return RunLine(key, texts[0], intern(texts[1]), *numbers, intern(texts[10]), calls, ids)
+    return RunLine(
+        key,
+        texts[0],
+        intern(texts[1]),
+        generation,
+        outputs,
+        attempts,
+        accepted_at,
+        begun_at,
+        answer_by,
+        ended_at,
+        intern(texts[10]),
+        calls,
+        ids,
+    )
 
 
 def _call(values: Sequence[bytes | None]) -> CallLine:

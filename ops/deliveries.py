@@ -44,7 +44,7 @@ def send(url: str, body: bytes, *, secret: bytes, timeout_s: float = 10.0) -> An
         "Content-Type": "application/json",
         "X-Hub-Signature-256": signature(body, secret),
     }
-    return _ask(urllib.request.Request(url, body, headers), timeout_s)  # noqa: S310
+    return _request(urllib.request.Request(url, body, headers), timeout_s)  # noqa: S310
 
 
 def post(url: str, value: Any, *, timeout_s: float = 70.0) -> Answer:
@@ -56,7 +56,7 @@ def post(url: str, value: Any, *, timeout_s: float = 70.0) -> Answer:
     """
     headers = {"Content-Type": "application/json"}
     request = urllib.request.Request(url, json.dumps(value).encode(), headers)  # noqa: S310
-    return _ask(request, timeout_s)
+    return _request(request, timeout_s)
 
 
 def get(url: str, *, timeout_s: float = 5.0) -> Answer:
@@ -66,7 +66,7 @@ def get(url: str, *, timeout_s: float = 5.0) -> Answer:
     Raises:
         NoAnswer: No connection, or no answer within *timeout_s*.
     """
-    return _ask(urllib.request.Request(url), timeout_s)  # noqa: S310
+    return _request(urllib.request.Request(url), timeout_s)  # noqa: S310
 
 
 def get_text(url: str, *, timeout_s: float = 5.0) -> str:
@@ -83,7 +83,7 @@ def get_text(url: str, *, timeout_s: float = 5.0) -> str:
         raise NoAnswer(f"no answer from {url}: {exc}") from exc
 
 
-def _ask(request: urllib.request.Request, timeout_s: float) -> Answer:
+def _request(request: urllib.request.Request, timeout_s: float) -> Answer:
     started = time.monotonic()
     try:
         try:

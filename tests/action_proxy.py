@@ -8,7 +8,7 @@ import subprocess
 import time
 from contextlib import contextmanager
 
-from ops.server import die_with_parent, free_port
+from ops.dev.server import die_with_parent, free_port
 from tests.endpoint import CERTIFICATE, ROOT, Endpoint
 
 NGINX = shutil.which("nginx") or "/usr/sbin/nginx"

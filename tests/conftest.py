@@ -10,8 +10,8 @@ import pytest
 import requests
 from werkzeug.serving import make_server
 
-from ops import demo_data, embedded
-from ops.server import free_port as find_free_port
+from ops.dev import demo_data, embedded
+from ops.dev.server import free_port as find_free_port
 from simulator.app import create_app
 from tests import together
 from tests.failover import Failover

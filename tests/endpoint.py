@@ -8,13 +8,13 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
-from ops.children import Child
-from ops.server import free_port
+from ops.dev.children import Child
+from ops.dev.server import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 SECRET = "action-secret"
 OLD_SECRET = "the-secret-before"
-CERTIFICATE = ROOT / "ops" / "demo" / "tls" / "cert.pem"
+CERTIFICATE = ROOT / "ops" / "dev" / "demo" / "tls" / "cert.pem"
 TLS = ["--certfile", str(CERTIFICATE), "--keyfile", str(CERTIFICATE.with_name("key.pem"))]
 
 

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
-from ops.embedded import start_redis
+from ops.dev.embedded import start_redis
 from tests.receiver import ROOT, SECRET, running_receiver, signed
 
 SENDERS = 4

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ops import deliveries
-from ops.children import Child
-from ops.embedded import free_port
+from ops.dev.children import Child
+from ops.dev.embedded import free_port
 from webhook import gunicorn as serving
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -2,7 +2,7 @@
 
 from flask import Blueprint, render_template
 
-from ops.diagnosis import OVERDUE_MS
+from ops.diagnosis.reasons import OVERDUE_MS
 from ops.pages.observer import problems_of
 from ops.pages.state import dashboard
 

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from ledger.ledger import Ledger
 from ledger.lines import RunLine, RunLines
-from ops.diagnosis import is_stuck
+from ops.diagnosis.reasons import is_stuck
 
 MOST_SUBMITTED = 50_000
 """Of runs that ended well the newest are listed; 50,000 take about 60 MB."""
@@ -94,7 +94,7 @@ class Snapshot:
             first = bisect_left(self.runs, (-before[0], before[1]), key=_order)
             if first < len(self.runs) and _order(self.runs[first]) == (-before[0], before[1]):
                 first += 1
-        found = []
+        found: list[RunLine] = []
         for at in range(first, len(self.runs)):
             if filters.takes(self.runs[at], self.now_ms):
                 if len(found) == size:

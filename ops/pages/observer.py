@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,13 +14,13 @@ from genesys import client as genesys
 from genesys.pacing.status import GenesysStatus
 from ledger.admin import RunStore
 from ledger.lines import LedgerStatus, RunLines
-from ops import doctor
-from ops.circumstances import ENDED_STATES, Circumstances, missing_calls, waits_for_calls
-from ops.diagnosis import Diagnosis
-from ops.findings import Finding
+from ops.diagnosis.observations import ENDED_STATES, Observations, missing_calls, waits_for_calls
+from ops.diagnosis.reasons import Diagnosis
+from ops.diagnosis.why import diagnose
+from ops.doctor import examination
+from ops.doctor.result import CheckResult
 from ops.pages.index import RunIndex, Snapshot
 from ops.pages.watch import Seen, Watch
-from ops.why import diagnose
 from runtime.settings import Settings, SettingsError
 from tasks import fleet
 from tasks.fleet import BrokerUnavailable, Worker
@@ -48,14 +49,14 @@ class Databases:
     """By database: sessions that wait for a lock, and why it cannot be queried."""
 
     blocked: Mapping[str, Sequence[activity.Blocked]]
-    away: Mapping[str, str]
+    unavailable: Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class Examined:
     """What the doctor found, and each worker's catalogue digest (None: nobody could be asked)."""
 
-    findings: Sequence[Finding]
+    results: Sequence[CheckResult]
     digests: Mapping[str, str] | None
 
 
@@ -75,10 +76,9 @@ class Observer:
         self.ledger = ledger.from_settings(values, timeout_s=LEDGER_TIMEOUT_S, retries=1)
         self.store = RunStore(self.ledger)
         self._lines = RunLines(self.ledger)
-        try:
+        self._genesys: genesys.Client | None = None
+        with suppress(SettingsError):  # the doctor reports it
             self._genesys = genesys.from_settings(values)
-        except SettingsError:  # the doctor reports it
-            self._genesys = None
         self._runs = Watch("runs", RunIndex(self.ledger).refresh, every_s=0.5, rest=4)
         self._fleet = Watch("workers", _look_at_workers, every_s=FLEET_S)
         self._databases = Watch("databases", self._look_at_databases, every_s=FLEET_S)
@@ -89,15 +89,9 @@ class Observer:
 
     def close(self) -> None:
         """End the threads that look."""
-        for watch in (
-            self._runs,
-            self._fleet,
-            self._databases,
-            self._doctor,
-            self._tools,
-            *self._checks.values(),
-        ):
-            watch.close()
+        ends = (self._runs.close, self._fleet.close, self._databases.close, self._doctor.close)
+        for close in (*ends, self._tools.close, *(c.close for c in self._checks.values())):
+            close()
 
     def runs(self) -> Snapshot:
         """
@@ -148,9 +142,9 @@ class Observer:
         """
         place = self.store.place(key)
         if entry["state"] in ENDED_STATES:
-            return diagnose(key, entry, Circumstances(place))
+            return diagnose(key, entry, Observations(place))
         if not waits_for_calls(entry, now_ms):
-            return diagnose(key, entry, Circumstances(place, standing=self.genesys()))
+            return diagnose(key, entry, Observations(place, genesys_status=self.genesys()))
         seen, databases = self.fleet(), self._databases.latest(wait_s=0)
         if seen is None or seen.age_s > OLD_S:
             return None
@@ -159,12 +153,12 @@ class Observer:
             return None
         waiting = databases.value if databases else Databases({}, {})
         tools = self.tools().catalog.tools
-        around = Circumstances(
+        around = Observations(
             place,
             seen.value.workers,
             seen.value.messages,
             waiting.blocked,
-            waiting.away,
+            waiting.unavailable,
             {name: tool.database for name, tool in tools.items()},
             {name: tool.statement for name, tool in tools.items()},
         )
@@ -190,20 +184,20 @@ class Observer:
         return [f"{f.mistake.file}:{f.mistake.line}: {f.mistake.message}" for f in found]
 
     def _look_at_databases(self) -> Databases:
-        blocked, away = {}, {}
+        blocked, unavailable = {}, {}
         for name, url in sorted(self._values.database_urls().items()):
             try:
                 blocked[name] = activity.blocked_sessions(url)
             except Unavailable as error:
-                away[name] = str(error)
-        return Databases(blocked, away)
+                unavailable[name] = str(error)
+        return Databases(blocked, unavailable)
 
     def _examine(self) -> Examined:
-        findings = doctor.look(("workers",), required=("REDIS_URL",))
+        results = examination.check(("workers",), required=("REDIS_URL",))
         try:
-            return Examined(findings, fleet.catalogs())
+            return Examined(results, fleet.catalogs())
         except BrokerUnavailable:
-            return Examined(findings, None)
+            return Examined(results, None)
 
     def _load_tools(self) -> Tools:
         try:
@@ -212,9 +206,9 @@ class Observer:
             return Tools(catalog.Catalog({}, ""), str(error).splitlines())
 
 
-def problems_of(seen: Seen[Examined] | None) -> Sequence[Finding] | None:
+def problems_of(seen: Seen[Examined] | None) -> Sequence[CheckResult] | None:
     """What the doctor found wrong; None before it has looked."""
-    return None if seen is None else [f for f in seen.value.findings if f.advice is not None]
+    return None if seen is None else [r for r in seen.value.results if r.problem is not None]
 
 
 def _look_at_workers() -> Fleet:

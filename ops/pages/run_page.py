@@ -7,7 +7,7 @@ from flask import Blueprint, Response, abort, flash, redirect, render_template, 
 
 from ledger.admin import RETRYABLE_CODES, Mode
 from ledger.errors import NotReplayable
-from ops.diagnosis import Diagnosis
+from ops.diagnosis.reasons import Diagnosis
 from ops.pages.guard import record
 from ops.pages.state import dashboard
 from ops.pages.waterfall import waterfall

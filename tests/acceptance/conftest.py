@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.stack import Stack
+from ops.dev.stack import Stack
 from tests.service import Service
 
 ROOT = Path(__file__).resolve().parents[2]

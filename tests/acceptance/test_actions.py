@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
-from ops.server import free_port
+from ops.dev.server import free_port
 from tests.endpoint import OLD_SECRET, ROOT, SECRET, environment, running_endpoint
 
 STOCK = {"sku": "AB-1001", "warehouse": "US-WEST"}
@@ -237,7 +237,7 @@ def test_only_the_ways_that_are_set_are_taken(tmp_path, reader_url):
 
 @pytest.mark.parametrize("secrets", ["", " , "])
 def test_without_a_secret_it_does_not_start(tmp_path, reader_url, secrets):
-    from ops.children import Child
+    from ops.dev.children import Child
 
     env = environment(tmp_path, reader_url, ROOT / "tools", ACTIONS_SECRETS=secrets)
     options = ["-c", "python:actions.gunicorn", "--bind", f"127.0.0.1:{free_port()}"]
@@ -245,7 +245,7 @@ def test_without_a_secret_it_does_not_start(tmp_path, reader_url, secrets):
     child = Child("actions", arguments, env=env, logs=tmp_path, cwd=ROOT)
     try:
         wait_for(lambda: child.has_ended)
-        assert child.says("ACTIONS_SECRETS: is not set")
+        assert child.has_logged("ACTIONS_SECRETS: is not set")
     finally:
         child.stop()
 

@@ -5,8 +5,8 @@ from collections import Counter
 
 import pytest
 
-from ops.server import free_port
-from ops.stack import is_up
+from ops.dev.server import free_port
+from ops.dev.stack import is_up
 from tests.acceptance.instruments import tracing
 
 ARGUMENTS = json.dumps({"sku": "ZZ-987654", "warehouse": "US-WEST"})

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import redis
 
-from ops.children import StartError
-from ops.folders import claim_folder
-from ops.stack import Stack
+from ops.dev.children import StartError
+from ops.dev.folders import claim_folder
+from ops.dev.stack import Stack
 
 _ROOT = Path(__file__).resolve().parents[2]
 

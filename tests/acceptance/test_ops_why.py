@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from ops.stack import Stack
+from ops.dev.stack import Stack
 from tests.service import Service
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -91,7 +91,7 @@ def test_a_call_whose_worker_was_killed_is_an_orphan_until_another_has_it(servic
     child = service.holder_pid(key, 0)
     os.killpg(os.getpgid(child), signal.SIGKILL)  # the worker and all its processes
     said = named(service, key, "ORPHANED")
-    assert said["facts"]["holder"].split(":")[-1] == str(child)
+    assert said["facts"]["owner"].split(":")[-1] == str(child)
     assert said["facts"]["due_at"]
     service.stack.start_worker()
 

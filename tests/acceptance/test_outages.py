@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from ops.stack import Stack
+from ops.dev.stack import Stack
 from tests.service import Service
 
 GOOD = '{"sku": "AB-1001", "warehouse": "US-WEST"}'

@@ -2,9 +2,9 @@
 
 import pytest
 
-from ops.children import Child
-from ops.server import free_port
-from ops.stack import Stack, is_up
+from ops.dev.children import Child
+from ops.dev.server import free_port
+from ops.dev.stack import Stack, is_up
 from tests.service import Service
 
 GOOD = '{"sku": "AB-1001", "warehouse": "US-WEST"}'
@@ -46,8 +46,8 @@ def test_a_foreign_celeryconfig_in_the_current_folder_changes_no_program(abroad)
     service.stack.webhook_url = f"http://127.0.0.1:{receiver_port}"
     receiver = start("receiver", "-m", "gunicorn", *config, "webhook:create_app()")
     receiver.wait_until(lambda: is_up(f"{service.stack.webhook_url}/readyz"), timeout_s=30)
-    reconciler.wait_until(lambda: reconciler.says("reconciler.started"), timeout_s=30)
-    worker.wait_until(lambda: worker.says(" ready."), timeout_s=30)
+    reconciler.wait_until(lambda: reconciler.has_logged("reconciler.started"), timeout_s=30)
+    worker.wait_until(lambda: worker.has_logged(" ready."), timeout_s=30)
     flower.wait_until(lambda: is_up(f"http://127.0.0.1:{flower_port}/healthcheck"), timeout_s=30)
 
     run_id = service.new_run_id()
@@ -55,7 +55,7 @@ def test_a_foreign_celeryconfig_in_the_current_folder_changes_no_program(abroad)
     assert len(service.answer(run_id)) == 3
     assert service.queues() == []
     for child in (worker, reconciler, receiver, flower):
-        assert not child.says("10.0.0.9")
+        assert not child.has_logged("10.0.0.9")
 
 
 def test_solo_is_let_in_for_debugging_and_answers_a_run(own_service):

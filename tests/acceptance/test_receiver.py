@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from ops import deliveries
-from ops.children import StartError
+from ops.dev.children import StartError
 from tests.receiver import delivery
 
 GOOD = ("good", "search_inventory", '{"sku": "AB-1001", "warehouse": "US-WEST"}')

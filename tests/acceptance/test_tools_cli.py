@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from db import catalog
-from ops.examples import opened, run_examples
+from ops.commands.examples import run_examples
+from ops.diagnosis.tool_call import opened
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = catalog.load(ROOT / "tools")

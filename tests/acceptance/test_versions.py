@@ -13,9 +13,9 @@ import time
 import pytest
 
 from ops import deliveries
-from ops.children import Child
-from ops.server import free_port
-from ops.stack import WORKER, Stack, is_up
+from ops.dev.children import Child
+from ops.dev.server import free_port
+from ops.dev.stack import WORKER, Stack, is_up
 from tests.service import ROOT, Service
 
 pytestmark = pytest.mark.versions
@@ -60,14 +60,14 @@ class Releases:
         command = ["-m", "ops.cli", "worker"] if release == "old" else list(WORKER)
         name = f"{release}-worker-{len(self._children)}"
         child = self._start(release, name, *command, "-c", str(processes), "-n", f"{name}@%h")
-        child.wait_until(lambda: child.says(" ready."), timeout_s=30)
+        child.wait_until(lambda: child.has_logged(" ready."), timeout_s=30)
         return child
 
     def start_reconciler(self, release):
         """A reconciler that looks after runs."""
         name = f"{release}-reconciler-{len(self._children)}"
         child = self._start(release, name, "-m", "ops.cli", "reconcile")
-        child.wait_until(lambda: child.says("reconciler.started"), timeout_s=30)
+        child.wait_until(lambda: child.has_logged("reconciler.started"), timeout_s=30)
         return child
 
     def start_receiver(self, release):

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from ops.stack import Stack
+from ops.dev.stack import Stack
 from tests.chaos import harness, redis_faults  # noqa: F401  (registers its faults)
 from tests.chaos.faults import FAULTS
 from tests.service import Service

@@ -11,7 +11,7 @@ import uuid
 from pathlib import Path
 
 from ops import deliveries
-from ops.server import free_port
+from ops.dev.server import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = b"demo-webhook-secret"

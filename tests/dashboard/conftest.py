@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import redis
 
-from ops.findings import Finding
+from ops.doctor.result import CheckResult
 from ops.pages import observer as observer_module
 from ops.pages.app import make
 from runtime.settings import Secret, Settings
@@ -57,21 +57,23 @@ def surround(monkeypatch):
             Worker("worker@host-a", "host-a", (4021, 4022)),
             Worker("worker@host-b", "host-b", (7, 8)),
         ],
-        findings=[
-            Finding("settings"), Finding("genesys settings"), Finding("3 tools in /app/tools"),
-            Finding("REDIS_URL"), Finding("LEDGER_URL"), Finding("DATABASE_URL"),
-            Finding("worker worker@host-a"), Finding("worker worker@host-b"),
+        results=[
+            CheckResult(subject)
+            for subject in (
+                "settings", "genesys settings", "3 tools in /app/tools", "REDIS_URL", "LEDGER_URL",
+                "DATABASE_URL", "worker worker@host-a", "worker worker@host-b",
+            )
         ],
         messages=0,
     )  # fmt: skip
     monkeypatch.setattr(observer_module, "FLEET_S", 0.1)
     monkeypatch.setattr(observer_module, "DOCTOR_S", 0.1)
-    fleet, doctor = observer_module.fleet, observer_module.doctor
+    fleet, doctor = observer_module.fleet, observer_module.examination
     monkeypatch.setattr(fleet, "workers", lambda: found.workers)
     monkeypatch.setattr(fleet, "queue_length", lambda: found.messages)
     digest = observer_module.catalog.load(Settings().tools_dir).digest
     monkeypatch.setattr(fleet, "catalogs", lambda: {w.node: digest for w in found.workers or ()})
-    monkeypatch.setattr(doctor, "look", lambda also, required: list(found.findings))
+    monkeypatch.setattr(doctor, "check", lambda also, required: list(found.results))
     return found
 
 

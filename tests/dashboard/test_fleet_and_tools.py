@@ -2,14 +2,14 @@
 
 import re
 
-from ops.findings import Finding
+from ops.doctor.result import CheckResult
 from tests.dashboard.conftest import Operator
 from tests.dashboard.seed import CALL, Seed, examples
 
 
 def test_the_fleet_page_shows_what_the_doctor_finds(operator, around):
     assert "The doctor finds nothing wrong" in operator.shows("/fleet", "ALL WELL")
-    around.findings = [Finding("LEDGER_URL", "its memory is full (maxmemory)")]
+    around.results = [CheckResult("LEDGER_URL", "its memory is full (maxmemory)")]
     page = operator.shows("/fleet", "1 PROBLEM")
     assert "<b>LEDGER_URL</b> its memory is full (maxmemory)" in page
     assert "1 problem</a>" in operator.text("/runs")

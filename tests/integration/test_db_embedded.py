@@ -14,7 +14,7 @@ import psycopg
 import pytest
 import redis
 
-from ops import embedded
+from ops.dev import embedded
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -65,7 +65,7 @@ def test_both_find_their_data_after_a_kill_and_a_start(tmp_path):
 
 def test_a_server_does_not_outlive_a_parent_that_is_killed(tmp_path):
     script = (
-        "import sys, time; from pathlib import Path; from ops import embedded\n"
+        "import sys, time; from pathlib import Path; from ops.dev import embedded\n"
         "print(embedded.start_redis(Path(sys.argv[1])).pid, flush=True); time.sleep(60)"
     )
     parent = subprocess.Popen(

@@ -10,7 +10,7 @@ from db.catalog import Tool
 from db.connection import problems
 from db.errors import ToolError
 from db.pool import Databases
-from ops.server import free_port
+from ops.dev.server import free_port
 from tests.pgbouncer import needs_pgbouncer, start_pgbouncer
 
 TOOL = Tool(

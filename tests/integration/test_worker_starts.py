@@ -130,7 +130,9 @@ def test_a_worker_refuses_a_foreign_module_before_it_is_imported(env, variable, 
     assert "Traceback" not in said
 
 
-@pytest.mark.parametrize("module", ["tasks.app", "tasks.pipeline", "webhook.app", "ops.reconcile"])
+@pytest.mark.parametrize(
+    "module", ["tasks.app", "tasks.pipeline", "webhook.app", "ops.commands.reconciler"]
+)
 def test_a_foreign_celeryconfig_in_the_current_folder_changes_nothing(env, module, tmp_path):
     (tmp_path / "celeryconfig.py").write_text('broker_url = "redis://10.0.0.9:1/0"\n')
     show = (

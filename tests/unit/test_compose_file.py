@@ -114,7 +114,7 @@ def test_nobody_asks_redis_without_a_password():
     for name in ("redis", "ledger"):
         command = _SERVICES[name]["command"]
         assert command[command.index("--aclfile") + 1] == "/run/secrets/redis_users"
-    users = (_ROOT / "ops" / "demo" / "secrets" / "redis_users").read_text().splitlines()
+    users = (_ROOT / "ops" / "dev" / "demo" / "secrets" / "redis_users").read_text().splitlines()
     assert [user for user in users if "nopass" in user] == ["user health on nopass +ping"]
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from db import catalog
 from db.errors import CatalogError
-from ops.export_options import TARGETS, checked_for
+from ops.commands.export import TARGETS, checked_for
 from ops.exports.action import import_file
 from ops.exports.ava import definition, shared
 from ops.exports.shape import Options

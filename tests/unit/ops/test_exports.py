@@ -211,7 +211,7 @@ def test_the_command_says_what_is_missing(tmp_path):
 
 
 def test_a_tool_that_breaks_a_rule_is_named_and_nothing_is_written(tmp_path):
-    words = ["--dir", str(ROOT / "ops" / "demo" / "tools"), "--format", "ava", "--out"]
+    words = ["--dir", str(ROOT / "ops" / "dev" / "demo" / "tools"), "--format", "ava", "--out"]
     result = CliRunner().invoke(main, ["tools", "export", *words, str(tmp_path / "out")])
     assert result.exit_code == 1
     assert "slow_report/tool.json:1: columns is missing" in result.output

@@ -1,0 +1,1 @@
+"""Commands of `toolworker`, a file each, with what they alone need."""

@@ -1,0 +1,257 @@
+"""`toolworker tools`: write, check, test, call and export tools."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ops.commands.export import TARGETS, checked_for, with_export_options, write_export
+
+if TYPE_CHECKING:
+    from db.catalog import Catalog, Tool
+    from db.lint.finding import Finding
+    from ops.exports.shape import Options
+
+
+_FOR = click.option(
+    "--for",
+    "targets",
+    multiple=True,
+    type=click.Choice(TARGETS),
+    help="Also hold tools against the rules of a Genesys product.",
+)
+
+
+@click.group()
+def tools() -> None:
+    """Write, check, test, call and export tools."""
+
+
+_DIR = click.option(
+    "--dir",
+    "folder",
+    type=click.Path(file_okay=False, exists=True, path_type=Path),
+    help="The tool folders.  [default: TOOLS_DIR]",
+)
+_OUTPUT = click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text")
+
+
+@tools.command("list")
+@_DIR
+@_OUTPUT
+def list_tools(folder: Path | None, output: str) -> None:
+    """List the tools, one a line."""
+    found = _sorted(_catalog(folder))
+    if output == "json":
+        listed = [
+            {"name": tool.name, "description": tool.description, "database": tool.database}
+            for tool in found
+        ]
+        _echo_json(listed)
+        return
+    for tool in found:
+        click.echo(f"{tool.name:<24} {tool.description}")
+
+
+@tools.command()
+@_DIR
+@click.option(
+    "--database",
+    "is_live",
+    is_flag=True,
+    help="Also try each statement, read-only.",
+)
+@_FOR
+@_OUTPUT
+def check(folder: Path | None, *, is_live: bool, targets: tuple[str, ...], output: str) -> None:
+    """List every mistake and warning of every tool, with file and line; exit 1 for a mistake."""
+    from db.errors import CatalogError
+
+    count = 0
+    findings: list[Finding] = []
+    try:
+        catalog = _catalog(folder)
+        count = len(catalog.tools)
+        findings = list(_warnings(folder))
+        if is_live:
+            findings += _live(catalog)
+        findings += checked_for(targets, folder)
+    except CatalogError as refused:
+        findings = _mistakes(refused.mistakes)
+    is_wrong = any(not finding.is_warning for finding in findings)
+    if output == "json":
+        _echo_json([_as_json(finding) for finding in findings])
+    else:
+        for finding in findings:
+            found = finding.mistake
+            word = "warning: " if finding.is_warning else ""
+            click.echo(f"{found.file}:{found.line}: {word}{found.message}")
+        if not is_wrong:
+            warned = f", {len(findings)} to look at" if findings else ""
+            click.echo(f"{count} tool{'' if count == 1 else 's'}, no mistakes{warned}")
+    raise SystemExit(1 if is_wrong else 0)
+
+
+@tools.command()
+@click.argument("name")
+@_DIR
+def new(name: str, folder: Path | None) -> None:
+    """Write a folder that passes the check, as the start of a tool."""
+    from ops.commands.new_tool import begin
+    from runtime import settings
+
+    for path in begin(folder or settings.load().tools_dir, name):
+        click.echo(path)
+
+
+@tools.command()
+@click.argument("names", nargs=-1)
+@_DIR
+@_OUTPUT
+def test(names: tuple[str, ...], folder: Path | None, output: str) -> None:
+    """Run every example of the tools (or of NAMES); exit 1 if an output differs."""
+    from ops.commands.examples import run_examples
+
+    catalog = _catalog(folder)
+    chosen = [_find(catalog, name) for name in names] or _sorted(catalog)
+    with _databases(catalog) as databases:
+        results = [result for tool in chosen for result in run_examples(catalog, databases, tool)]
+    failed = [result for result in results if result.difference]
+    if output == "json":
+        listed = [
+            {"tool": r.tool, "example": r.number, "took_ms": r.took_ms, "difference": r.difference}
+            for r in results
+        ]
+        _echo_json(listed)
+    else:
+        for result in results:
+            word = "differs" if result.difference else "ok"
+            click.echo(f"{result.tool} example {result.number}: {word} ({result.took_ms} ms)")
+            if result.difference:
+                click.echo(result.difference)
+        click.echo(f"{len(results) - len(failed)} of {len(results)} examples as expected")
+    raise SystemExit(1 if failed else 0)
+
+
+@tools.command()
+@click.argument("name")
+@click.argument("arguments")
+@_DIR
+def call(name: str, arguments: str, folder: Path | None) -> None:
+    """Run one call as a worker would; ARGUMENTS is a JSON object. Exit 1 for an error output."""
+    from ops.diagnosis.tool_call import call_tool
+
+    catalog = _catalog(folder)
+    with _databases(catalog) as databases:
+        began = time.monotonic()
+        output = call_tool(catalog, databases, name, arguments)
+        took_ms = (time.monotonic() - began) * 1000
+    _echo_json(json.loads(output), output)
+    click.echo(f"{took_ms:.1f} ms, {len(output.encode())} bytes", err=True)
+    raise SystemExit(1 if '"error":' in output and "code" in json.loads(output) else 0)
+
+
+@tools.command()
+@_DIR
+@with_export_options
+def export(folder: Path | None, form: str, out: Path | None, options: Options) -> None:
+    """Print or write what the assistant, or Genesys, is given; equal tools, equal bytes."""
+    if form != "openai":
+        write_export(_sorted(_catalog(folder)), form, out, options, folder)
+        return
+    listed = [
+        {
+            "type": "function",
+            "function": {
+                "name": tool.name,
+                "description": tool.description,
+                "parameters": tool.parameters,
+            },
+        }
+        for tool in _sorted(_catalog(folder))
+    ]
+    _echo_json(listed)
+
+
+def _echo_json(value: Any, text: str | None = None) -> None:
+    """Print JSON; on a terminal that lacks a character of it, with escapes that JSON reads."""
+    text = json.dumps(value, indent=2, ensure_ascii=False) if text is None else text
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(value, indent=2)
+    click.echo(text)
+
+
+def _catalog(folder: Path | None) -> Catalog:
+    from db import catalog
+    from runtime import settings
+
+    return catalog.load(folder or settings.load().tools_dir)
+
+
+def _warnings(folder: Path | None) -> Iterator[Finding]:
+    from db.lint import offline
+    from runtime import settings
+
+    return offline.warnings(folder or settings.load().tools_dir)
+
+
+def _sorted(catalog: Catalog) -> list[Tool]:
+    return sorted(catalog.tools.values(), key=lambda tool: tool.name)
+
+
+def _find(catalog: Catalog, name: str) -> Tool:
+    if name not in catalog.tools:
+        known = ", ".join(sorted(catalog.tools))
+        raise click.BadParameter(f"there is no tool {name}; known: {known}")
+    return catalog.tools[name]
+
+
+def _databases(catalog: Catalog) -> Any:
+    from db.errors import CatalogError
+    from ops.diagnosis.tool_call import opened
+    from runtime import settings
+
+    urls = settings.load("DATABASE_URL").database_urls()
+    missing = catalog.without_database(urls)
+    if missing:
+        raise CatalogError(missing)
+    return opened(urls)
+
+
+def _live(catalog: Catalog) -> Iterator[Finding]:
+    from db.errors import Unavailable
+    from db.lint import live
+    from runtime import settings
+
+    urls = settings.load("DATABASE_URL").database_urls()
+    yield from _mistakes(catalog.without_database(urls))
+    for name, url in sorted(urls.items()):
+        queried = [tool for tool in _sorted(catalog) if tool.database == name]
+        if queried:
+            try:
+                yield from live.examine(url, name, queried)
+            except Unavailable as exc:
+                raise click.ClickException(f"database {name}: {exc}") from exc
+
+
+def _mistakes(mistakes: tuple[Any, ...]) -> list[Finding]:
+    from db.lint.finding import Finding
+
+    return [Finding(mistake) for mistake in mistakes]
+
+
+def _as_json(finding: Finding) -> dict[str, Any]:
+    return {
+        "file": finding.mistake.file,
+        "line": finding.mistake.line,
+        "message": finding.mistake.message,
+        "is_warning": finding.is_warning,
+    }

@@ -1,0 +1,1 @@
+"""Development: embedded servers, the whole stack on one machine, the demo."""

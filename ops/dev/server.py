@@ -1,0 +1,133 @@
+"""A server process: start, readiness, stop; it ends with its parent."""
+
+import ctypes
+import itertools
+import pwd
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+_START_S = 20.0
+_PR_SET_PDEATHSIG = 1
+# loaded here and not after a fork, where another thread's lock on the loader would never open
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+def free_port() -> int:
+    """
+    A loopback port that nothing listens on at this moment, and that is given out once.
+
+    It is not one of those that the kernel gives to outgoing connections: one of them could have it
+    before the program that it is for.
+    """
+    while True:
+        port = next(_PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+def _ports() -> Iterator[int]:
+    """Ports in turn from a random start, so that two processes seldom try the same."""
+    first, count = 10_000, 22_000  # Linux's own begin at 32768
+    start = secrets.randbelow(count)
+    return (first + (start + step) % count for step in itertools.count())
+
+
+_PORTS = _ports()
+
+
+def die_with_parent() -> None:
+    """Have the kernel end this process with its parent (Linux; elsewhere nothing happens)."""
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class Server:
+    """
+    One server program with its own port and data; `start` after `stop` finds the same data.
+
+    Attributes: `url`, `port`, and `pid` while it runs.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        url: str,
+        port: int,
+        log: Path,
+        is_ready: Callable[[int], bool],
+        user: str | None = None,
+        stop_signal: signal.Signals = signal.SIGTERM,
+    ) -> None:
+        self.url, self.port = url, port
+        self._command, self._log, self._is_ready = list(command), log, is_ready
+        self._user, self._stop_signal = user, stop_signal
+        self._popen: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    @property
+    def pid(self) -> int:
+        """The server's process id."""
+        assert self._popen is not None  # noqa: S101  (set by start, which __init__ calls)
+        return self._popen.pid
+
+    def start(self) -> None:
+        """
+        Start the server and return when it answers.
+
+        Raises:
+            RuntimeError: It ended or did not answer in time; with the end of its log.
+        """
+        with self._log.open("ab") as log:
+            self._popen = subprocess.Popen(
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                user=self._user,
+                group=pwd.getpwnam(self._user).pw_gid if self._user else None,
+                extra_groups=[] if self._user else None,
+                start_new_session=True,
+                preexec_fn=die_with_parent,
+            )
+        deadline = time.monotonic() + _START_S
+        # by its own pid: on a port that is taken, another program's server replies as well
+        while not self._is_ready(self._popen.pid):
+            if self._popen.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                tail = self._log.read_text(errors="replace").splitlines()[-10:]
+                raise RuntimeError("\n".join([f"{self._command[0]} did not start:", *tail]))
+            time.sleep(0.02)
+
+    def stop(self, sent: signal.Signals | None = None) -> None:
+        """End the server by its pid, by default in its own quick and clean way. Twice is safe."""
+        if self._popen is None or self._popen.poll() is not None:
+            return
+        self._popen.send_signal(sent or self._stop_signal)
+        try:
+            self._popen.wait(10)
+        except subprocess.TimeoutExpired:
+            self._popen.kill()
+            self._popen.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()

@@ -1,0 +1,1 @@
+"""Diagnosis of a run: why it has not ended, and what to type next."""

@@ -1,0 +1,1 @@
+"""`toolworker doctor`: checks of settings, servers and tools before anything starts."""

@@ -1,0 +1,87 @@
+"""Dashboard, alert rules and runbooks speak of metrics and commands that exist."""
+
+import json
+import re
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+
+from ops.cli import main
+from runtime.metrics import COUNTERS, GAUGES, TIMINGS
+
+_ROOT = Path(__file__).resolve().parents[3]
+_MONITORING = _ROOT / "ops" / "monitoring"
+_RUNBOOKS = _ROOT / "docs" / "runbooks"
+_RULES = yaml.safe_load((_MONITORING / "alerts.yml").read_text())["groups"][0]["rules"]
+_PANELS = json.loads((_MONITORING / "dashboard.json").read_text())["panels"]
+_EXPRESSIONS = [rule["expr"] for rule in _RULES] + [
+    target["expr"] for panel in _PANELS for target in panel["targets"]
+]
+_LABELS = {
+    **{f"toolworker_{name}_total": labels for name, (_, labels) in COUNTERS.items()},
+    **{
+        f"toolworker_{name}_{suffix}": (*labels, *extra)
+        for name, (_, labels, _) in TIMINGS.items()
+        for suffix, extra in (("bucket", ("le",)), ("count", ()), ("sum", ()))
+    },
+    **{f"toolworker_{name}": () for name in GAUGES},
+}
+
+
+@pytest.mark.parametrize("expression", _EXPRESSIONS)
+def test_every_metric_and_label_that_is_asked_for_exists(expression):
+    asked = re.findall(r"(toolworker_\w+|\bup\b)(?:\{([^}]*)\})?", expression)
+    assert asked
+    for name, matchers in asked:
+        known = ("job", *_LABELS[name]) if name != "up" else ("job", "instance")
+        for label in re.findall(r"(\w+)\s*=~?", matchers):
+            assert label in known
+    for labels in re.findall(r"by \(([^)]*)\)", expression):
+        known = {label for name, _ in asked for label in _LABELS[name]}
+        assert {label.strip() for label in labels.split(",")} <= known
+
+
+@pytest.mark.parametrize("expression", _EXPRESSIONS)
+def test_brackets_match_and_rates_have_a_range(expression):
+    depth = []
+    for character in re.sub(r'"[^"]*"', "", expression):
+        if character in "([{":
+            depth.append(character)
+        elif character in ")]}":
+            assert depth.pop() + character in ("()", "[]", "{}")
+    assert depth == []
+    assert len(re.findall(r"\b(?:rate|increase)\(", expression)) == expression.count("[")
+
+
+def test_every_metric_of_the_issue_is_on_the_dashboard_or_in_an_alert():
+    shown = set(re.findall(r"toolworker_\w+?(?=_total|_bucket|_count|\b)", " ".join(_EXPRESSIONS)))
+    every = {f"toolworker_{name}" for name in (*COUNTERS, *TIMINGS, *GAUGES)}
+    assert {re.sub(r"_(total|bucket|count)$", "", name) for name in shown} == every
+
+
+def test_every_alert_has_its_runbook_and_no_runbook_is_left_over():
+    named = {rule["annotations"]["runbook"] for rule in _RULES}
+    assert len(named) == len(_RULES)
+    assert named == {f"docs/runbooks/{page.name}" for page in _RUNBOOKS.glob("*.md")}
+    for rule in _RULES:
+        page = (_ROOT / rule["annotations"]["runbook"]).read_text()
+        assert f"Alert `{rule['alert']}`." in page
+        assert rule["labels"]["severity"] in ("page", "ticket")
+        assert rule["annotations"]["summary"]
+
+
+def test_commands_in_the_pages_are_commands_that_there_are():
+    pages = [*(_ROOT / "docs").rglob("*.md"), _ROOT / "README.md"]
+    text = "\n".join(page.read_text() for page in pages)
+    lines = re.findall(r"\btoolworker ((?:runs|tools|doctor|flower|send|up|demo)\b[^`|#\n]*)", text)
+    assert len(lines) > 20
+    for line in lines:
+        command, *words = main.commands[line.split()[0]], *line.split()[1:]
+        if isinstance(command, click.Group) and words and words[0][0].isalpha():
+            command = command.commands[words.pop(0).split("|")[0]]
+        known = {option for parameter in command.params for option in parameter.opts}
+        for word in words:
+            if word.startswith("-"):
+                assert word.split("=")[0].rstrip(".,;)") in known, line
