@@ -15,10 +15,22 @@ from tests.dashboard.seed import wait_for
 
 PASSWORD, SECOND = "see-it", "change-it"
 _numbers = itertools.count(1)
+_rows = []
 
 
 def pytest_addoption(parser):
     parser.addoption("--screenshots", help="The folder for the browser's pictures of each page.")
+
+
+@pytest.fixture(scope="session")
+def rows():
+    """Lines that are printed at the end: what was measured."""
+    return _rows
+
+
+def pytest_terminal_summary(terminalreporter):
+    for row in _rows:
+        terminalreporter.write_line(row)
 
 
 @pytest.fixture(scope="session")
