@@ -74,7 +74,8 @@ def waterfall(entry: Entry, now_ms: int) -> Waterfall:
     ended = int(entry.get("ended_at", 0)) or max(now_ms, began)
     scale = _Scale(began, max(1, ended - began))
     attempts = _attempts(entry)
-    calls = [_call(entry, index, scale) for index in range(int(entry["calls"]))]
+    again = _further_tries(entry)
+    calls = [_call(entry, n, scale, again.get(n, ())) for n in range(int(entry["calls"]))]
     marks = [scale.total_ms * quarter // 4 for quarter in range(5)]
     genesys = _genesys(entry, attempts, scale)
     return Waterfall(began, scale.total_ms, marks, calls, genesys, attempts)
@@ -99,7 +100,17 @@ class _Scale:
         return [Bar(kind, round(min(x, 100 - _LEAST), 2), round(width, 2), what)]
 
 
-def _call(entry: Entry, index: int, scale: _Scale) -> CallRow:
+def _further_tries(entry: Entry) -> dict[int, list[int]]:
+    """When each further try of a call began, by index, in order."""
+    found: dict[int, dict[int, int]] = {}
+    for name, at in entry.items():
+        if name.startswith("try_at:"):
+            _, index, number = name.split(":")
+            found.setdefault(int(index), {})[int(number)] = int(at)
+    return {index: [at for _, at in sorted(tries.items())] for index, tries in found.items()}
+
+
+def _call(entry: Entry, index: int, scale: _Scale, again: Sequence[int]) -> CallRow:
     def of(name: str) -> int:
         return int(entry.get(f"{name}:{index}") or 0)
 
@@ -113,7 +124,7 @@ def _call(entry: Entry, index: int, scale: _Scale) -> CallRow:
         bars += scale.bar("wait", scale.began, ended or scale.ended, "waiting for a worker")
     else:
         bars += scale.bar("wait", scale.began, started, "waiting for a worker")
-        bars += _tries(entry, index, scale, started, ended or scale.ended)
+        bars += _tries(entry, index, scale, [started, *again], ended or scale.ended)
     return CallRow(
         index,
         entry.get(f"id:{index}", ""),
@@ -127,14 +138,8 @@ def _call(entry: Entry, index: int, scale: _Scale) -> CallRow:
     )
 
 
-def _tries(entry: Entry, index: int, scale: _Scale, started: int, end: int) -> list[Bar]:
+def _tries(entry: Entry, index: int, scale: _Scale, starts: Sequence[int], end: int) -> list[Bar]:
     """The tries apart: all but the last ended without an outcome."""
-    again = {
-        int(name.rpartition(":")[2]): int(at)
-        for name, at in entry.items()
-        if name.startswith(f"try_at:{index}:")
-    }
-    starts = [started, *(at for _, at in sorted(again.items()))]
     bars: list[Bar] = []
     for number, at in enumerate(starts[:-1], 1):
         bars += scale.bar("lost", at, starts[number], f"try {number}, without an outcome")

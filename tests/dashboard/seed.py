@@ -110,7 +110,7 @@ class Seed:
 
 def examples(client):
     """A service on a usual morning: what the screenshots show. Returns keys by name."""
-    names = ("search_inventory", "get_order", "shipping_quote")
+    names = ("search_inventory", "get_order", "list_recent_tickets")
     with Seed(client) as seed:
         for n in range(240):
             some = [
@@ -130,7 +130,7 @@ def examples(client):
                 "5d0c91e2-40bb-4f6a-9d4b-2f7ab9e8c311",
                 {"tool": "search_inventory", "wait": 10, "took": 180},
                 {"tool": "get_order", "wait": 22, "took": 420, "bytes": 1_880},
-                {"tool": "shipping_quote", "wait": 30, "took": 640, "tries": 2, "again": (900,)},
+                {"tool": "list_recent_tickets", "took": 640, "tries": 2, "again": (900,)},
                 {"tool": "search_inventory", "wait": 160, "took": 95, "code": "query_failed",
                  "bytes": 96},
                 {"tool": "get_order", "wait": 230, "took": 310, "bytes": 2_310},
@@ -146,7 +146,7 @@ def examples(client):
                 "1b9e6f0a-2c44-4d0e-b1a9-4a3f9e2d7c50",
                 {"tool": "get_order", "took": 61},
                 {"tool": "search_inventory", "code": "", "holder": "host-a:4021:ab12-7"},
-                {"tool": "shipping_quote", "code": ""},
+                {"tool": "list_recent_tickets", "code": ""},
             ),
             "stuck": seed.open(
                 "77e0d4c8-0b6e-4a42-9a59-f1c3b7a2e9d4", age_ms=48_000, answer_by=seed.now - 18_000
