@@ -48,6 +48,7 @@ class Compose:
 
     def __init__(self):
         self.proxy, self.simulator, self.flower = free_port(), free_port(), free_port()
+        self.dashboard = free_port()
         self.name = f"toolworker-check-{uuid.uuid4().hex[:8]}"
         self.env = {
             **os.environ,
@@ -55,6 +56,7 @@ class Compose:
             "PROXY_PORT": str(self.proxy),
             "SIMULATOR_PORT": str(self.simulator),
             "FLOWER_PORT": str(self.flower),
+            "DASHBOARD_PORT": str(self.dashboard),
         }
         self._tls = None
 
