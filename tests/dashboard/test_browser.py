@@ -95,7 +95,7 @@ def test_every_page_is_accessible_in_light_and_dark_and_has_its_pictures(page, s
         page.wait_for_selector(".standing .ok")
         assert faults(page) == [], path
         if name:
-            page.screenshot(path=pictures / f"{name}-light.png")
+            page.screenshot(path=pictures / f"{name}-light.png", full_page=name == "run")
         page.emulate_media(color_scheme="dark")
         assert faults(page, runOnly=["color-contrast"]) == [], path
         if name:
