@@ -25,9 +25,10 @@ RUN PYTHONPATH=/build/backend pip install --no-deps --no-build-isolation . \
     && pip uninstall --yes pip
 
 FROM python:3.13-slim
-# /data: what Flower keeps; a volume that is mounted there takes over this owner
+# /data: what Flower keeps; /run/toolworker: the socket between proxy and data actions. A volume that
+# is mounted there takes over this owner.
 RUN useradd --system --uid 10001 --no-create-home --home-dir /nonexistent toolworker \
-    && install -d -o toolworker /data
+    && install -d -o toolworker /data /run/toolworker
 COPY --from=build /opt/toolworker /opt/toolworker
 COPY tools /app/tools
 ENV PATH=/opt/toolworker/bin:$PATH \

@@ -14,7 +14,7 @@ from werkzeug.exceptions import NotFound, RequestEntityTooLarge
 from actions import answers, contract
 from actions.auth import authorize
 from actions.contract import PATH
-from actions.deadline import seconds_left
+from actions.deadline import deadline
 from actions.errors import Busy
 from db import catalog
 from db.catalog import Catalog, Tool
@@ -81,13 +81,14 @@ class _Endpoint:
         One call of a tool.
 
         Raises:
-            BadDeadline: See `seconds_left`.
+            BadDeadline: See `deadline`.
 
             Busy: All slots are taken.
 
             ToolError: The call ends in an error output.
         """
-        ends_at = time.monotonic() + seconds_left(headers, time.time())
+        seconds_left, hang_margin_s = deadline(headers, time.time())
+        ends_at = time.monotonic() + seconds_left
         tool = self._tools.tools.get(name)
         if tool is None:
             raise ToolError("unknown_tool", "There is no tool of this name.")
@@ -99,21 +100,30 @@ class _Endpoint:
         if not self._slots.acquire(blocking=False):
             raise Busy
         try:
-            output = self._query(tool, arguments, ends_at)
+            output = self._query(tool, arguments, ends_at, hang_margin_s)
         finally:
             self._slots.release()
         return contract.answer(tool, output)
 
-    def _query(self, tool: Tool, arguments: Mapping[str, Any], ends_at: float) -> str:
+    def _query(
+        self, tool: Tool, arguments: Mapping[str, Any], ends_at: float, hang_margin_s: float
+    ) -> str:
         """Query, and once more if the connection broke: reading twice is harmless."""
         tool = replace(tool, max_bytes=min(tool.max_bytes, contract.MAX_ANSWER_BYTES))
         ends_at = min(ends_at, time.monotonic() + tool.timeout_ms / 1000)
+
+        def query() -> str:
+            left_ms = _left_ms(ends_at)
+            return self.databases.query(
+                tool, arguments, timeout_ms=left_ms, hang_margin_s=hang_margin_s
+            )
+
         try:
-            return self.databases.query(tool, arguments, timeout_ms=_left_ms(ends_at))
+            return query()
         except Unavailable:
             time.sleep(_RETRY_S)
         try:
-            return self.databases.query(tool, arguments, timeout_ms=_left_ms(ends_at))
+            return query()
         except Unavailable as exc:
             raise ToolError("unavailable", _UNAVAILABLE, retryable=True) from exc
 

@@ -3,26 +3,37 @@
 import math
 import re
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from actions.errors import BadDeadline
+from db import transaction
 
 TIMEOUT_HEADER = "X-Action-Timeout"
 """The action's `timeoutSeconds`, which Genesys does not send by itself; exports write it."""
 DEFAULT_TIMEOUT_S = 10.0
 """A caller waits on the line. Genesys' own default is 60 s."""
-MIN_TIMEOUT_S, MAX_TIMEOUT_S = 3.0, 60.0
-"""Genesys takes 1 to 60; below 3 s nothing would be left for the query."""
+MIN_TIMEOUT_S, MAX_TIMEOUT_S = 1.0, 60.0
+"""What Genesys takes."""
 ANSWER_MARGIN_S = 1.0
 """Before the action's timeout, for the answer's way back."""
 HANG_MARGIN_S = 1.25
 """After a statement's own timeout: of a server that hangs db.pool closes the socket, 1 s later."""
+SHORT_S = 3.0
+"""Below it the margins shrink in proportion: a quarter of the timeout is left for queries."""
 
 _START = re.compile(r"t=(\d{1,12}\.\d{1,6})")
 
 
-def seconds_left(headers: Mapping[str, str], now: float) -> float:
+class Deadline(NamedTuple):
+    """Seconds that queries of a request may take, and then a server that hangs to answer."""
+
+    seconds_left: float
+    hang_margin_s: float
+
+
+def deadline(headers: Mapping[str, str], now: float) -> Deadline:
     """
-    Seconds that queries of this request may take, from now on.
+    How long queries of this request may take, from now on.
 
     Args:
         headers: `X-Action-Timeout`, and `X-Request-Start: t=<epoch seconds>` of the proxy in front:
@@ -31,11 +42,13 @@ def seconds_left(headers: Mapping[str, str], now: float) -> float:
         now: Seconds since the epoch.
 
     Raises:
-        BadDeadline: The timeout is no number from 3 to 60.
+        BadDeadline: The timeout is no number from 1 to 60.
     """
     timeout_s = _timeout(headers.get(TIMEOUT_HEADER.lower()))
     waited_s = _waited(headers.get("x-request-start"), now)
-    return timeout_s - waited_s - ANSWER_MARGIN_S - HANG_MARGIN_S
+    share = min(1.0, timeout_s / SHORT_S)
+    left_s = timeout_s - waited_s - (ANSWER_MARGIN_S + HANG_MARGIN_S) * share
+    return Deadline(left_s, transaction.HANG_MARGIN_S * share)
 
 
 def _timeout(text: str | None) -> float:
@@ -46,7 +59,7 @@ def _timeout(text: str | None) -> float:
     except ValueError:
         timeout_s = math.nan
     if not MIN_TIMEOUT_S <= timeout_s <= MAX_TIMEOUT_S:
-        raise BadDeadline(f"{TIMEOUT_HEADER} must be a number of seconds from 3 to 60.")
+        raise BadDeadline(f"{TIMEOUT_HEADER} must be a number of seconds from 1 to 60.")
     return timeout_s
 
 

@@ -4,7 +4,8 @@ and whether twice the arguments cost more than in proportion.
 
     python -m bench.tools
 
-Exits with 1 when a figure is missed. Medians of 7 turns.
+Exits with 1 when a figure is missed. In each of 7 turns everything is measured once: the shortest
+check counts, since what else runs on the machine only adds to it, and the median CPU time of calls.
 """
 
 import json
@@ -42,10 +43,14 @@ def main() -> int:
         with start_postgres(folder / "postgres") as postgres:
             demo_data.load(postgres.url)
             url = postgres.url.replace("postgres@", "toolworker_reader:reader@", 1)
-            check_s = _median(lambda: _check(folder / "tools", url), 1)
-    shipped = catalog.load(ROOT / "tools")
-    good_us = _median(lambda: shipped.validate("search_inventory", GOOD), CALLS) * 1e6
-    bad_us = _median(lambda: _refused(shipped), CALLS // 10) * 1e6
+            shipped = catalog.load(ROOT / "tools")
+            turns = [_turn(shipped, folder / "tools", url) for _ in range(TURNS)]
+    checks_s, goods_us, bads_us = zip(*turns, strict=True)
+    check_s, good_us, bad_us = (
+        min(checks_s),
+        statistics.median(goods_us),
+        statistics.median(bads_us),
+    )
     print(f"check of {TOOLS} tools with the database   {check_s:8.2f} s   (must be under 3)")
     print(f"validation of a valid call           {good_us:8.1f} us  (at most 60)")
     print(f"validation of an invalid call        {bad_us:8.1f} us")
@@ -64,14 +69,20 @@ def _refused(shipped: catalog.Catalog) -> None:
         shipped.validate("search_inventory", BAD)
 
 
-def _median(measured: Callable[[], object], times: int) -> float:
-    taken = []
-    for _ in range(TURNS):
-        began = time.perf_counter()
-        for _ in range(times):
-            measured()
-        taken.append((time.perf_counter() - began) / times)
-    return statistics.median(taken)
+def _turn(shipped: catalog.Catalog, folder: Path, url: str) -> tuple[float, float, float]:
+    """Seconds of a check, microseconds of a valid and of an invalid call."""
+    began = time.perf_counter()
+    _check(folder, url)
+    check_s = time.perf_counter() - began
+    good_us = _cpu_us(lambda: shipped.validate("search_inventory", GOOD), CALLS)
+    return check_s, good_us, _cpu_us(lambda: _refused(shipped), CALLS // 10)
+
+
+def _cpu_us(measured: Callable[[], object], times: int) -> float:
+    began = time.process_time()
+    for _ in range(times):
+        measured()
+    return (time.process_time() - began) / times * 1e6
 
 
 if __name__ == "__main__":

@@ -135,7 +135,6 @@ _DECODER = json.JSONDecoder(
 )
 
 
-_TWICE = "is given twice: give it once"
 _NOT_STORABLE = (
     "holds a character that cannot be stored (NUL or half a surrogate pair): leave it out"
 )

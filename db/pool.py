@@ -20,7 +20,7 @@ from db.causes import cause
 from db.connection import connect_options, ping, translated
 from db.errors import ToolError, Unavailable
 from db.outputs import message_output, rows_output
-from db.transaction import Rows, Silent, Statement, read
+from db.transaction import HANG_MARGIN_S, Rows, Silent, Statement, read
 from db.types import DatabaseTypes
 from db.values import bound, configure, exact
 from runtime import logs
@@ -81,7 +81,14 @@ class Databases:
         with translated(()), self._pool(name).connection() as connection:
             ping(connection)
 
-    def query(self, tool: Tool, values: Mapping[str, Any], *, timeout_ms: int) -> str:
+    def query(
+        self,
+        tool: Tool,
+        values: Mapping[str, Any],
+        *,
+        timeout_ms: int,
+        hang_margin_s: float = HANG_MARGIN_S,
+    ) -> str:
         """
         The tool output of one call: items and total, or a message when there are no rows.
 
@@ -89,6 +96,8 @@ class Databases:
             values: Validated, one for each placeholder of the statement.
 
             timeout_ms: For all of it; waiting for a connection and for locks counts.
+
+            hang_margin_s: After it the connection to a server that hangs is closed.
 
         Raises:
             ToolError: `timeout`, `query_failed`, `too_large`, or `invalid_arguments` for a number
@@ -111,6 +120,7 @@ class Databases:
                 statement,
                 arguments,
                 timeout_ms=left_ms,
+                hang_margin_s=hang_margin_s,
                 # one more, which tells that there are more
                 max_rows=tool.max_rows + 1,
                 max_bytes=tool.max_bytes * READ_FACTOR,

@@ -80,6 +80,7 @@ def read(
     timeout_ms: int,
     max_rows: int,
     max_bytes: int,
+    hang_margin_s: float = HANG_MARGIN_S,
 ) -> Rows:
     """
     The first rows of a statement that only reads.
@@ -95,6 +96,8 @@ def read(
 
         max_bytes: Of all rows with the names of their columns; what is beyond is not kept.
 
+        hang_margin_s: After *timeout_ms*, which a server that hangs does not keep.
+
     Raises:
         psycopg.Error: What the server has against it, or a connection that broke.
         ToolError: `timeout`, or `too_large` for a row beyond MAX_ROW_BYTES.
@@ -102,7 +105,7 @@ def read(
     """
     transformer = Transformer(connection)
     values = transformer.dump_sequence(arguments, [PyFormat.AUTO] * len(arguments))
-    exchange = _Exchange(connection.pgconn, timeout_ms / 1000)
+    exchange = _Exchange(connection.pgconn, timeout_ms / 1000, hang_margin_s)
     try:
         exchange.send(
             (_SETTINGS, [str(timeout_ms).encode()]),
@@ -135,10 +138,10 @@ _Command = tuple[Any, ...]
 class _Exchange:
     """What is sent and received for one statement, within a deadline."""
 
-    def __init__(self, server: pq.abc.PGconn, timeout_s: float) -> None:
+    def __init__(self, server: pq.abc.PGconn, timeout_s: float, hang_margin_s: float) -> None:
         self._server = server
         self._began = time.monotonic()
-        self._timeout_s = timeout_s + HANG_MARGIN_S
+        self._timeout_s = timeout_s + hang_margin_s
         # half of the time, so that there is time to try another connection
         self._heard_s = min(HEARD_S, max(timeout_s / 2, _LEAST_HEARD_S))
         self._is_heard = False

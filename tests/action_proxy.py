@@ -29,8 +29,7 @@ def running_proxy(folder, endpoint):
         ("listen 8443", f"listen 127.0.0.1:{port}"),
         ("listen 8080", f"listen 127.0.0.1:{plain_port}"),
         ("127.0.0.1:8081", f"127.0.0.1:{health_port}"),
-        ("set $receiver actions;", "set $receiver 127.0.0.1;"),
-        ("$receiver:8001", f"$receiver:{endpoint.port}"),
+        ("unix:/run/toolworker/actions.sock", f"unix:{endpoint.socket}"),
     ):
         assert there in config
         config = config.replace(there, here)

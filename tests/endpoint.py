@@ -5,6 +5,7 @@ import json
 import os
 import ssl
 import sys
+import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,10 +20,10 @@ TLS = ["--certfile", str(CERTIFICATE), "--keyfile", str(CERTIFICATE.with_name("k
 
 
 class Endpoint:
-    """What listens on `port`; `master` is gunicorn's main process."""
+    """What listens on `port` and on `socket`; `master` is gunicorn's main process."""
 
-    def __init__(self, port, master, *, is_tls):
-        self.port, self.master, self.is_tls = port, master, is_tls
+    def __init__(self, port, master, *, is_tls, socket=None):
+        self.port, self.master, self.is_tls, self.socket = port, master, is_tls, socket
         self.url = f"{'https' if is_tls else 'http'}://127.0.0.1:{port}"
 
     def request(self, method, path, body=None, headers=None, *, chunked=False):
@@ -77,16 +78,21 @@ def running_endpoint(folder, database_url, tools_dir=ROOT / "tools", *, is_tls=F
     """An endpoint that answers."""
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
-    options = ["-c", "python:actions.gunicorn", "--bind", f"127.0.0.1:{port}"]
+    # of a short name, since a socket's address has 107 bytes at most
+    sockets = tempfile.TemporaryDirectory(prefix="actions-")
+    socket = Path(sockets.name) / "actions.sock"
+    options = ["-c", "python:actions.gunicorn"]
+    options += ["--bind", f"127.0.0.1:{port}", "--bind", f"unix:{socket}"]
     arguments = ["-m", "gunicorn", *options, *(TLS if is_tls else []), "actions:create_app()"]
     env = environment(folder, database_url, tools_dir, **env)
     child = Child("actions", arguments, env=env, logs=folder, cwd=ROOT)
-    endpoint = Endpoint(port, child, is_tls=is_tls)
+    endpoint = Endpoint(port, child, is_tls=is_tls, socket=socket)
     try:
         child.wait_until(lambda: _answers(endpoint), timeout_s=20)
         yield endpoint
     finally:
         child.stop()
+        sockets.cleanup()
 
 
 def _answers(endpoint):

@@ -43,47 +43,44 @@ class Definition:
 def read_definition(path: Path) -> tuple[Definition | None, list[Mistake]]:
     """The files of one tool folder, or why they cannot be read."""
     mistakes: list[Mistake] = []
-    texts = {}
+    texts: dict[str, str] = {}
+    values: dict[str, Any] = {}
     for name in ("tool.json", "query.sql", "examples.json"):
         try:
             texts[name] = (path / name).read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as exc:
             reason = "is missing" if isinstance(exc, FileNotFoundError) else "cannot be read"
             mistakes.append(Mistake(f"{path.name}/{name}", 1, reason))
-    values = {}
     for name, kind in (("tool.json", dict), ("examples.json", list)):
         if name in texts:
-            try:
-                values[name] = json.loads(texts[name], parse_constant=_refuse_constant)
-                twice = positions(texts[name])[1]
-            except json.JSONDecodeError as exc:
-                message = f"is not valid JSON: {exc.msg} (column {exc.colno})"
-                mistakes.append(Mistake(f"{path.name}/{name}", exc.lineno, message))
-            except (ValueError, RecursionError):
-                message = "is not usable JSON: NaN, Infinity, or nested too deeply"
-                mistakes.append(Mistake(f"{path.name}/{name}", 1, message))
-            else:
-                at = positions(texts[name])[0]
-                for pointer in twice:
-                    line = line_of(texts[name], at[pointer])
-                    message = f"{pointer.rpartition('/')[2]} is there twice; only the last counts"
-                    mistakes.append(Mistake(f"{path.name}/{name}", line, message))
-                if not isinstance(values[name], kind):
-                    wanted = "an object" if kind is dict else "an array"
-                    mistakes.append(Mistake(f"{path.name}/{name}", 1, f"must hold {wanted}"))
+            values[name], problems = _read_json(texts[name], kind)
+            mistakes += [Mistake(f"{path.name}/{name}", *problem) for problem in problems]
     if mistakes:
         return None, mistakes
-    return (
-        Definition(
-            path.name,
-            values["tool.json"],
-            texts["tool.json"],
-            texts["query.sql"],
-            values["examples.json"],
-            texts["examples.json"],
-        ),
-        [],
-    )
+    tool, sql, examples = texts.values()
+    found = Definition(path.name, values["tool.json"], tool, sql, values["examples.json"], examples)
+    return found, []
+
+
+def _read_json(text: str, kind: type) -> tuple[Any, list[tuple[int, str]]]:
+    """The value in a file, and line and words of each problem."""
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant)
+        at, twice = positions(text)
+    except json.JSONDecodeError as exc:
+        return None, [(exc.lineno, f"is not valid JSON: {exc.msg} (column {exc.colno})")]
+    except (ValueError, RecursionError):
+        return None, [(1, "is not usable JSON: NaN, Infinity, or nested too deeply")]
+    problems = [
+        (
+            line_of(text, at[pointer]),
+            f"{pointer.rpartition('/')[2]} is there twice; only the last counts",
+        )
+        for pointer in twice
+    ]
+    if not isinstance(value, kind):
+        problems.append((1, f"must hold {'an object' if kind is dict else 'an array'}"))
+    return value, problems
 
 
 def _nearest(places: dict[str, int], pointer: str) -> int:

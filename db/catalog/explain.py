@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
+from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
 from itertools import islice
@@ -72,19 +73,13 @@ class Explainer:
 
     def _violation(self, error: Any) -> Violation:
         path = list(error.absolute_path)
-        message = sentence(
-            Broken(
-                rule=str(error.validator),
-                wanted=error.validator_value,
-                given=error.instance,
-                schema=error.schema if isinstance(error.schema, dict) else {},
-                name=str(path[-1]) if path else "",
-                may_be_left_out=self._may_be_left_out(path),
-                branches=_branches(error),
-            ),
-            self._schema if isinstance(self._schema, dict) else {},
+        broken = replace(
+            _broken(error, path),
+            may_be_left_out=self._may_be_left_out(path),
+            branches=_branches(error),
         )
-        return Violation(path=pointer(path), message=message)
+        root = self._schema if isinstance(self._schema, dict) else {}
+        return Violation(path=broken.path, message=sentence(broken, root))
 
     def _may_be_left_out(self, path: list[Any]) -> bool:
         """Whether the last name of *path* is a property that its object need not have."""
@@ -131,19 +126,20 @@ def _branches(error: Any) -> list[list[Broken]]:
         return []
     found: list[list[Broken]] = [[] for _ in error.validator_value]
     for inner in error.context:
-        path = list(inner.relative_path)
-        found[inner.relative_schema_path[0]].append(
-            Broken(
-                rule=str(inner.validator),
-                wanted=inner.validator_value,
-                given=inner.instance,
-                schema=inner.schema if isinstance(inner.schema, dict) else {},
-                name=str(path[-1]) if path else "",
-                may_be_left_out=False,
-                path=pointer(path),
-            )
-        )
+        branch = inner.relative_schema_path[0]
+        found[branch].append(_broken(inner, list(inner.relative_path)))
     return found
+
+
+def _broken(error: Any, path: list[Any]) -> Broken:
+    return Broken(
+        rule=str(error.validator),
+        wanted=error.validator_value,
+        given=error.instance,
+        schema=error.schema if isinstance(error.schema, dict) else {},
+        name=str(path[-1]) if path else "",
+        path=pointer(path),
+    )
 
 
 # the same few patterns are searched for each item of an array

@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from db.catalog.schema.subschemas import escape
+
 COLUMN_TYPES = ("string", "integer", "number", "boolean")
 
 
@@ -28,12 +30,12 @@ def problems(tool: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         For each a JSON pointer into tool.json, and what is wrong there.
     """
     for name, column in tool.get("columns", {}).items():
-        yield from ((f"/columns/{_escape(name)}", text) for text in _column(name, column))
+        yield from ((f"/columns/{escape(name)}", text) for text in _column(name, column))
     properties = tool["parameters"].get("properties", {})
     for name, aliases in tool.get("aliases", {}).items():
         schema = properties.get(name) if isinstance(properties, Mapping) else None
         for text in _aliases(name, aliases, schema):
-            yield f"/aliases/{_escape(name)}", text
+            yield f"/aliases/{escape(name)}", text
 
 
 def example_problem(tool: Mapping[str, Any], example: Mapping[str, Any]) -> str | None:
@@ -78,7 +80,3 @@ def _aliases(name: str, aliases: Any, schema: Any) -> Iterator[str]:
     named = list(aliases.values())
     for value in sorted({v for v in named if named.count(v) > 1}):
         yield f"{value} of {name} has more than one alias"
-
-
-def _escape(name: str) -> str:
-    return name.replace("~", "~0").replace("/", "~1")

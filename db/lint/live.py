@@ -1,6 +1,7 @@
 """Check tools on a live database: prepare, plan and try each statement."""
 
 import json
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -14,7 +15,7 @@ from db.errors import Mistake, Unavailable
 from db.lint.finding import Finding
 from db.lint.samples import Sample, calls
 from db.lint.statement import Statement, scanned
-from db.lint.tries import Tried, failure, run_samples, short
+from db.lint.tries import TRIES_S, Tried, failure, run_samples, short
 from db.values import bound
 from runtime.settings import database_setting
 
@@ -22,7 +23,9 @@ LARGE_TABLE_ROWS = 10_000
 """A sequential scan of more rows than this is worth a warning."""
 
 
-def examine(url: str, name: str, tools: Sequence[Tool]) -> Iterator[Finding]:
+def examine(
+    url: str, name: str, tools: Sequence[Tool], *, tries_s: float = TRIES_S
+) -> Iterator[Finding]:
     """
     Everything that one database has against its tools and the role that queries it.
 
@@ -34,6 +37,8 @@ def examine(url: str, name: str, tools: Sequence[Tool]) -> Iterator[Finding]:
 
         tools: Those that query this database.
 
+        tries_s: Seconds for the samples of one tool; those that need more are a warning.
+
     Raises:
         SettingsError: The URL cannot be read.
 
@@ -41,8 +46,12 @@ def examine(url: str, name: str, tools: Sequence[Tool]) -> Iterator[Finding]:
     """
     with _connected(url, name) as connection:
         yield from _role(connection, name)
-        for tool in tools:
-            yield from _tool(connection, tool)
+    waiting = deque(tools)
+    while waiting:
+        with _connected(url, name) as connection:
+            # a row that is too large, or a server that does not stop in time, closes it
+            while waiting and not connection.closed:
+                yield from _tool(connection, waiting.popleft(), tries_s)
 
 
 @contextmanager
@@ -68,7 +77,7 @@ def _role(connection: psycopg.Connection[Any], name: str) -> Iterator[Finding]:
         yield Finding(Mistake(setting, 1, message + advised), is_warning=True)
 
 
-def _tool(connection: psycopg.Connection[Any], tool: Tool) -> Iterator[Finding]:
+def _tool(connection: psycopg.Connection[Any], tool: Tool, tries_s: float) -> Iterator[Finding]:
     statement = Statement(connection, tool)
     tried = [
         (sample, [bound(values[name]) for name in statement.names])
@@ -96,7 +105,7 @@ def _tool(connection: psycopg.Connection[Any], tool: Tool) -> Iterator[Finding]:
             found = Finding(failure(connection, tool, statement, sample, error))
             failed.setdefault(sample.name, found)
     yield from _columns(statement)
-    yield from run_samples(connection, tool, statement, tried, failed)
+    yield from run_samples(connection, tool, statement, tried, failed, tries_s)
     warned: dict[str, Finding] = {}
     for plan in plans:
         warned = {**plan, **warned}  # of one table the first, which is of usual arguments

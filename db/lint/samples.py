@@ -8,12 +8,12 @@ from typing import Any
 
 from db.catalog import Tool
 from db.catalog.explain import Explainer
-from db.catalog.schema.subschemas import resolved
+from db.catalog.schema.subschemas import resolved, walk
 from db.catalog.words.describe import example
 from db.errors import ToolError
 
-MAX_SAMPLES = 60
-"""Values that are tried for one property; an `enum` of more is tried in part."""
+MAX_SAMPLES = 100
+"""Values that are tried for one property, beside all of its `enum`s."""
 _MAX_DEPTH = 3
 _LONGEST = 10_000
 _DIGITS = "98765432109876543210"
@@ -72,7 +72,8 @@ def calls(tool: Tool) -> Iterator[Sample]:
     base = (made_up or usual)[0]
     explainer = Explainer(tool.parameters)
     for name, schema in tool.parameters.get("properties", {}).items():
-        for value in islice(values(schema, tool.parameters, explainer), MAX_SAMPLES):
+        at_most = MAX_SAMPLES + _listed(resolved(schema, tool.parameters))
+        for value in islice(values(schema, tool.parameters, explainer), at_most):
             arguments = {**base, name: value}
             if _takes(tool, arguments):
                 yield Sample(name, value, json.dumps(arguments))
@@ -80,6 +81,10 @@ def calls(tool: Tool) -> Iterator[Sample]:
             without = {key: value for key, value in base.items() if key != name}
             if _takes(tool, without):
                 yield Sample(name, None, json.dumps(without))
+
+
+def _listed(schema: Any) -> int:
+    return sum(len(part.get("enum", ())) for _, part in walk(schema))
 
 
 def values(
@@ -148,7 +153,11 @@ def _arrays(
         parts = [next(values(part, root, explainer, depth + 1), None) for part in items]
         yield from (parts[:size] for size in range(1, len(parts) + 1))
         return
-    inside = list(islice(values(items, root, explainer, depth + 1), 30))
+    listed = _listed(resolved(items, root))
+    inside = list(islice(values(items, root, explainer, depth + 1), 30 + listed))
+    size = max(1, min(schema.get("maxItems", len(inside)), len(inside)))
+    if listed:
+        yield from (inside[at : at + size] for at in range(0, len(inside), size))
     for value in inside:
         yield [value]
     for size in {2, schema.get("minItems", 2), min(schema.get("maxItems", 3), 1000)}:

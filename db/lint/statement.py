@@ -68,7 +68,8 @@ class Statement:
         Fetch its first row as a worker does, in a read-only transaction that is rolled back.
 
         Returns:
-            What the server has against it; None also for one that takes longer than *timeout_ms*.
+            What the server has against it: QueryCanceled when it takes longer than *timeout_ms*,
+            and when its first row alone is too large, which closes the connection.
 
         Raises:
             Unavailable: The server is gone.
@@ -76,12 +77,10 @@ class Statement:
         limits = {"timeout_ms": timeout_ms, "max_rows": 1, "max_bytes": _MAX_BYTES}
         try:
             read(self._connection, self._statement, values, **limits)
-        except psycopg.errors.QueryCanceled:
-            return None
         except psycopg.Error as exc:
             return exc
-        except ToolError:  # its first row alone is too large, or it took too long
-            return None
+        except ToolError as exc:
+            return psycopg.errors.QueryCanceled(str(exc))
         return None
 
     def plan(self, types: Sequence[int]) -> Any:

@@ -17,11 +17,12 @@ from db.lint import advice
 from db.lint.finding import Finding
 from db.lint.samples import Sample
 from db.lint.statement import Statement
+from db.transaction import MAX_ROW_BYTES
 
-TRY_MS = 250
-"""For one sample; a statement that takes longer has passed all that is tried here."""
 TRIES_S = 5.0
-"""For all samples of one tool."""
+"""For all samples of one tool, by default."""
+_SHARE = 20
+"""Of that time one sample has a twentieth, until all have been tried."""
 _LARGEST_SMALL = 2**31 - 1
 
 Tried = tuple[Sample, list[Any]]
@@ -34,28 +35,74 @@ def run_samples(
     statement: Statement,
     tried: Sequence[Tried],
     failed: dict[str | None, Finding],
+    tries_s: float = TRIES_S,
 ) -> Iterator[Finding]:
-    """Run the statement with each sample; one mistake for each property that makes it fail."""
-    ends = time.monotonic() + TRIES_S
+    """
+    Run the statement with each sample; one mistake for each property that makes it fail.
+
+    A sample that takes longer than its share is tried again, behind the others. Those that did not
+    come to an end within *tries_s*, or whose row is too large, are a warning: whether they fail is
+    not known.
+    """
+    ends = time.monotonic() + tries_s
     casts = _casts(connection, tool)
-    for sample, values in tried:
-        if sample.name in failed or time.monotonic() > ends:
-            continue
-        error = statement.run(values, TRY_MS)
-        if error is None and casts is not None:
-            given = dict(zip(statement.names, values, strict=True))
-            error = casts.run([given[name] for name in casts.names], TRY_MS)
-        if error is None or _is_answered(sample, error):
-            continue
-        if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
-            failed.clear()
-            failed[None] = Finding(statement.refused_to_write(error))
-            break
-        found = Finding(failure(connection, tool, statement, sample, error))
-        failed.setdefault(sample.name, found)
-        if sample.name is None:
-            break
+    left: Sequence[Tried] = tried
+    for share in (_SHARE, 1):
+        left, waiting = [], left
+        for sample, values in waiting:
+            if sample.name in failed or None in failed:
+                continue
+            limit_ms = int(min(tries_s / share, ends - time.monotonic()) * 1000)
+            if limit_ms <= 0 or connection.closed:
+                left.append((sample, values))
+                continue
+            error = _run(statement, casts, values, limit_ms)
+            if isinstance(error, psycopg.errors.QueryCanceled):
+                left.append((sample, values))
+            elif isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+                failed.clear()
+                failed[None] = Finding(statement.refused_to_write(error))
+            elif error is not None and not _is_answered(sample, error):
+                found = Finding(failure(connection, tool, statement, sample, error))
+                failed.setdefault(sample.name, found)
     yield from failed.values()
+    unknown = [sample for sample, _ in left if sample.name not in failed]
+    if unknown and None not in failed:
+        yield _untried(statement, unknown, len(tried), tries_s)
+
+
+def _run(
+    statement: Statement, casts: Statement | None, values: list[Any], limit_ms: int
+) -> psycopg.Error | None:
+    error = statement.run(values, limit_ms)
+    if error is None and casts is not None:
+        given = dict(zip(statement.names, values, strict=True))
+        error = casts.run([given[name] for name in casts.names], limit_ms)
+    return error
+
+
+def _untried(
+    statement: Statement, unknown: Sequence[Sample], samples: int, tries_s: float
+) -> Finding:
+    first = unknown[0]
+    text = f"{len(unknown)} of {samples} samples had no row of at most {MAX_ROW_BYTES // 2**20} MB"
+    text += f" within {tries_s:g} s, the first"
+    if first.name is None:
+        text += f" with the arguments {short(first.arguments)}"
+    else:
+        text += f" where {first.name} is {_shown(first)}"
+    text += ": whether they fail is not known; give the check more time, "
+    text += f"--seconds {tries_s * 4:g}, or a database with fewer rows"
+    at = statement.place_of(first.name) if first.name else 0
+    return Finding(statement.mistake(text, at), is_warning=True)
+
+
+def _shown(sample: Sample) -> str:
+    """The value that a sample tries, as a sentence has it."""
+    arguments = json.loads(sample.arguments)
+    if sample.name not in arguments:
+        return "left out"
+    return short(json.dumps(arguments[sample.name], ensure_ascii=False))
 
 
 def _casts(connection: psycopg.Connection[Any], tool: Tool) -> Statement | None:
@@ -106,8 +153,7 @@ def failure(
         return statement.mistake(
             f"with the arguments {short(sample.arguments)} it fails: {reported}"
         )
-    is_given = name in arguments
-    value = short(json.dumps(arguments[name], ensure_ascii=False)) if is_given else "left out"
+    value = _shown(replace(sample, name=name))
     schema = resolved(tool.parameters["properties"][name], tool.parameters)
     advised = _labels(connection, error) or advice.for_value(
         str(error.sqlstate),

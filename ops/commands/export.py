@@ -132,7 +132,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--timeout",
         "timeout_s",
-        type=click.IntRange(3, 60),
+        type=click.IntRange(1, 60),
         default=10,
         show_default=True,
         help="Of an action, in seconds.",

@@ -67,9 +67,19 @@ def list_tools(folder: Path | None, output: str) -> None:
     is_flag=True,
     help="Also try each statement, read-only.",
 )
+@click.option(
+    "--seconds",
+    "tries_s",
+    type=click.FloatRange(min=1),
+    default=5,
+    show_default=True,
+    help="With --database: for the sample arguments of one tool.",
+)
 @_FOR
 @_OUTPUT
-def check(folder: Path | None, *, is_live: bool, targets: tuple[str, ...], output: str) -> None:
+def check(
+    folder: Path | None, *, is_live: bool, tries_s: float, targets: tuple[str, ...], output: str
+) -> None:
     """List every mistake and warning of every tool, with file and line; exit 1 for a mistake."""
     from db.errors import CatalogError
 
@@ -80,7 +90,7 @@ def check(folder: Path | None, *, is_live: bool, targets: tuple[str, ...], outpu
         count = len(catalog.tools)
         findings = list(_warnings(folder))
         if is_live:
-            findings += _live(catalog)
+            findings += _live(catalog, tries_s)
         findings += checked_for(targets, folder)
     except CatalogError as refused:
         findings = _mistakes(refused.mistakes)
@@ -226,7 +236,7 @@ def _databases(catalog: Catalog) -> Any:
     return opened(urls)
 
 
-def _live(catalog: Catalog) -> Iterator[Finding]:
+def _live(catalog: Catalog, tries_s: float) -> Iterator[Finding]:
     from db.errors import Unavailable
     from db.lint import live
     from runtime import settings
@@ -237,7 +247,7 @@ def _live(catalog: Catalog) -> Iterator[Finding]:
         queried = [tool for tool in _sorted(catalog) if tool.database == name]
         if queried:
             try:
-                yield from live.examine(url, name, queried)
+                yield from live.examine(url, name, queried, tries_s=tries_s)
             except Unavailable as exc:
                 raise click.ClickException(f"database {name}: {exc}") from exc
 

@@ -27,7 +27,7 @@ class Options:
         is_in_band: Whether errors come as 200 with `error`, `code` and `retryable`: for Architect
             and guides. Virtual agents need the status.
 
-        timeout_s: Of an action, 3 to 60.
+        timeout_s: Of an action, 1 to 60.
 
         category: Of actions, and the first word of their names.
 

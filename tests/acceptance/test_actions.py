@@ -309,12 +309,15 @@ def test_one_call_more_than_may_run_is_refused_while_they_run(
         assert endpoint.call("hold", {"seconds": 0})[0] == 200
 
 
-def test_a_query_slower_than_the_action_is_answered_before_its_timeout(endpoint, backends):
-    headers = {"X-API-Key": SECRET, "X-Action-Timeout": "3"}
+@pytest.mark.parametrize("timeout_s", [1, 2, 3])
+def test_a_query_slower_than_the_action_is_answered_before_its_timeout(
+    endpoint, backends, timeout_s
+):
+    headers = {"X-API-Key": SECRET, "X-Action-Timeout": str(timeout_s)}
     began = time.monotonic()
     status, answer = endpoint.call("hold", {"seconds": 30}, **headers)
-    assert (status, answer["code"]) == (503, "timeout")
-    assert time.monotonic() - began < 3
+    assert (status, answer["retryable"]) == (503, True)
+    assert time.monotonic() - began < timeout_s
     wait_for(lambda: not backends(), within_s=1.0)
 
 
@@ -330,7 +333,7 @@ def test_what_a_request_waited_in_front_of_the_process_counts(endpoint):
         assert endpoint.call("search_inventory", STOCK, **waited)[0] == 200
 
 
-@pytest.mark.parametrize("timeout", ["1", "2.9", "61", "nan", "soon", ""])
+@pytest.mark.parametrize("timeout", ["0.9", "61", "nan", "soon", ""])
 def test_a_timeout_that_is_none_of_genesys_is_refused_aloud(endpoint, timeout):
     headers = {"X-API-Key": SECRET, "X-Action-Timeout": timeout}
     status, answer = endpoint.call("search_inventory", STOCK, **headers)

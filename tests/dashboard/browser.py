@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
-SIZE = {"width": 1060, "height": 720}
+SIZE = {"width": 1120, "height": 720}
 NARROW = {"width": 390, "height": 780}
 
 

@@ -155,7 +155,9 @@ def examples(client):
         for n in range(11):
             reason = ("rejected", "expired", "unconfirmed")[n % 3]
             seed.dead(f"d1e0{n:04}-5511-4b2c", reason=reason, age_ms=(2 + n) * 1_300_000)
-    client.zadd("tw:reconcilers", {"host-a:311": seed.now, "host-b:298": seed.now - 2_000})
+    # seen at the moment at which a picture is taken
+    soon = seed.now + 60_000
+    client.zadd("tw:reconcilers", {"host-a:311": soon, "host-b:298": soon})
     return keys
 
 

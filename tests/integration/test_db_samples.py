@@ -49,7 +49,7 @@ def url(postgres_server):
 
 @pytest.fixture
 def check(tmp_path, url):
-    def check(sql, properties, *, required=None, examples=(), through=url):
+    def check(sql, properties, *, required=None, examples=(), through=url, tries_s=60):
         path = tmp_path / "tool"
         path.mkdir(exist_ok=True)
         parameters = {
@@ -63,10 +63,9 @@ def check(tmp_path, url):
         (path / "query.sql").write_text(sql)
         (path / "examples.json").write_text(json.dumps(examples))
         loaded = catalog.load(tmp_path)
-        found = [
-            *offline.warnings(tmp_path),
-            *live.examine(through, "default", [*loaded.tools.values()]),
-        ]
+        tried = list(live.examine(through, "default", [*loaded.tools.values()], tries_s=tries_s))
+        assert {f.mistake.file for f in tried} <= {"tool/query.sql"}
+        found = [*offline.warnings(tmp_path), *tried]
         return [(f.mistake.line, f.mistake.message) for f in found if not f.is_warning], [
             (f.mistake.line, f.mistake.message) for f in found if f.is_warning
         ]
@@ -225,24 +224,84 @@ def test_the_value_that_fails_is_named_with_what_to_write(check, sql, properties
 
 
 @pytest.mark.parametrize(
-    ("sql", "schema", "advice"),
+    ("sql", "schema", "line", "advice"),
     [
         (
-            "SELECT title FROM film WHERE to_tsvector(title) @@ to_tsquery(%(q)s)",
+            "SELECT title FROM film\nWHERE to_tsvector(title)\n@@ to_tsquery(%(q)s)",
             TEXT,
+            3,
             "write websearch_to_tsquery()",
         ),
-        ("SELECT 1 AS n FROM nobody WHERE n = %(q)s::posint", WHOLE, "bound it alike"),
-        ("SELECT date '2026-01-01' + %(q)s::int AS d", WHOLE, 'give it a "minimum" and a "max'),
-        ("SELECT repeat('a', %(q)s::int) AS a", {**WHOLE, "minimum": 0}, 'a smaller "maximum"'),
-        ("SELECT sqrt(%(q)s::float8) AS r", NUMBER, 'give it "minimum": 0'),
-        ("SELECT name FROM artist WHERE name = %(q)s", {}, 'give it one "type"'),
-        ("SELECT %(q)s::int4range AS r", TEXT, 'an "enum" or a "pattern"'),
+        ("SELECT 1 AS n\nFROM nobody\nWHERE n = %(q)s::posint", WHOLE, 3, "bound it alike"),
+        (
+            "SELECT date '2026-01-01'\n+ %(q)s::int AS d",
+            WHOLE,
+            2,
+            'give it a "minimum" and a "max',
+        ),
+        (
+            "-- One row.\nSELECT\nrepeat('a', %(q)s::int) AS a",
+            {**WHOLE, "minimum": 0},
+            3,
+            'a smaller "maximum"',
+        ),
+        ("SELECT 'a' AS a,\nsqrt(%(q)s::float8) AS r", NUMBER, 2, 'give it "minimum": 0'),
+        ("SELECT name FROM artist\nWHERE name = %(q)s", {}, 2, 'give it one "type"'),
+        ("SELECT\n%(q)s::int4range AS r", TEXT, 2, 'an "enum" or a "pattern"'),
     ],
 )
-def test_each_failure_has_its_advice(check, sql, schema, advice):
-    ((_, message),), _ = check(sql, {"q": schema})
+def test_each_failure_has_its_line_and_advice(check, sql, schema, line, advice):
+    ((found, message),), _ = check(sql, {"q": schema})
     assert advice in message
+    assert found == line
+
+
+def test_samples_that_there_was_no_time_for_are_a_warning_at_their_line(check):
+    mistakes, warnings = check(
+        "SELECT pg_sleep(30)::text AS a,\n%(q)s::bool AS q", {"q": TRUTH}, tries_s=0.2
+    )
+    assert mistakes == []
+    ((line, message),) = warnings
+    assert line == 1
+    assert message == (
+        "4 of 4 samples had no row of at most 8 MB within 0.2 s, the first with the arguments"
+        ' {"q": true}: whether they fail is not known; give the check more time, --seconds 0.8,'
+        " or a database with fewer rows"
+    )
+
+
+def test_of_samples_without_time_the_first_is_named_by_its_property(check):
+    sql = "SELECT name FROM artist, pg_sleep(CASE WHEN\n%(n)s::int = 3 THEN 30 ELSE 0 END)"
+    mistakes, ((line, message),) = check(sql, {"n": {"enum": [1, 2, 3]}}, tries_s=2)
+    assert (mistakes, line) == ([], 2)
+    assert message.startswith(
+        "1 of 5 samples had no row of at most 8 MB within 2 s, the first where n is 3"
+    )
+
+
+def test_a_slow_sample_has_the_time_that_the_others_leave(check):
+    sql = "SELECT 1 / (%(n)s::int - 3) AS a FROM pg_sleep(CASE WHEN %(n)s = 3 THEN 0.5 ELSE 0 END)"
+    ((_, message),), warnings = check(sql, {"n": {"enum": [1, 2, 3]}}, tries_s=5)
+    assert "n may be 3, with which it fails: division by zero" in message
+    assert warnings == []
+
+
+def test_every_value_of_a_long_enum_is_tried(check):
+    labels = [f"label {number}" for number in range(300)]
+    sql = "SELECT 1 / (CASE %(q)s::text WHEN 'label 299' THEN 0 ELSE 1 END) AS a"
+    ((_, message),), _ = check(sql, {"q": {"enum": labels}})
+    assert 'q may be "label 299"' in message
+    sql = "SELECT 1 / (CASE WHEN 'label 299' = ANY(%(q)s::text[]) THEN 0 ELSE 1 END) AS a"
+    for most in ({}, {"maxItems": 7}):
+        ((_, message),), _ = check(sql, {"q": {"type": "array", "items": {"enum": labels}, **most}})
+        assert "q may be" in message
+
+
+def test_a_row_that_is_too_large_is_no_mistake_and_hides_no_other_tool(check):
+    sql = "SELECT repeat('a', CASE\n%(n)s WHEN 2 THEN 9000000 ELSE 1 END) AS a"
+    mistakes, ((line, message),) = check(sql, {"n": {"type": "integer", "enum": [1, 2, 3]}})
+    assert (mistakes, line) == ([], 2)
+    assert "the first where n is 2" in message
 
 
 LEGITIMATE = [

@@ -2,9 +2,11 @@
 
 import json
 import os
+import signal
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 import psycopg
@@ -12,11 +14,16 @@ import pytest
 
 from db.catalog import Tool
 from db.connection import connect_options
-from db.errors import Unavailable
+from db.errors import ToolError, Unavailable
 from db.pool import Databases
+from db.transaction import HANG_MARGIN_S
 from tasks.query import answer
 from tests.proxy import Proxy
 
+_SLEEPING = """
+SELECT pid FROM pg_stat_activity
+WHERE query LIKE 'FETCH%' AND wait_event = 'PgSleep'
+"""
 TOOL = Tool(
     name="ask",
     description="",
@@ -80,6 +87,28 @@ def test_a_slow_query_is_no_silence(databases):
     began = time.monotonic()
     assert json.loads(databases.query(slow, {}, timeout_ms=5000))["total"] == 1
     assert time.monotonic() - began >= 2
+
+
+def test_a_server_that_hangs_is_left_after_the_margin_that_the_caller_gives(
+    postgres_server, databases
+):
+    slow = Tool(**{**vars(TOOL), "statement": "SELECT 1 AS one FROM pg_sleep(30)"})
+    with (
+        psycopg.connect(postgres_server.url, autocommit=True) as own,
+        ThreadPoolExecutor(1) as callers,
+    ):
+        began = time.monotonic()
+        call = callers.submit(databases.query, slow, {}, timeout_ms=2000, hang_margin_s=0.1)
+        while (pid := own.execute(_SLEEPING).fetchone()) is None:
+            assert time.monotonic() - began < 1.9
+        os.kill(pid[0], signal.SIGSTOP)
+        try:
+            with pytest.raises(ToolError, match="too long"):
+                call.result()
+            took_s = time.monotonic() - began
+        finally:
+            os.kill(pid[0], signal.SIGCONT)
+    assert 2 <= took_s < 2 + HANG_MARGIN_S
 
 
 def test_the_kernel_gives_up_a_connection_whose_bytes_nobody_takes(reader_url):

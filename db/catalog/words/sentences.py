@@ -7,7 +7,7 @@ from typing import Any
 
 from db.catalog.schema.equality import first_repeated
 from db.catalog.schema.subschemas import resolved
-from db.catalog.words.broken import Broken, left_out
+from db.catalog.words.broken import LEAVE_OUT, Broken, left_out
 from db.catalog.words.describe import FORMATS_IN_WORDS, described, known_text, listed, one_of
 from db.catalog.words.names import (
     MAX_NAMES,
@@ -47,7 +47,7 @@ def _enum(broken: Broken, root: Mapping[str, Any]) -> str:
         )
         names = {letters_of(text): value for text, value in alike.items()}
         if given == "" and broken.may_be_left_out:
-            return f"{must}: leave it out if there is no value"
+            return must + LEAVE_OUT
         if close and len(given) <= MAX_NAMES:
             value = names[close[0]]
             return f"{must}; did you mean {json.dumps(value, ensure_ascii=False)}?"
@@ -55,18 +55,15 @@ def _enum(broken: Broken, root: Mapping[str, Any]) -> str:
 
 
 def _const(broken: Broken, root: Mapping[str, Any]) -> str:
-    return f"must be {json.dumps(broken.wanted, ensure_ascii=False)}{_left_out_if_null(broken)}"
-
-
-def _left_out_if_null(broken: Broken) -> str:
-    return f", not null{left_out(broken)}" if broken.given is None else ""
+    must = f"must be {json.dumps(broken.wanted, ensure_ascii=False)}"
+    return f"{must}, not null{left_out(broken)}" if broken.given is None else must
 
 
 def _pattern(broken: Broken, root: Mapping[str, Any]) -> str:
     must = f"must match the pattern {broken.wanted}"
     given = broken.given
     if given == "" and broken.may_be_left_out:
-        return f"{must}: leave it out if there is no value"
+        return must + LEAVE_OUT
     must += known_text(broken.schema)
     return f"{must}: leave out the spaces around it" if given != given.strip() else must
 
@@ -74,19 +71,18 @@ def _pattern(broken: Broken, root: Mapping[str, Any]) -> str:
 def _format(broken: Broken, root: Mapping[str, Any]) -> str:
     words = FORMATS_IN_WORDS.get(broken.wanted, f"in the format {broken.wanted}")
     if broken.given == "" and broken.may_be_left_out:
-        return f"must be {words}: leave it out if there is no value"
+        return f"must be {words}{LEAVE_OUT}"
     found = reason(broken.wanted, broken.given)
     return f"must be {words}{f': {found}' if found else ''}"
 
 
-def _length(least: str, most: str, unit: str) -> Any:
+def _length(unit: str) -> Any:
     def words(broken: Broken, root: Mapping[str, Any]) -> str:
+        is_least = broken.rule.startswith("min")
         has = f"it has {len(broken.given)}"
-        if broken.rule == least and not broken.given:
-            has = "it is empty"
-            if broken.may_be_left_out:
-                has += ": leave it out if there is no value"
-        bound = "at least" if broken.rule == least else "at most"
+        if is_least and not broken.given:
+            has = f"it is empty{left_out(broken)}"
+        bound = "at least" if is_least else "at most"
         return f"must have {bound} {listed(broken.wanted, unit)}; {has}"
 
     return words
@@ -96,13 +92,15 @@ def _bound(broken: Broken, root: Mapping[str, Any]) -> str:
     least, most = broken.schema.get("minimum"), broken.schema.get("maximum")
     if least is not None and most is not None:
         return f"must be from {least} to {most}"
-    bound = {
-        "minimum": "at least",
-        "maximum": "at most",
-        "exclusiveMinimum": "more than",
-        "exclusiveMaximum": "less than",
-    }
-    return f"must be {bound[broken.rule]} {broken.wanted}"
+    return f"must be {_BOUNDS[broken.rule]} {broken.wanted}"
+
+
+_BOUNDS = {
+    "minimum": "at least",
+    "maximum": "at most",
+    "exclusiveMinimum": "more than",
+    "exclusiveMaximum": "less than",
+}
 
 
 def _multiple(broken: Broken, root: Mapping[str, Any]) -> str:
@@ -142,9 +140,7 @@ def _any_of(broken: Broken, root: Mapping[str, Any]) -> str:
         return must
     wrong = broken.branches[number]
     problems = "; ".join(_inside(part, root) for part in wrong[:5])
-    return (
-        f"must be {'; or '.join(forms)}. It is closest to the {_ORDER[min(number, 9)]}: {problems}"
-    )
+    return f"{must}. It is closest to the {_ORDER[min(number, 9)]}: {problems}"
 
 
 def _inside(broken: Broken, root: Mapping[str, Any]) -> str:
@@ -170,7 +166,7 @@ def _distance(wrong: Sequence[Broken]) -> tuple[int, int]:
     return int(tells_apart), len(wrong)
 
 
-_ORDER = (
+_ORDER = [
     "first",
     "second",
     "third",
@@ -181,7 +177,7 @@ _ORDER = (
     "eighth",
     "ninth",
     "last",
-)
+]
 
 
 _WORDS: dict[str, Any] = {
@@ -192,16 +188,10 @@ _WORDS: dict[str, Any] = {
     "additionalProperties": additional_sentence,
     "pattern": _pattern,
     "format": _format,
-    "minLength": _length("minLength", "maxLength", "character"),
-    "maxLength": _length("minLength", "maxLength", "character"),
-    "minItems": _length("minItems", "maxItems", "item"),
-    "maxItems": _length("minItems", "maxItems", "item"),
-    "minProperties": _length("minProperties", "maxProperties", "property"),
-    "maxProperties": _length("minProperties", "maxProperties", "property"),
-    "minimum": _bound,
-    "maximum": _bound,
-    "exclusiveMinimum": _bound,
-    "exclusiveMaximum": _bound,
+    **dict.fromkeys(("minLength", "maxLength"), _length("character")),
+    **dict.fromkeys(("minItems", "maxItems"), _length("item")),
+    **dict.fromkeys(("minProperties", "maxProperties"), _length("property")),
+    **dict.fromkeys(_BOUNDS, _bound),
     "multipleOf": _multiple,
     "uniqueItems": _unique,
     "contains": _contains,

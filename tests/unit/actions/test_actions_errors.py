@@ -15,7 +15,7 @@ class Broken:
 
     names = frozenset({"default"})
 
-    def query(self, tool, values, *, timeout_ms):
+    def query(self, tool, values, *, timeout_ms, hang_margin_s):
         raise RuntimeError("SO-100042 is in the text")
 
 

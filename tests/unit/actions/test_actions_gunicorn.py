@@ -3,12 +3,17 @@
 import re
 from pathlib import Path
 
+import yaml
+
 from actions import gunicorn
 from actions.answers import MAX_BODY_BYTES
 from actions.deadline import MAX_TIMEOUT_S
 from db.arguments import MAX_ARGUMENT_BYTES
+from runtime.settings import Settings
 
-_CONF = (Path(__file__).resolve().parents[3] / "ops" / "proxy" / "nginx.conf").read_text()
+_ROOT = Path(__file__).resolve().parents[3]
+_CONF = (_ROOT / "ops" / "proxy" / "nginx.conf").read_text()
+_UPSTREAM = re.search(r"upstream actions \{(.*?)\n    \}", _CONF, re.DOTALL)[1]
 _LOCATION = re.search(r"location /genesys/actions/ \{(.*?)\n        \}", _CONF, re.DOTALL)[1]
 
 
@@ -30,3 +35,21 @@ def test_a_stop_lasts_longer_than_an_action_does_by_default():
 
 def test_a_connection_is_kept_for_longer_than_any_proxy_keeps_it():
     assert gunicorn.keepalive > 600
+
+
+def test_the_proxy_closes_idle_connections_before_the_endpoint_does():
+    assert int(re.search(r"keepalive_timeout (\d+)s;", _UPSTREAM)[1]) < gunicorn.keepalive
+
+
+def test_the_proxy_keeps_as_many_connections_as_calls_run_at_once():
+    at_once = Settings().actions_at_once
+    assert int(re.search(r"keepalive (\d+);", _UPSTREAM)[1]) >= at_once
+
+
+def test_the_proxy_calls_the_socket_that_the_compose_file_binds():
+    services = yaml.safe_load((_ROOT / "docker-compose.yml").read_text())["services"]
+    (socket,) = re.findall(r"server unix:(\S+);", _UPSTREAM)
+    assert f"unix:{socket}" in services["actions"]["command"]
+    folder = str(Path(socket).parent)
+    assert f"sockets:{folder}" in services["actions"]["volumes"]
+    assert f"sockets:{folder}:ro" in services["proxy"]["volumes"]
