@@ -32,6 +32,8 @@ FIRST_S = 3.0
 """What the very first list waits for the runs."""
 FLEET_S, DOCTOR_S, TOOLS_S = 2.0, 10.0, 15.0
 """Between two looks at workers and databases, of the doctor, and at the tools' folder."""
+CHECK_S = 2.0
+"""For the samples of a tool that somebody looks at."""
 OLD_S = 10.0
 """News of the fleet that are older say nothing of a run."""
 
@@ -61,6 +63,14 @@ class Examined:
 
 
 @dataclass(frozen=True)
+class ToolCheck:
+    """What a database has against a tool: mistakes, and what is worth a look; in sentences."""
+
+    mistakes: Sequence[str]
+    warnings: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class Tools:
     """The catalogue as this process reads it; empty with `mistakes` when it has any."""
 
@@ -83,7 +93,7 @@ class Observer:
         self._fleet = Watch("workers", _look_at_workers, every_s=FLEET_S)
         self._databases = Watch("databases", self._look_at_databases, every_s=FLEET_S)
         self._doctor = Watch("doctor", self._examine, every_s=DOCTOR_S)
-        self._checks: dict[str, Watch[Sequence[str]]] = {}
+        self._checks: dict[str, Watch[ToolCheck]] = {}
         self._lock = threading.Lock()
         self._tools = Watch("tools", self._load_tools, every_s=TOOLS_S)
 
@@ -164,24 +174,28 @@ class Observer:
         )
         return diagnose(key, entry, around)
 
-    def checked(self, tool: catalog.Tool) -> Seen[Sequence[str]] | None:
-        """What its database has against a tool, in sentences; None until it was tried there."""
+    def checked(self, tool: catalog.Tool) -> Seen[ToolCheck] | None:
+        """What its database has against a tool; None until it was tried there."""
         with self._lock:
             if tool.name not in self._checks:
                 look = partial(self._check, tool.name)
                 self._checks[tool.name] = Watch(f"check {tool.name}", look, every_s=DOCTOR_S)
         return self._checks[tool.name].latest(wait_s=0)
 
-    def _check(self, name: str) -> Sequence[str]:
+    def _check(self, name: str) -> ToolCheck:
         tool = self.tools().catalog.tools.get(name)
         url = self._values.database_urls().get(tool.database) if tool else None
         if tool is None or url is None:
-            return ["this process has no URL of its database"]
+            return ToolCheck(["this process has no URL of its database"])
         try:
-            found = list(live.examine(url, tool.database, [tool]))
+            found = list(live.examine(url, tool.database, [tool], tries_s=CHECK_S))
         except (Unavailable, SettingsError) as error:
-            return [str(error)]
-        return [f"{f.mistake.file}:{f.mistake.line}: {f.mistake.message}" for f in found]
+            return ToolCheck([str(error)])
+        lines = {f: f"{f.mistake.file}:{f.mistake.line}: {f.mistake.message}" for f in found}
+        return ToolCheck(
+            [line for f, line in lines.items() if not f.is_warning],
+            [line for f, line in lines.items() if f.is_warning],
+        )
 
     def _look_at_databases(self) -> Databases:
         blocked, unavailable = {}, {}
