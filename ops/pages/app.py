@@ -42,7 +42,7 @@ def make(values: Settings) -> Flask:
         SESSION_COOKIE_NAME="toolworker_dashboard",
         SESSION_COOKIE_SAMESITE="Strict",
         MAX_CONTENT_LENGTH=1_000_000,
-        # another name that leads here is a page of somebody else's (DNS rebinding)
+        # under another name a foreign page could read this one (DNS rebinding)
         TRUSTED_HOSTS=values.dashboard_host_names(),
     )
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True, "autoescape": True}
@@ -75,7 +75,7 @@ def _add_own_pages(app: Flask) -> None:
         return {"status": "live"}
 
     @app.get("/unlock")
-    def ask_password() -> str:
+    def show_unlock() -> str:
         return render_template("unlock.html", next=_own_path(request.args.get("next", "")))
 
     @app.post("/unlock")

@@ -38,7 +38,7 @@ def show_dead() -> str:
 
 @pages.post("/dead/replay")
 def replay_many() -> Any:
-    """Let the operator confirm a replay of several; with a confirmed mode, begin it."""
+    """The question before a replay of several; with a mode, its beginning."""
     keys = [key for key in request.form.getlist("key") if _KEY.fullmatch(key)]
     reason = request.form.get("reason", "")
     if request.form.get("all"):

@@ -1,4 +1,4 @@
-"""What surrounds the runs: workers, databases, Genesys, the doctor's findings. Never waits long."""
+"""Observations that pages are made from: workers, databases, Genesys, the doctor's results."""
 
 import threading
 from collections.abc import Mapping, Sequence
@@ -33,9 +33,9 @@ FIRST_S = 3.0
 FLEET_S, DOCTOR_S, TOOLS_S = 2.0, 10.0, 15.0
 """Between two looks at workers and databases, of the doctor, and at the tools' folder."""
 CHECK_S = 2.0
-"""For the samples of a tool that somebody looks at."""
+"""For the samples of a tool whose page an operator views."""
 OLD_S = 10.0
-"""News of the fleet that are older say nothing of a run."""
+"""Older observations of the fleet are not used in a diagnosis."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Databases:
 
 @dataclass(frozen=True)
 class Examined:
-    """What the doctor found, and each worker's catalogue digest (None: nobody could be asked)."""
+    """The doctor's results, and each worker's catalogue digest; None without a broker."""
 
     results: Sequence[CheckResult]
     digests: Mapping[str, str] | None
@@ -118,7 +118,7 @@ class Observer:
         self._runs.forget()
 
     def fleet(self) -> Seen[Fleet] | None:
-        """None until workers were asked, which takes 1 to 4 s."""
+        """None until the workers replied or did not, which takes 1 to 4 s."""
         return self._fleet.latest(wait_s=0)
 
     def examined(self) -> Seen[Examined] | None:
@@ -145,7 +145,7 @@ class Observer:
 
     def diagnosis(self, key: str, entry: Mapping[str, str], now_ms: int) -> Diagnosis | None:
         """
-        The reason of a run, as `toolworker runs why` has it; None while workers are being asked.
+        The reason of a run, as `toolworker runs why` has it; None until the workers replied.
 
         Raises:
             LedgerUnavailable: Redis does not answer.

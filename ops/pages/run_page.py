@@ -92,8 +92,8 @@ def show_body(key: str) -> Response:
 
 
 @pages.get("/runs/<key>/replay")
-def ask_replay(key: str) -> str:
-    """Let the operator confirm a replay."""
+def confirm_replay(key: str) -> str:
+    """The question before a replay."""
     mode, entry = _mode(request.args.get("mode", "")), _entry(key)
     if entry["state"] != "dead":
         abort(409, "Only a dead letter can be replayed.")
@@ -115,8 +115,8 @@ def replay(key: str) -> Any:
 
 
 @pages.get("/runs/<key>/drop")
-def ask_drop(key: str) -> str:
-    """Let the operator confirm that a run is forgotten."""
+def confirm_drop(key: str) -> str:
+    """The question before a run is deleted."""
     entry = _entry(key)
     if entry["state"] not in ("dead", "submitted"):
         abort(409, "Only a run that has ended can be dropped.")
@@ -125,7 +125,7 @@ def ask_drop(key: str) -> str:
 
 @pages.post("/runs/<key>/drop")
 def drop(key: str) -> Any:
-    """Forget a run that has ended."""
+    """Delete a run that has ended."""
     entry = _entry(key)
     try:
         dashboard().observer.store.drop(key)
@@ -185,17 +185,17 @@ def _facts(diagnosis: Diagnosis | None) -> list[tuple[str, str]]:
 
 def _events(entry: dict[str, str]) -> list[tuple[int, str]]:
     """What happened to the run as a whole, in order."""
-    told = [(int(entry["accepted_at"]), "accepted")]
+    events = [(int(entry["accepted_at"]), "accepted")]
     if "begun_at" in entry:
-        told.append((int(entry["begun_at"]), "begun by a worker"))
+        events.append((int(entry["begun_at"]), "begun by a worker"))
     if "frozen_at" in entry:
-        told.append((int(entry["frozen_at"]), "body frozen"))
+        events.append((int(entry["frozen_at"]), "body frozen"))
     for name, value in entry.items():
         if name.startswith("replayed_at:"):
             number = name.partition(":")[2]
             reason = entry.get(f"replayed_reason:{number}", "")
-            told.append((int(value), f"replayed; generation {number} had ended as {reason}"))
+            events.append((int(value), f"replayed; generation {number} had ended as {reason}"))
     if "ended_at" in entry:
         reason = entry.get("reason", "")
-        told.append((int(entry["ended_at"]), f"{entry['state']} {reason}".strip()))
-    return sorted(told)
+        events.append((int(entry["ended_at"]), f"{entry['state']} {reason}".strip()))
+    return sorted(events)

@@ -1,4 +1,4 @@
-"""A value that is looked up in the background, again and again while somebody views it."""
+"""A value that is looked up in the background, again and again while an operator views it."""
 
 import threading
 import time

@@ -14,7 +14,7 @@ _LEAST = 0.15
 
 @dataclass(frozen=True)
 class Bar:
-    """From `x` for `width`, both in percent of the whole; `title` says what it is."""
+    """From `x` for `width`, both in percent of the whole; `title` names it."""
 
     kind: Kind
     x: float

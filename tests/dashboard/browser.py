@@ -32,8 +32,8 @@ def opened(browser, *, password, **options):
     problems = []
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("dialog", lambda dialog: (problems.append(dialog.message), dialog.dismiss()))
-    # what the policy forbids is told on the console
-    page.on("console", lambda said: "Policy" in said.text and problems.append(said.text))
+    # the browser reports on its console what the policy forbids
+    page.on("console", lambda line: "Policy" in line.text and problems.append(line.text))
     yield page
     assert problems == []
     context.close()

@@ -100,9 +100,9 @@ class Seed:
         for n, attempt in enumerate(attempts, 1):
             at += attempt.get("wait", 0)
             took = attempt.get("took_ms", 64)
-            told = {"correlation_id": f"c0ffee-{at}", "took_ms": took, **attempt}
-            told.pop("wait", None)
-            fields |= {f"attempt_{name}:{n}": value for name, value in told.items()}
+            outcome = {"correlation_id": f"c0ffee-{at}", "took_ms": took, **attempt}
+            outcome.pop("wait", None)
+            fields |= {f"attempt_{name}:{n}": value for name, value in outcome.items()}
             fields[f"attempt_at:{n}"] = at
             at += took
         return at, fields

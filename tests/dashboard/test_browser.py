@@ -52,7 +52,7 @@ def page(browser):
 
 @pytest.fixture
 def pictures(request, tmp_path):
-    """The folder for screenshots: that of the option, else one that is thrown away."""
+    """The folder for screenshots: that of the option, else a temporary one."""
     folder = Path(request.config.getoption("--screenshots", None) or tmp_path)
     folder.mkdir(exist_ok=True)
     return folder
@@ -88,11 +88,13 @@ def test_every_page_is_accessible_in_light_and_dark_and_has_its_pictures(page, s
         "fleet": "/fleet",
         "": f"/runs/{dead}/replay?mode=submission",
     }
+    complete = {"tool": "text=Its statement runs", "fleet": "text=worker@host-b 2 slots"}
     for name, path in shown.items():
         page.emulate_media(color_scheme="light")
         page.set_viewport_size(SIZE)
         page.goto(site.url + path)
         page.wait_for_selector(".standing .ok")
+        page.wait_for_selector(complete.get(name, "main"))
         assert faults(page) == [], path
         if name:
             page.screenshot(path=pictures / f"{name}-light.png", full_page=name == "run")

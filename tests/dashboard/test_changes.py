@@ -106,7 +106,7 @@ def test_what_the_second_password_lets_one_see_and_change_is_logged(operator, le
         operator.post(f"/runs/{first}/replay", {"mode": "full"})
         operator.post(f"/runs/{second}/drop")
         operator.post("/tools/get_order", {"arguments": '{"planted": 1}'})
-    told = [(line["event"], line.get("key") or line.get("tool")) for line in lines]
+    events = [(line["event"], line.get("key") or line.get("tool")) for line in lines]
     for line in (
         ("dashboard.unlocked", None),
         ("dashboard.data_shown", first),
@@ -115,7 +115,7 @@ def test_what_the_second_password_lets_one_see_and_change_is_logged(operator, le
         ("dashboard.dropped", second),
         ("dashboard.tool_called", "get_order"),
     ):
-        assert line in told
+        assert line in events
     assert "planted" not in str(lines)
     assert SECOND not in str(lines)
 

@@ -141,8 +141,8 @@ def test_a_runs_page_shows_attempts_with_what_genesys_answered(operator, ledger)
     with Seed(ledger) as seed:
         key = seed.dead("refused", attempts=answers)
     page = operator.text(f"/runs/{key}")
-    for told in ("503", "c-1", "unavailable it is down", "c-2", "there is no such run"):
-        assert told in page
+    for shown in ("503", "c-1", "unavailable it is down", "c-2", "there is no such run"):
+        assert shown in page
 
 
 def test_data_is_not_in_a_page_without_the_second_password(operator, ledger):
