@@ -8,8 +8,11 @@ CHECK_PYTHON = $(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info <
 # programs in a venv begin with its path: of a checkout that was moved or copied none starts
 MOVED := $(if $(wildcard .venv),$(shell grep -qsF " $(CURDIR)/.venv" .venv/pyvenv.cfg || echo moved))
 
+# bytecode is kept, or each program that a test starts compiles all that it imports
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
-.PHONY: moved help install demo up test tools-check bench-tools chaos pages-check screenshots versions compose-check conformance bench bench-long bench-genesys bench-actions lint clean lock
+.PHONY: moved help install demo up test fuzz tools-check bench-tools chaos pages-check screenshots versions compose-check conformance bench bench-long bench-genesys bench-actions lint clean lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +36,9 @@ up: install ## the whole stack on embedded servers, until Ctrl-C
 
 test: lint ## lint, types, import rules, then every test on real Redis and Postgres
 	$(BIN)/pytest -n 4
+
+fuzz: install ## 10,000 mutated deliveries, and every property with five times the cases of `make test`
+	$(BIN)/pytest -n 2 -q --hypothesis-profile=fuzz $(shell grep -rl --include='test_*.py' tests.cases tests)
 
 tools-check: install ## every mistake of every tool folder (TOOLS_DIR), with file and line
 	@$(BIN)/toolworker tools check

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import threading
 from collections import Counter
 from pathlib import Path
@@ -17,6 +18,10 @@ from tests import together
 from tests.failover import Failover
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# A shell that starts the tests in the background lets them, and all that they start, ignore Ctrl-C.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items):

@@ -4,8 +4,6 @@ import itertools
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 import urllib.request
 from pathlib import Path
@@ -13,6 +11,7 @@ from pathlib import Path
 import redis
 
 from ops import deliveries
+from tests import forked_cli
 
 ROOT = Path(__file__).resolve().parents[1]
 _numbers = itertools.count(1)
@@ -51,6 +50,10 @@ class Service:
     def all_submissions(self):
         """Every POST that reached Genesys, oldest first."""
         return deliveries.get(f"{self.stack.simulator_url}/_sim/submissions").body
+
+    def token_requests(self):
+        """How many tokens Genesys was requested to give, so far."""
+        return deliveries.get(f"{self.stack.simulator_url}/_sim/tokens").body["requests"]
 
     def answer(self, run_id, *, within_s=15.0):
         """The outputs of the run's accepted submission by call id, waited for."""
@@ -110,14 +113,7 @@ class Service:
 
     def toolworker(self, *arguments):
         """What the command prints for an operator of this service."""
-        done = subprocess.run(
-            [sys.executable, "-m", "ops.cli", *arguments],
-            env=self.stack.env,
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = forked_cli.toolworker(*arguments, env=self.stack.env)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

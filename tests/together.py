@@ -2,31 +2,32 @@
 
 from xdist.scheduler import LoadScopeScheduling
 
-SERVICE, OUTAGES, WHY, SMOKE = "the shared service", "outages", "why", "chaos smoke"
-
-HOLDING = "the service that answers after 6 s"
-_RELIABILITY = "tests/acceptance/test_reliability.py"
+SERVICE, OUTAGES, WHY = "the shared service", "outages", "why"
+RELIABILITY, RECEIVER_OUTAGES = "reliability", "receiver's outages"
 
 _GROUPS = {
-    "tests/chaos/test_chaos.py": SMOKE,
     "tests/acceptance/test_actions_property.py": "actions property",
+    "tests/acceptance/test_ecosystem_errors.py": "errors",
+    "tests/acceptance/test_ecosystem_signals.py": "signals",
+    "tests/acceptance/test_ecosystem_traces.py": "traces",
     "tests/acceptance/test_ops_why.py": WHY,
     "tests/acceptance/test_outages.py": OUTAGES,
-    f"{_RELIABILITY}::test_a_dead_letter_is_replayed_in_each_mode": HOLDING,
-    f"{_RELIABILITY}::test_a_query_ends_two_seconds_before_answer_by": HOLDING,
+    "tests/acceptance/test_reliability.py": RELIABILITY,
     "tests/acceptance/test_genesys_waits.py": SERVICE,
     "tests/acceptance/test_main_job.py": SERVICE,
     "tests/acceptance/test_messages.py": SERVICE,
-    "tests/acceptance/test_ops_flower.py": SERVICE,
+    "tests/acceptance/test_ops_flower.py": "Flower",
     "tests/acceptance/test_ops_logs.py": SERVICE,
     "tests/acceptance/test_ops_metrics.py": SERVICE,
     "tests/acceptance/test_receiver.py": SERVICE,
     "tests/acceptance/test_receiver_auth.py": "auth",
     "tests/acceptance/test_receiver_openapi.py": "openapi",
+    "tests/acceptance/test_receiver_outages.py": RECEIVER_OUTAGES,
     "tests/acceptance/test_receiver_senders.py": "senders",
+    "tests/dashboard/test_browser.py": "browser",
     "tests/acceptance/test_tools_cli.py": "tools",
 }
-_FIRST = (SMOKE, OUTAGES, SERVICE, WHY)
+_FIRST = (OUTAGES, RELIABILITY, SERVICE, WHY, RECEIVER_OUTAGES)
 """The longest; the rest fills the gaps."""
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from ops.dev.server import die_with_parent
+from ops.dev.server import die_with_parent, signals_held
 
 _POLL_S = 0.05
 _LOG_LINES = 15
@@ -37,7 +37,7 @@ class Child:
     ) -> None:
         self.name = name
         self.log = logs / f"{name}.log"
-        with self.log.open("wb") as log:
+        with self.log.open("wb") as log, signals_held():
             self._popen = subprocess.Popen(
                 [sys.executable, *arguments],
                 env=dict(env),

@@ -10,13 +10,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 _START_S = 20.0
 _PR_SET_PDEATHSIG = 1
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # loaded here and not after a fork, where another thread's lock on the loader would never open
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
@@ -45,8 +46,27 @@ def _ports() -> Iterator[int]:
 _PORTS = _ports()
 
 
+@contextmanager
+def signals_held() -> Iterator[None]:
+    """
+    Hold Ctrl-C and the like back while a program is started; `die_with_parent` lets them in again.
+
+    Raised in the middle of a fork, in one of its hooks, a KeyboardInterrupt is printed and lost.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def die_with_parent() -> None:
-    """Have the kernel end this process with its parent (Linux; elsewhere nothing happens)."""
+    """
+    Run in a new process before its program: take signals, and end with the parent.
+
+    The kernel does the latter on Linux; elsewhere nothing ends the program.
+    """
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
     if _LIBC is not None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
@@ -88,7 +108,7 @@ class Server:
         Raises:
             RuntimeError: It ended or did not answer in time; with the end of its log.
         """
-        with self._log.open("ab") as log:
+        with self._log.open("ab") as log, signals_held():
             self._popen = subprocess.Popen(
                 self._command,
                 stdin=subprocess.DEVNULL,

@@ -1,5 +1,6 @@
 """A running service, the whole of it, for the tests that drive it from the outside."""
 
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -24,32 +25,38 @@ def service(shared_service):
     shared_service.calm()
 
 
+@contextmanager
+def _starter(folder, postgres):
+    stacks = []
+
+    def start(**options):
+        options = {"reconcilers": 1, "postgres": postgres, **options}
+        stack = Stack(folder / f"stack-{len(stacks)}", **options)
+        stacks.append(stack)
+        stack.start()
+        return Service(stack)
+
+    try:
+        yield start
+    finally:
+        for stack in stacks:
+            stack.stop()
+
+
 @pytest.fixture
 def own_service(tmp_path, postgres_server):
     """
     Start a stack of the test's own, to break: `own_service(workers=2, env={...})`.
 
-    Its Postgres is the common one; to break that, too, ask for `postgres=None`.
+    It costs 4 s of CPU: a stack that the test leaves whole is better shared, by `start_service`.
+    Its Postgres is the common one; to break that, too, use `postgres=None`.
     """
-    stacks = []
-
-    def start(**options):
-        options = {"reconcilers": 1, "postgres": postgres_server, **options}
-        stack = Stack(tmp_path / f"stack-{len(stacks)}", **options)
-        stacks.append(stack)
-        stack.start()
-        return Service(stack)
-
-    yield start
-    for stack in stacks:
-        stack.stop()
+    with _starter(tmp_path, postgres_server) as start:
+        yield start
 
 
 @pytest.fixture(scope="module")
-def shared_holding(tmp_path_factory, tools_with_hold, postgres_server):
-    """One stack for the tests that leave it whole; its runs are answered after 6 s."""
-    folder = tmp_path_factory.mktemp("holding")
-    env = {"RUN_ANSWER_BY_S": "6"}
-    options = {"tools_dir": tools_with_hold, "reconcilers": 1, "postgres": postgres_server}
-    with Stack(folder, env=env, **options) as stack:
-        yield Service(stack)
+def start_service(tmp_path_factory, postgres_server):
+    """Start a stack for all tests of a module, each of which leaves it whole; as `own_service`."""
+    with _starter(tmp_path_factory.mktemp("module"), postgres_server) as start:
+        yield start

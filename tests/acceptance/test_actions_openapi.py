@@ -12,6 +12,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from tests.cases import cases
 from tests.endpoint import ROOT, SECRET, running_endpoint
 
 PATH = "/genesys/actions/{tool}"
@@ -25,7 +26,7 @@ CHECKS = [
 ]
 TOOLS = ("search_inventory", "get_order", "list_recent_tickets")
 schema = schemathesis.openapi.from_path(ROOT / "docs" / "openapi.yaml")
-OFTEN = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+OFTEN = settings(max_examples=cases(200), deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(scope="module")

@@ -25,6 +25,7 @@ from ops.exports.ava import definition, shared, tool_name
 from ops.exports.shape import Options
 from runtime.settings import Secret, Settings
 from simulator import actions, agents, contracts
+from tests.cases import cases
 from tests.endpoint import CERTIFICATE, SECRET
 
 SOUND = ["sku", "order_number", "limit", "q1", "orderState", "warehouse"]
@@ -183,7 +184,7 @@ seen = Counter()
 
 
 @settings(
-    max_examples=150,
+    max_examples=cases(250),
     deadline=None,
     suppress_health_check=list(HealthCheck),
     derandomize=True,
@@ -263,6 +264,6 @@ def _is(kind, value):
 
 
 def test_both_ways_were_tried_often():
-    assert seen["genesys-action"] >= 20
-    assert seen["genesys-action: a reason"] >= 20
-    assert seen["ava"] >= 5
+    assert seen["genesys-action"] >= cases(20)
+    assert seen["genesys-action: a reason"] >= cases(20)
+    assert seen["ava"] >= cases(5)

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -38,8 +37,6 @@ def start(tmp_path):
                 stderr=subprocess.STDOUT,
                 text=True,
                 start_new_session=True,
-                # a shell that starts the tests in the background has them ignore Ctrl-C
-                preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
             )
         )
         return started[-1]
@@ -70,8 +67,7 @@ def test_the_demo_prints_five_runs_as_expected_and_leaves_nothing_behind(start, 
     assert [name for name, pid in pids.items() if _is_alive(pid)] == []
 
 
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name)
-def test_up_stops_every_part_when_it_is_interrupted(start, tmp_path, ending):
+def test_up_serves_what_it_prints_and_stops_every_part_at_ctrl_c(start, tmp_path):
     toolworker = start("up")
     lines = _read_until(toolworker, _LAST_OF_UP)
     pids = _pids(tmp_path)
@@ -81,18 +77,20 @@ def test_up_stops_every_part_when_it_is_interrupted(start, tmp_path, ending):
     assert "9 of 9 examples as expected" in _after_the_printed_export(lines, "tools test")
     assert "run-three-calls" in _after_the_printed_export(lines, "runs list")
 
-    toolworker.send_signal(ending)
+    toolworker.send_signal(signal.SIGINT)
     toolworker.communicate(timeout=40)
 
     assert toolworker.returncode == 130
     assert [name for name, pid in pids.items() if _is_alive(pid)] == []
 
 
-def test_nothing_is_left_when_the_demo_is_interrupted_while_it_starts(start, tmp_path):
-    toolworker = start("demo")
+@pytest.mark.parametrize("command", ["demo", "up"])
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name)
+def test_nothing_is_left_when_it_is_interrupted_while_it_starts(start, tmp_path, command, ending):
+    toolworker = start(command)
     _read_until(toolworker, "  broker ")
 
-    toolworker.send_signal(signal.SIGINT)
+    toolworker.send_signal(ending)
     text, _ = toolworker.communicate(timeout=40)
 
     assert toolworker.returncode == 130

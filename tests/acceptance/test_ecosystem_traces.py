@@ -12,13 +12,12 @@ from tests.acceptance.instruments import tracing
 ARGUMENTS = json.dumps({"sku": "ZZ-987654", "warehouse": "US-WEST"})
 
 
-@pytest.fixture
-def traced(own_service, tmp_path):
+@pytest.fixture(scope="module")
+def traced(start_service, tmp_path_factory):
     """A service whose worker and receiver are traced, and the folder of their spans."""
-    folder = tmp_path / "spans"
-    folder.mkdir()
+    folder = tmp_path_factory.mktemp("spans")
     options = ("-I", "tests.acceptance.instruments.tracing")
-    service = own_service(worker_options=options, env={"SPANS_DIR": str(folder)})
+    service = start_service(worker_options=options, env={"SPANS_DIR": str(folder)})
     port = free_port()
     config = ["-c", "python:webhook.gunicorn", "--bind", f"127.0.0.1:{port}"]
     app = "tests.acceptance.instruments.traced_receiver:create_app()"

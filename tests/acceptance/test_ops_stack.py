@@ -12,24 +12,15 @@ import redis
 from ops.dev.children import StartError
 from ops.dev.folders import claim_folder
 from ops.dev.stack import Stack
+from tests import forked_cli
 
 _ROOT = Path(__file__).resolve().parents[2]
 
 
-def doctor(env, *options):
-    return subprocess.Popen(
-        [sys.executable, "-m", "ops.cli", "doctor", *options],
-        env=env,
-        cwd=_ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def said(examined):
-    out, err = examined.communicate(timeout=60)
-    return examined.returncode, out, err
+def said(env, *options):
+    """Exit code, output and complaints of the doctor."""
+    done = forked_cli.toolworker("doctor", *options, env=env)
+    return done.returncode, done.stdout, done.stderr
 
 
 def test_a_part_that_cannot_start_is_shown_with_its_log_and_leaves_nothing(tmp_path):
@@ -56,36 +47,40 @@ def test_two_stacks_do_not_share_a_folder(tmp_path):
 def test_the_doctor_is_silent_when_all_is_well_and_names_what_is_not(tmp_path):
     # one stack for the whole story: starting one takes seconds
     with Stack(tmp_path, workers=0, reconcilers=0) as stack:
-        assert said(doctor(stack.env)) == (0, "", "")
+        assert said(stack.env) == (0, "", "")
 
-        code, out, err = said(doctor(stack.env, "-v"))
+        code, out, err = said(stack.env, "-v")
         assert (code, err) == (0, "")
         subjects = [line.partition(":")[0].split()[0] for line in out.splitlines()]
         assert subjects == ["settings", "genesys", "3", "REDIS_URL", "LEDGER_URL", "DATABASE_URL"]
 
-        code, out, err = said(doctor({**stack.env, "TOOLS_DIR": str(tmp_path / "nowhere")}))
+        code, out, err = said({**stack.env, "TOOLS_DIR": str(tmp_path / "nowhere")})
         assert code == 1
         assert "nowhere" in err
         assert "Traceback" not in err
 
         stack.postgres.stop()
-        code, out, err = said(doctor(stack.env))
+        code, out, err = said(stack.env)
         assert (code, out) == (1, "")
         (line,) = err.splitlines()
         assert line.startswith("DATABASE_URL: ")
 
         stack.broker.stop()
-        waiting = doctor(stack.env, "--wait", "--timeout", "40")
+        waiting = subprocess.Popen(
+            [sys.executable, "-m", "ops.cli", "doctor", "--wait", "--timeout", "40"],
+            env=stack.env, cwd=_ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
         assert waiting.stderr.readline() == "waiting for REDIS_URL, DATABASE_URL ...\n"
         stack.broker.start()
         stack.postgres.start()
-        assert said(waiting) == (0, "", "")
+        assert waiting.communicate(timeout=60) == ("", "")
+        assert waiting.returncode == 0
 
 
 def test_the_doctor_asks_for_more_when_it_is_told_to(service, tmp_path):
     env = service.stack.env
     asked = "--tools", "--token", "--workers"
-    code, out, err = said(doctor(env, "-v", *asked))
+    code, out, err = said(env, "-v", *asked)
     assert (code, err) == (0, "")
     subjects = [line.partition(":")[0] for line in out.splitlines()]
     assert subjects[-2] == "genesys token"
@@ -96,7 +91,7 @@ def test_the_doctor_asks_for_more_when_it_is_told_to(service, tmp_path):
     query = others / "get_order" / "query.sql"
     query.write_text(query.read_text().replace("FROM orders", "FROM no_such_table"))
     wrong = {**env, "TOOLS_DIR": str(others), "GENESYS_CLIENT_SECRET": "another"}
-    code, out, err = said(doctor(wrong, "--all"))
+    code, out, err = said(wrong, "--all")
     assert (code, out) == (1, "")
     tool, token, worker = err.splitlines()
     assert "no_such_table" in tool
@@ -110,7 +105,7 @@ def test_the_doctor_refuses_a_ledger_that_forgets(service, own_redis_server):
     with redis.Redis.from_url(forgetful.url) as client:
         client.config_set("appendonly", "no")
         client.config_set("maxmemory-policy", "allkeys-lru")
-    code, out, err = said(doctor({**service.stack.env, "LEDGER_URL": forgetful.url}))
+    code, out, err = said({**service.stack.env, "LEDGER_URL": forgetful.url})
     assert (code, out) == (1, "")
     policy, memory, persistence = err.splitlines()
     assert policy.startswith("LEDGER_URL: maxmemory-policy is allkeys-lru")

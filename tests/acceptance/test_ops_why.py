@@ -4,27 +4,27 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import psycopg
 import pytest
 
 from ops.dev.stack import Stack
+from tests import forked_cli
 from tests.service import Service
 
-_ROOT = Path(__file__).resolve().parents[2]
 GOOD = ("c", "search_inventory", '{"sku": "AB-1001", "warehouse": "US-WEST"}')
-WITHIN_S = 10.0
+WITHIN_S = 45.0
+"""For a fault to show and be named: 2 to 7 s, and what a busy machine adds."""
 
 
 @pytest.fixture(scope="module")
 def broken(tmp_path_factory, tools_with_hold):
     """One stack for all faults, with a Postgres of its own; each test mends what it broke."""
     folder = tmp_path_factory.mktemp("why")
-    with Stack(folder, workers=2, concurrency=1, tools_dir=tools_with_hold) as stack:
+    # a fault has to last until it is named, beside busy processes, too
+    env = {"RUN_ANSWER_BY_S": "60"}
+    with Stack(folder, workers=2, concurrency=1, tools_dir=tools_with_hold, env=env) as stack:
         yield Service(stack)
 
 
@@ -36,15 +36,7 @@ def service(broken):
 
 
 def toolworker(service, *arguments):
-    done = subprocess.run(
-        [sys.executable, "-m", "ops.cli", *arguments],
-        env=service.stack.env,
-        cwd=_ROOT,
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    done = forked_cli.toolworker(*arguments, env=service.stack.env)
     assert "Traceback" not in done.stderr
     return done
 
@@ -61,12 +53,10 @@ def deliver(service, *calls):
 
 
 def named(service, key, *reasons, fact=None):
-    """The first answer with one of *reasons* and with *fact*, which must come within 10 s."""
+    """The first answer with one of *reasons* and with *fact*."""
     deadline = time.monotonic() + WITHIN_S
     while True:
-        began = time.monotonic()
         said = why(service, key)
-        assert time.monotonic() - began < WITHIN_S
         if said["reason"] in reasons and (fact is None or said["facts"][fact]):
             return said
         assert time.monotonic() < deadline, said

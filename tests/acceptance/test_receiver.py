@@ -4,6 +4,7 @@ import functools
 import gzip
 import http.client
 import json
+import os
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ import pytest
 
 from ops import deliveries
 from ops.dev.children import StartError
-from tests.receiver import delivery
+from tests.receiver import delivery, running_receiver, signed, wait_for
 
 GOOD = ("good", "search_inventory", '{"sku": "AB-1001", "warehouse": "US-WEST"}')
 DELIVERY = json.dumps({"run_id": "r", "tool_calls": []}).encode()
@@ -81,8 +82,8 @@ def test_another_content_type_is_415(service, content_type):
 @pytest.mark.parametrize("coding", ["gzip", "br", "deflate, gzip"])
 def test_a_compressed_delivery_is_415_however_it_was_signed(service, coding):
     body = gzip.compress(DELIVERY)
-    for signed in (body, DELIVERY):
-        headers = {**_signed(service, signed), "Content-Encoding": coding}
+    for proven in (body, DELIVERY):
+        headers = {**_signed(service, proven), "Content-Encoding": coding}
         found = _ask(service, "POST", "/webhook/tool-calls", body, headers)
         sentence = "The body is compressed; send it without Content-Encoding."
         assert found[:2] == (415, {"error": sentence})
@@ -206,39 +207,45 @@ def test_it_is_live_and_ready(service):
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
-def test_while_the_ledger_is_away_it_is_503_within_a_second_and_never_hangs(own_service, how):
-    service = own_service(workers=0, reconcilers=0)
-    ledger = service.stack.ledger
-    if how == signal.SIGSTOP:
-        service.kill(ledger.pid, how)
-    else:
-        ledger.stop(how)
-    try:
-        for _ in range(3):
-            began = time.monotonic()
-            status, answer, headers = _ask(
-                service, "POST", "/webhook/tool-calls", DELIVERY, _signed(service, DELIVERY)
-            )
-            assert time.monotonic() - began < 1
-            assert status == 503
-            assert answer == {"error": "The run cannot be stored right now; send it again later."}
-            assert headers["Retry-After"] == "5"
-        assert _ask(service, "GET", "/livez")[0] == 200
-        found = _ask(service, "GET", "/readyz")
-        kind = "TimeoutError" if how == signal.SIGSTOP else "ConnectionError"
-        why = f"Not ready: the ledger takes no new runs: it cannot be reached ({kind})."
-        assert found[:2] == (503, {"error": why})
-    finally:
+def test_while_the_ledger_is_away_it_is_503_within_a_second_and_never_hangs(
+    own_redis_server, tmp_path, how
+):
+    ledger, body = own_redis_server(), delivery("while-it-is-away")
+    headers = {"Content-Type": "application/json", **signed(body)}
+    with running_receiver(tmp_path, ledger.url) as receiver:
         if how == signal.SIGSTOP:
-            service.kill(ledger.pid, signal.SIGCONT)
+            os.kill(ledger.pid, how)
         else:
-            ledger.start()
-    service.wait_for(lambda: _post(service, DELIVERY)[0] == 202)
+            ledger.stop(how)
+        try:
+            for _ in range(3):
+                began = time.monotonic()
+                status, answer, told = receiver.ask("POST", "/webhook/tool-calls", body, headers)
+                assert time.monotonic() - began < 1
+                assert (status, answer) == (
+                    503, {"error": "The run cannot be stored right now; send it again later."}
+                )  # fmt: skip
+                assert told["Retry-After"] == "5"
+            assert receiver.ask("GET", "/livez")[0] == 200
+            kind = "TimeoutError" if how == signal.SIGSTOP else "ConnectionError"
+            why = f"Not ready: the ledger takes no new runs: it cannot be reached ({kind})."
+            assert receiver.ask("GET", "/readyz")[:2] == (503, {"error": why})
+        finally:
+            if how == signal.SIGSTOP:
+                os.kill(ledger.pid, signal.SIGCONT)
+            else:
+                ledger.start()
+        wait_for(lambda: receiver.post(body)[0] == 202)
 
 
-def test_without_a_secret_or_with_a_broken_tool_it_does_not_listen(own_service, tmp_path):
-    with pytest.raises(StartError, match=r"ended with 1(.|\n)*WEBHOOK_SECRETS: is not set"):
-        own_service(env={"WEBHOOK_SECRETS": ""})
+def test_without_a_secret_or_with_a_broken_tool_it_does_not_listen(redis_server, tmp_path):
     (tmp_path / "tools" / "broken").mkdir(parents=True)
-    with pytest.raises(StartError, match=r"ended with 1(.|\n)*broken/tool\.json:1: is missing"):
-        own_service(tools_dir=tmp_path / "tools")
+    for folder, env, mistake in (
+        ("a", {"WEBHOOK_SECRETS": ""}, r"WEBHOOK_SECRETS: is not set"),
+        ("b", {"TOOLS_DIR": str(tmp_path / "tools")}, r"broken/tool\.json:1: is missing"),
+    ):
+        with (
+            pytest.raises(StartError, match=rf"ended with 1(.|\n)*{mistake}"),
+            running_receiver(tmp_path / folder, redis_server.url, **env),
+        ):
+            pass

@@ -1,19 +1,31 @@
 """A delivery is safe or refused in time, whatever is away or dies while it is accepted."""
 
 import http.client
-import json
+import os
 import signal
 import threading
 import time
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
 from ops import deliveries
+from tests.receiver import delivery, running_receiver, signed
 
 GOOD = ("good", "search_inventory", '{"sku": "AB-1001", "warehouse": "US-WEST"}')
 AWAY = {"error": "The run cannot be stored right now; send it again later."}
+
+
+@pytest.fixture(scope="module")
+def shared(start_service):
+    """One stack for all outages; each test mends what it broke."""
+    return start_service()
+
+
+@pytest.fixture
+def service(shared):
+    yield shared
+    shared.wait_for(lambda: _get(shared, "/readyz")[0] == 200)
 
 
 def _children(pid):
@@ -25,18 +37,18 @@ def _get(service, path):
     return answer.status, answer.body
 
 
-def test_a_worker_killed_between_accept_and_publish_does_not_cost_the_run(own_service):
-    service = own_service()
+def test_a_worker_killed_between_accept_and_publish_does_not_cost_the_run(service):
+    # the first test: nothing was published, so the publish waits for a greeting that never comes
+    run_id = service.new_run_id()
     master = service.stack.children("webhook")[0].pid
     seen = []
 
     def deliver():
         try:
-            seen.append(service.deliver("r", GOOD).status)
+            seen.append(service.deliver(run_id, GOOD).status)
         except (deliveries.NoAnswer, http.client.HTTPException):
             seen.append(None)
 
-    # nothing was published yet, so the publish waits for a greeting that does not come
     service.kill(service.stack.broker.pid, signal.SIGSTOP)
     try:
         sender = threading.Thread(target=deliver)
@@ -48,31 +60,30 @@ def test_a_worker_killed_between_accept_and_publish_does_not_cost_the_run(own_se
     finally:
         service.kill(service.stack.broker.pid, signal.SIGCONT)
     assert seen == [None]  # no 202 went out; the sender will try again
-    answer = service.wait_for(lambda: _try_to_deliver(service))
+    answer = service.wait_for(lambda: _try_to_deliver(service, run_id))
     assert (answer.status, answer.body.get("duplicate")) == (202, True)
-    assert service.answer("r", within_s=25)["good"]["total"] == 2
-    assert len(service.submissions("r")) == 1
+    assert service.answer(run_id, within_s=25)["good"]["total"] == 2
+    assert len(service.submissions(run_id)) == 1
 
 
-def _try_to_deliver(service):
+def _try_to_deliver(service, run_id):
     try:
-        return service.deliver("r", GOOD)
+        return service.deliver(run_id, GOOD)
     except deliveries.NoAnswer:
         return None
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
-def test_while_the_broker_alone_is_away_it_is_ready_and_says_202(own_service, how):
-    service = own_service()
-    broker = service.stack.broker
+def test_while_the_broker_alone_is_away_it_is_ready_and_says_202(service, how):
+    broker, run_ids = service.stack.broker, [service.new_run_id() for _ in range(3)]
     if how == signal.SIGSTOP:
         service.kill(broker.pid, how)
     else:
         broker.stop(how)
     try:
-        for number in range(3):
+        for run_id in run_ids:
             began = time.monotonic()
-            assert service.deliver(f"r{number}", GOOD).status == 202
+            assert service.deliver(run_id, GOOD).status == 202
             assert time.monotonic() - began < 1.2
         assert _get(service, "/readyz") == (200, {"status": "ready"})
     finally:
@@ -80,12 +91,11 @@ def test_while_the_broker_alone_is_away_it_is_ready_and_says_202(own_service, ho
             service.kill(broker.pid, signal.SIGCONT)
         else:
             broker.start()
-    for number in range(3):
-        assert service.answer(f"r{number}", within_s=35)["good"]["total"] == 2
+    for run_id in run_ids:
+        assert service.answer(run_id, within_s=35)["good"]["total"] == 2
 
 
-def test_many_senders_at_once_are_all_refused_in_time_while_the_ledger_is_stalled(own_service):
-    service = own_service(workers=0, reconcilers=0)
+def test_many_senders_at_once_are_all_refused_in_time_while_the_ledger_is_stalled(service):
     service.deliver("before", GOOD)
     found = []
 
@@ -115,21 +125,22 @@ def test_many_senders_at_once_are_all_refused_in_time_while_the_ledger_is_stalle
     service.wait_for(lambda: service.deliver("after", GOOD).status == 202, within_s=5)
 
 
-def test_a_receiver_that_is_told_to_stop_answers_what_it_has_begun(own_service):
-    service = own_service(workers=0, reconcilers=0)
-    netloc = urlsplit(service.stack.webhook_url).netloc
-    connection = http.client.HTTPConnection(netloc, timeout=10)
-    body = json.dumps({"run_id": "r", "tool_calls": []}).encode()
-    connection.putrequest("POST", "/webhook/tool-calls")
-    connection.putheader("Content-Type", "application/json")
-    connection.putheader("Content-Length", str(len(body)))
-    connection.putheader(
-        "X-Hub-Signature-256", deliveries.signature(body, service.stack.secret.encode())
-    )
-    connection.putheader("Expect", "100-continue")
-    connection.endheaders()
-    assert connection.sock.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"  # it has begun
-    service.kill(service.stack.children("webhook")[0].pid, signal.SIGTERM)
-    connection.send(body)
-    assert connection.getresponse().status == 202
-    connection.close()
+def test_a_receiver_that_is_told_to_stop_answers_what_it_has_begun(redis_server, tmp_path):
+    body = delivery("begun-before-the-stop")
+    headers = {
+        "Content-Type": "application/json",
+        "Content-Length": str(len(body)),
+        "Expect": "100-continue",
+        **signed(body),
+    }
+    with running_receiver(tmp_path, redis_server.url) as receiver:
+        connection = http.client.HTTPConnection("127.0.0.1", receiver.port, timeout=10)
+        connection.putrequest("POST", "/webhook/tool-calls")
+        for name, value in headers.items():
+            connection.putheader(name, value)
+        connection.endheaders()
+        assert connection.sock.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"  # it has begun
+        os.kill(receiver.master.pid, signal.SIGTERM)
+        connection.send(body)
+        assert connection.getresponse().status == 202
+        connection.close()

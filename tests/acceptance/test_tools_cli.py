@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from db import catalog
 from ops.commands.examples import run_examples
 from ops.diagnosis.tool_call import opened
+from tests import forked_cli
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = catalog.load(ROOT / "tools")
@@ -36,7 +38,7 @@ def test_an_example_of_a_shipped_tool_comes_out_as_it_says(results, name, number
 
 
 @pytest.fixture
-def typed(tmp_path, reader_url):
+def in_a_shell(tmp_path, reader_url):
     """Run a command line as it stands in the documents; its exit code, output and complaints."""
 
     def run(line, **env):
@@ -46,19 +48,30 @@ def typed(tmp_path, reader_url):
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            env={
-                "PATH": os.defpath,
-                "PYTHONPATH": str(ROOT),
-                "DATABASE_URL": reader_url,
-                "TOOLS_DIR": "tools",
-                "LANG": "C.UTF-8",
-                **env,
-            },
+            env={"PATH": os.defpath, "PYTHONPATH": str(ROOT), **_env(reader_url), **env},
         )
         return done.returncode, done.stdout, done.stderr
 
     (tmp_path / "tools").mkdir()
     return run
+
+
+@pytest.fixture
+def typed(tmp_path, reader_url):
+    """As `in_a_shell`, without a shell and a program of its own; for a `toolworker …` alone."""
+
+    def run(line, **env):
+        program, *arguments = shlex.split(line)
+        assert program == "toolworker"
+        done = forked_cli.toolworker(*arguments, env={**_env(reader_url), **env}, cwd=tmp_path)
+        return done.returncode, done.stdout, done.stderr
+
+    (tmp_path / "tools").mkdir()
+    return run
+
+
+def _env(reader_url):
+    return {"DATABASE_URL": reader_url, "TOOLS_DIR": "tools", "LANG": "C.UTF-8"}
 
 
 def test_a_new_tool_passes_every_check_and_answers(typed):
@@ -159,7 +172,7 @@ def test_the_export_is_what_an_assistant_takes_and_stays_byte_equal(typed):
     assert listed[0]["function"].keys() == {"name", "description", "parameters"}
 
 
-def test_the_walk_through_in_the_documents_works_word_by_word(typed, tmp_path):
+def test_the_walk_through_in_the_documents_works_word_by_word(in_a_shell, tmp_path):
     text = (
         (ROOT / "docs/tools.md").read_text().partition("## From nothing")[2].partition("\n## ")[0]
     )
@@ -169,20 +182,20 @@ def test_the_walk_through_in_the_documents_works_word_by_word(typed, tmp_path):
             (tmp_path / file).write_text(content)
             continue
         for typed_line, said in re.findall(r"\$ (.*)\n((?:(?!\$ ).*\n)*)", content):
-            _, out, error = typed(typed_line)
+            _, out, error = in_a_shell(typed_line)
             told = re.sub(r"\d+(\.\d+)? ms", "_ ms", out + error)
             assert told == re.sub(r"\d+(\.\d+)? ms", "_ ms", said), typed_line
     assert len(blocks) >= 5
 
 
-def test_a_terminal_that_knows_latin_1_alone_is_printed_to(typed, tmp_path):
-    typed("toolworker tools new echo")
+def test_a_terminal_that_knows_latin_1_alone_is_printed_to(in_a_shell, tmp_path):
+    in_a_shell("toolworker tools new echo")
     path = tmp_path / "tools/echo/tool.json"
     path.write_text(path.read_text().replace("When to", "When ✓ to"))
     latin = {"PYTHONIOENCODING": "latin-1"}
-    code, out, error = typed("""toolworker tools call echo '{"text": "✓ 😀"}'""", **latin)
+    code, out, error = in_a_shell("""toolworker tools call echo '{"text": "✓ 😀"}'""", **latin)
     assert (code, json.loads(out)["items"][0]["text"]) == (0, "✓ 😀"), error
-    code, out, error = typed("toolworker tools list", **latin)
+    code, out, error = in_a_shell("toolworker tools list", **latin)
     assert (code, error) == (0, "")
     assert "When \\u2713 to" in out
 

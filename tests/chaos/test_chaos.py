@@ -61,6 +61,7 @@ def test_every_accepted_run_is_answered_once_despite(name, start, rows, pytestco
     assert len(service.stack.worker_pids) >= 2, "a worker ended by itself"
 
 
+@pytest.mark.chaos
 def test_smoke_the_short_faults_one_after_the_other_lose_nothing(start, rows):
     service = start()
     rng = harness.new_rng(1, "smoke")

@@ -282,7 +282,7 @@ def test_no_mutated_delivery_is_a_5xx_but_503_or_harms_the_receiver(compose):
         def send(number):
             return fuzz_one(compose.connect, 11, number, secret=SECRET.decode(), closes=False)
 
-        for status, is_valid in senders.map(send, range(10_000)):
+        for status, is_valid, _ in senders.map(send, range(10_000)):
             statuses[status] += 1
             of_valid[status] += is_valid
     assert {status for status in statuses if status and status >= 500} <= {503}

@@ -10,6 +10,7 @@ import pytest
 import requests
 
 from genesys.auth.token_request import TokenRequest
+from genesys.regions import REGIONS
 
 pytestmark = pytest.mark.conformance
 
@@ -153,6 +154,11 @@ def login():
     yield f"http://127.0.0.1:{server.server_port}", sent
     server.shutdown()
     server.server_close()
+
+
+def test_the_regions_are_those_that_it_has(sdk):
+    hosts = {region.get_api_host() for region in sdk.PureCloudRegionHosts}
+    assert {f"https://api.{domain}" for domain in REGIONS} == hosts
 
 
 def test_our_token_request_is_the_one_it_sends_and_a_scope(sdk, login):

@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from genesys.client import Client
 from genesys.errors import GenesysError, GenesysUnavailable, Rejected
 from genesys.http import HttpClient
+from tests.cases import cases
 
 BODY = b'{"tool_calls":[{"tool_call_id":"c","output":"{}"}]}'
 OK = b"HTTP/1.1 204 No Content\r\n\r\n"
@@ -226,7 +227,9 @@ def any_answer():
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=cases(150),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
     st.binary(max_size=60)

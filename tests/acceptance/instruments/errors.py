@@ -2,12 +2,17 @@
 
 import json
 import os
+from contextlib import contextmanager
 from pathlib import Path
 
 import sentry_sdk
 from celery.signals import worker_init, worker_process_init
 from sentry_sdk.integrations.celery import CeleryIntegration
 from sentry_sdk.transport import Transport
+
+from db.catalog import Catalog
+from db.pool import Databases
+from genesys.client import Client
 
 
 class FileTransport(Transport):
@@ -21,16 +26,29 @@ class FileTransport(Transport):
                 file.write(json.dumps(event, default=repr) + "\n")
 
 
-def _break(what):
-    def fail(*_, **__):
-        raise RuntimeError("broken on purpose")
+def _make_breakable(link, owner, name):
+    whole = getattr(owner, name)
 
-    module, name, attribute = {
-        "validate": ("db.catalog", "Catalog", "validate"),
-        "query": ("db.pool", "Databases", "query"),
-        "submit": ("genesys.client", "Client", "encode"),
-    }[what]
-    setattr(getattr(__import__(module, fromlist=[name]), name), attribute, fail)
+    def fail(*arguments, **options):
+        if _order(os.environ["EVENTS_DIR"], link).exists():
+            raise RuntimeError("broken on purpose")
+        return whole(*arguments, **options)
+
+    setattr(owner, name, fail)
+
+
+def _order(folder, link):
+    return Path(folder) / f"break-{link}"
+
+
+@contextmanager
+def broken(folder, link):
+    """Let each process fail in *link*, for as long as this lasts."""
+    _order(folder, link).touch()
+    try:
+        yield
+    finally:
+        _order(folder, link).unlink()
 
 
 @worker_init.connect(weak=False)
@@ -47,9 +65,11 @@ def report(**_):
 
 
 @worker_process_init.connect(weak=False)
-def break_one_part(**_):
-    """Break what BROKEN names."""
-    _break(os.environ["BROKEN"])
+def prepare(**_):
+    """Let what each link calls fail while it is ordered to."""
+    _make_breakable("validate", Catalog, "validate")
+    _make_breakable("query", Databases, "query")
+    _make_breakable("submit", Client, "encode")
 
 
 def events(folder):

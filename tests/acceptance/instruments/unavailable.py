@@ -1,4 +1,4 @@
-"""A ledger that does not answer one step, once; a worker loads it with `-I`."""
+"""A ledger that does not answer a step once, when it is told so; a worker loads it with `-I`."""
 
 import os
 from pathlib import Path
@@ -8,20 +8,27 @@ from celery.signals import worker_process_init
 from ledger import Ledger
 from ledger.errors import LedgerUnavailable
 
+STEPS = ("begin", "start", "record", "outputs")
+
+
+def fail_once(folder, step):
+    """Let the first process that takes *step* from now on find no ledger."""
+    (folder / f"fail-{step}").touch()
+
 
 @worker_process_init.connect(weak=False)
-def fail_once(**_):
-    """The first process that takes the step named by FAIL_ONCE finds no ledger."""
-    step = os.environ.get("FAIL_ONCE")
-    if not step:
-        return
-    whole = getattr(Ledger, step)
+def prepare(**_):
+    """Make each step look for the order to fail."""
+    for step in STEPS:
+        setattr(Ledger, step, _failing(step, getattr(Ledger, step)))
 
+
+def _failing(step, whole):
     def fail(*arguments, **options):
         try:
-            (Path(os.environ["SIGNALS_DIR"]) / "failed").touch(exist_ok=False)
-        except FileExistsError:
+            (Path(os.environ["SIGNALS_DIR"]) / f"fail-{step}").unlink()
+        except FileNotFoundError:
             return whole(*arguments, **options)
         raise LedgerUnavailable("failed on purpose")
 
-    setattr(Ledger, step, fail)
+    return fail

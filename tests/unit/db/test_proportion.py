@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from db.catalog.validate import Validator
 from db.errors import ToolError
+from tests.cases import cases
 from webhook.delivery import parse as parse_delivery
 
 BYTES = 64_000
@@ -165,7 +166,7 @@ _CASES = given(schema=SCHEMAS, make=_growing(), name=st.sampled_from(["a", "b"])
 _SEARCH = {"deadline": None, "derandomize": True, "suppress_health_check": list(HealthCheck)}
 
 
-@settings(max_examples=40, **_SEARCH)
+@settings(max_examples=cases(50), **_SEARCH)
 @_CASES
 def test_no_arguments_cost_more_memory_than_in_proportion(schema, make, name):
     validator = Validator(_schema(schema))
@@ -176,7 +177,7 @@ def test_no_arguments_cost_more_memory_than_in_proportion(schema, make, name):
     assert peak_mb <= MOST_MB
 
 
-@settings(max_examples=60, **_SEARCH)
+@settings(max_examples=cases(60), **_SEARCH)
 @_CASES
 def test_twice_the_arguments_are_at_most_two_and_a_half_times_the_work(schema, make, name):
     validator = Validator(_schema(schema))

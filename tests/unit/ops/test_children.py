@@ -95,3 +95,23 @@ def _is_alive(pid):
     except (FileNotFoundError, ProcessLookupError):
         return False
     return state != "Z"
+
+
+def test_an_interrupt_in_the_middle_of_a_fork_is_not_lost(tmp_path):
+    program = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from ops.dev.children import Child\n"
+        "os.register_at_fork(after_in_parent=lambda: signal.raise_signal(signal.SIGINT))\n"
+        "folder = Path(sys.argv[1])\n"
+        "try: Child('part', ['-c', 'pass'], env={}, logs=folder, cwd=folder)\n"
+        "except KeyboardInterrupt: print('interrupted')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)],
+        cwd=_ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (done.stdout, done.stderr) == ("interrupted\n", "")

@@ -7,20 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from tests import forked_cli
+
 _ROOT = Path(__file__).resolve().parents[3]
 
 
 def toolworker(*arguments, stdin="", **env):
-    return subprocess.run(
-        [sys.executable, "-m", "ops.cli", *arguments],
-        input=stdin,
-        env=env,
-        cwd=_ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return forked_cli.toolworker(*arguments, env=env, stdin=stdin)
 
 
 def test_help_lists_the_commands_without_importing_what_they_need():

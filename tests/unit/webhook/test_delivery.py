@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.cases import cases
 from webhook.delivery import parse
 from webhook.errors import BadDelivery
 
@@ -168,7 +169,7 @@ def _mutated(draw):
     return text
 
 
-@settings(max_examples=1000)
+@settings(max_examples=cases(1000))
 @given(_mutated())
 def test_what_is_taken_of_a_mutated_delivery_has_ids_names_and_arguments(text):
     with contextlib.suppress(BadDelivery):
