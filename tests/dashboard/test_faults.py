@@ -98,6 +98,12 @@ def test_a_slow_tool(service, cause):
     service.answer(run_id)
 
 
+# before those whose runs are retried, and would meet this fault
+def test_a_dead_letter(service, cause):
+    service.inject(submit=[404])
+    cause(deliver(service), "DEAD", "Genesys refused it for good")
+
+
 def test_a_429(service, cause):
     service.inject(submit=[{"status": 429, "retry_after": 30}])
     cause(deliver(service), "RATE_LIMITED", "Genesys answered 429")
@@ -107,11 +113,6 @@ def test_an_open_circuit(service, cause):
     service.inject(submit=[503] * 1000)
     run_ids = [deliver(service) for _ in range(6)]
     cause(run_ids[0], "CIRCUIT_OPEN", "Genesys is down")
-
-
-def test_a_dead_letter(service, cause):
-    service.inject(submit=[404])
-    cause(deliver(service), "DEAD", "Genesys refused it for good")
 
 
 def test_a_refused_token(service, cause):
