@@ -64,18 +64,19 @@ compose-check: install ## build the image, run docker-compose.yml, break it, sca
 conformance: .venv-conformance/installed ## Genesys' own SDK (170 MB, a venv of its own) against the simulator
 	.venv-conformance/bin/pytest tests/conformance -m conformance -q
 
-.venv-conformance/installed: requirements-conformance.lock
+# bench: production's packages and the peers; those of tests would count as a worker's memory
+.venv-%/installed: requirements-%.lock pyproject.toml
 	@$(CHECK_PYTHON)
-	@$(PYTHON) -m venv .venv-conformance
-	@.venv-conformance/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-conformance.lock
-	@.venv-conformance/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(PYTHON) -m venv .venv-$*
+	@.venv-$*/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-$*.lock
+	@.venv-$*/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-bench: install ## beside plain Celery, dramatiq and Node: the table in docs/performance.md (6 min)
-	@$(BIN)/python -m bench
+bench: .venv-bench/installed ## beside plain Celery, dramatiq and Node: the table in docs/performance.md (6 min)
+	@.venv-bench/bin/python -m bench
 
-bench-long: install ## the memory of a worker over 100,000 runs (15 min and more)
-	@$(BIN)/python -m bench memory
+bench-long: .venv-bench/installed ## the memory of a worker over 100,000 runs (15 min and more)
+	@.venv-bench/bin/python -m bench memory
 
 bench-genesys: install ## the Genesys side's three figures: a burst, an outage, an expiring token (3 min)
 	$(BIN)/python -m bench.genesys
@@ -92,7 +93,8 @@ lint: install ## ruff, mypy --strict, import-linter
 lock: ## write the lock files anew from pyproject.toml (needs uv)
 	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 pyproject.toml -o requirements.lock
 	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 --extra bench --extra browser --extra embedded --extra test -c requirements.lock pyproject.toml -o requirements-dev.lock
+	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 --extra bench --extra embedded -c requirements-dev.lock pyproject.toml -o requirements-bench.lock
 	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 --all-extras -c requirements-dev.lock pyproject.toml -o requirements-conformance.lock
 
 clean: ## remove .venv and everything the demo left
-	rm -rf .venv .venv-conformance .demo
+	rm -rf .venv .venv-bench .venv-conformance .demo

@@ -1,4 +1,4 @@
-"""The data-action endpoint: authorize, validate, query, answer; all in one request."""
+"""Flask app of data actions: authorize, validate, query, respond; all in one request."""
 
 import re
 import secrets

@@ -1,4 +1,4 @@
-"""The fixed shapes of a data action: the arguments that come, the answer that goes."""
+"""Request and response shapes of a data action: the arguments, and the fixed output."""
 
 import json
 from collections.abc import Mapping

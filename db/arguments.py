@@ -20,7 +20,7 @@ REFUSED = (
     "The arguments do not fit the tool, and the same call would be refused again."
     " Correct all that violations lists, then call the tool with the corrected arguments."
 )
-"""What the model is told of arguments that the schema refuses."""
+"""The error output of arguments that the schema refuses."""
 MAX_DEPTH = 64
 """Levels of nesting; deeper than any schema here, and far from Python's own limit."""
 

@@ -1,4 +1,4 @@
-"""Postgres, through raw psycopg and nowhere else: one read-only question at a time."""
+"""Connection pools, and one read-only query for each call, through raw psycopg."""
 
 import logging
 import select
@@ -27,7 +27,7 @@ from runtime import logs
 
 WAIT_S = 2.5
 """
-For a connection from the pool, before the call is tried again or told `unavailable`; longer than
+For a connection from the pool, before the call is tried again or ends as `unavailable`; longer than
 one attempt to connect, so that its cause is known.
 """
 MAX_LIFETIME_S = 1800.0
@@ -43,7 +43,7 @@ class Databases:
     A small pool for each database of one process; make it after the fork.
 
     Args:
-        urls: Database name to URL; `default` is what a tool without `database` asks.
+        urls: Database name to URL; `default` is for tools without `database`.
 
         max_size: Connections to each database, made when they are needed.
 
@@ -250,9 +250,9 @@ def _loaded(
 
 def _is_dead(connection: psycopg.Connection[Any]) -> bool:
     """
-    Whether the server ended the connection while nobody used it; costs no round trip.
+    Whether the server ended the connection while it was idle; costs no round trip.
 
-    An idle server says nothing but its last words, so a socket with something to read is dead.
+    An idle server sends nothing but its last message, so a socket with something to read is dead.
     """
     if connection.closed:
         return True

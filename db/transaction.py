@@ -1,4 +1,4 @@
-"""One read-only transaction in one round trip, over libpq: a statement and as many rows as fit."""
+"""One read-only transaction in one round trip, over libpq: statement, row cap, byte cap."""
 
 import fcntl
 import select
@@ -44,7 +44,7 @@ SELECT set_config('statement_timeout', $1, true),
 
 
 class Silent(Unavailable):
-    """A connection on which the server says nothing; others to the same server may be so, too."""
+    """A connection on which the server sends nothing; others to the same server may be so, too."""
 
 
 @dataclass(frozen=True)
@@ -87,12 +87,12 @@ def read(
 
     A cursor takes nothing but a SELECT, and the extended protocol one statement only. At the end
     stands a ROLLBACK, which also takes back what a function of the statement set for the session.
-    A connection that may still have something to say is closed.
+    A connection that may still receive something is closed.
 
     Args:
         arguments: One for each name of the statement, as psycopg takes them.
 
-        max_rows: Fetched; one more than are shown tells whether there are more.
+        max_rows: Fetched; one more than are shown reveals whether there are more.
 
         max_bytes: Of all rows with the names of their columns; what is beyond is not kept.
 
@@ -101,7 +101,7 @@ def read(
     Raises:
         psycopg.Error: What the server has against it, or a connection that broke.
         ToolError: `timeout`, or `too_large` for a row beyond MAX_ROW_BYTES.
-        Silent: The server did not say a word in time.
+        Silent: The server sent nothing in time.
     """
     transformer = Transformer(connection)
     values = transformer.dump_sequence(arguments, [PyFormat.AUTO] * len(arguments))

@@ -1,4 +1,4 @@
-"""Values across the border: arguments as Postgres takes them, columns as JSON has them."""
+"""Convert JSON arguments to Postgres parameters, and Postgres columns to JSON."""
 
 import json
 import re

@@ -167,7 +167,7 @@ class Client:
 
         Raises:
             GenesysUnavailable: Worth another attempt, with the same bytes.
-            Rejected: Refused for good; the message says what to fix.
+            Rejected: Refused for good; the message names what to fix.
         """
         try:
             return self._post(run_id, body, idempotency_key, permit, timeout_s)

@@ -1,4 +1,4 @@
-"""Values that travel: the tool call of a delivery, and what the ledger's steps return."""
+"""Types of the ledger's values: a delivery's tool calls, and what each step returns."""
 
 from dataclasses import dataclass
 from typing import Literal, TypedDict

@@ -1,4 +1,4 @@
-"""Which tests one process runs, one after the other, because they share what is dear to start."""
+"""Scheduler of pytest-xdist: tests that share costly servers run in one process."""
 
 from xdist.scheduler import LoadScopeScheduling
 

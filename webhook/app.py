@@ -1,4 +1,4 @@
-"""The receiver: verify, parse, accept in the ledger, publish one message, answer 202."""
+"""Flask app of the receiver: verify, parse, accept in the ledger, publish a message, answer 202."""
 
 import time
 
@@ -29,7 +29,7 @@ def build() -> Flask:
     if schemes == ["none"]:
         _log.warning("webhook.unprotected", meaning="WEBHOOK_AUTH=none: anyone may send deliveries")
     app = Flask(__name__, static_folder=None)
-    app.url_map.merge_slashes = False  # a redirect would be an answer that nobody described
+    app.url_map.merge_slashes = False  # a redirect is not among the responses of openapi.yaml
     # One more than allowed: Werkzeug 3.1 cuts a body without a length at this many bytes, without
     # an error, and only the extra one shows that there were more.
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES + 1
@@ -89,9 +89,9 @@ def _body() -> bytes:
 
 def _accept(intake: Intake, body: bytes) -> dict[str, object]:
     delivery = parse(body)
-    run_id = delivery["run_id"]
-    accepted = intake.accept(run_id, delivery["tool_calls"])
-    answer: dict[str, object] = {"status": "accepted", "run_id": run_id, "key": accepted.key}
+    accepted = intake.accept(delivery)
+    ids = {"run_id": delivery["run_id"], "key": accepted.key}
+    answer: dict[str, object] = {"status": "accepted", **ids}
     if accepted.is_duplicate:
         answer["duplicate"] = True
         g.answer = "duplicate"

@@ -1,4 +1,4 @@
-"""Read a delivery from raw bytes, or say in a sentence what is wrong with it."""
+"""Parse a delivery's raw bytes into a run, or raise an error that names what is wrong."""
 
 import json
 from typing import Any, NoReturn

@@ -11,7 +11,7 @@ from webhook.errors import BadDelivery, BadSignature
 from webhook.gunicorn import STALL_S
 
 RETRY_AFTER_S = 5
-"""Retry-After of a 503 that says nothing better; Genesys itself retries 5 s apart."""
+"""Retry-After of a 503 that has none of its own; Genesys itself retries 5 s apart."""
 
 _log = logs.get("webhook")
 
@@ -38,7 +38,7 @@ def handle_errors(app: Flask) -> None:
         (exceptions.MethodNotAllowed, _wrong_method),
         (exceptions.ClientDisconnected, _incomplete),
         (exceptions.HTTPException, _other),
-        (LedgerUnavailable, _ledger_unavailable),
+        (LedgerUnavailable, lambda _: _try_later("the ledger did not answer")),
         (Busy, _busy),
         # not Exception: Flask's signal for error trackers is sent for what has no handler alone
         (exceptions.InternalServerError, _unexpected),
@@ -66,10 +66,6 @@ def _incomplete(error: exceptions.ClientDisconnected) -> Answer:
 
 def _other(error: exceptions.HTTPException) -> Answer:
     return {"error": f"{error.name}."}, error.code or 400
-
-
-def _ledger_unavailable(_: LedgerUnavailable) -> AnswerWithHeaders:
-    return _try_later("the ledger did not answer")
 
 
 def _busy(error: Busy) -> AnswerWithHeaders:

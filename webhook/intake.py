@@ -1,7 +1,5 @@
 """Accept a run in the ledger, then publish its one message."""
 
-from collections.abc import Sequence
-
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
@@ -9,7 +7,7 @@ import ledger
 from db import catalog
 from db.errors import CatalogError
 from ledger.errors import LedgerUnavailable
-from ledger.values import Accepted, ToolCall
+from ledger.values import Accepted, Delivery
 from runtime import logs, redis_trial, settings
 from tasks.app import limit_publishing, publish_fan_out
 from webhook.outage import Outage
@@ -32,7 +30,7 @@ class Intake:
         self._ledger_outage = Outage(LedgerUnavailable)
         self._broker_outage = Outage(OperationalError)
 
-    def accept(self, run_id: str, calls: Sequence[ToolCall]) -> Accepted:
+    def accept(self, delivery: Delivery) -> Accepted:
         """
         Accept a run: once this returns, it is safe.
 
@@ -43,6 +41,7 @@ class Intake:
             Conflict: The key is known with other calls.
             Busy: Too many runs wait for a worker.
         """
+        run_id, calls = delivery["run_id"], delivery["tool_calls"]
         with self._ledger_outage.guard():
             accepted = self._ledger.accept(run_id, calls)
         ids = {"run_id": run_id, "key": accepted.key}
@@ -78,7 +77,6 @@ def check() -> None:
         SystemExit: With all mistakes, one a line.
     """
     try:
-        values = settings.load("REDIS_URL", "WEBHOOK_SECRETS")
-        catalog.load(values.tools_dir)
+        catalog.load(settings.load("REDIS_URL", "WEBHOOK_SECRETS").tools_dir)
     except (settings.SettingsError, CatalogError) as mistakes:
         raise SystemExit(f"the receiver cannot start:\n{mistakes}") from mistakes

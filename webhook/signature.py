@@ -1,4 +1,4 @@
-"""Check that a delivery comes from someone who holds a secret. No Flask, no socket, no clock."""
+"""Verify the signature or secret of a delivery. No Flask, no socket, no clock."""
 
 import base64
 import hashlib
@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from webhook.errors import BadSignature
 
 TOLERANCE_S = 300
-"""How far a signed timestamp may be away, before or behind; Standard Webhooks' own number."""
+"""How far a signed timestamp may be off, before or behind; Standard Webhooks' own number."""
 
 _HUB_PREFIX = "sha256="
 _HEX_LENGTH = 64
@@ -30,7 +30,7 @@ def verify(
     Check that the raw *body* came with a proof of one of the *schemes*.
 
     Every scheme is tried with every secret, whatever the headers hold, so that neither the answer
-    nor the time it takes tells which schemes are on or which secret fits.
+    nor the time it takes reveals which schemes are on or which secret fits.
 
     Args:
         headers: As they came, one character a byte (Latin-1); names in any case.
@@ -89,7 +89,7 @@ def _is_standard_signed(
 
 
 def _is_secret(claimed: str, secrets: Sequence[bytes]) -> bool:
-    # of equal length whatever was sent, so that the time taken does not tell a secret's length
+    # of equal length whatever was sent, so that the time taken does not reveal a secret's length
     digest = hashlib.sha256(_to_bytes(claimed.strip())).digest()
     return _fits([digest], secrets, lambda secret: hashlib.sha256(secret).digest())
 

@@ -115,7 +115,7 @@ class Statement:
     def refused(self, error: psycopg.Error) -> Mistake:
         """What the server has against the statement itself, at the place that it names."""
         text = f"{error.diag.message_primary} (SQLSTATE {error.sqlstate})"
-        if error.sqlstate in ("42P08", "42P18"):  # the type of a parameter cannot be told
+        if error.sqlstate in ("42P08", "42P18"):  # the type of a parameter cannot be inferred
             text += self._cast(str(error.diag.message_primary))
         elif error.diag.message_hint:
             text += f"; {error.diag.message_hint}"

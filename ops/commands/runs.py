@@ -160,7 +160,7 @@ def replay(key: str | None, age_s: int | None, *, everything: bool, mode: str) -
 @runs.command()
 @click.argument("key")
 def drop(key: str) -> None:
-    """Delete what the ledger keeps of a run that has ended."""
+    """Delete a run that has ended from the ledger."""
     from ledger.errors import NotReplayable
 
     store = _store()

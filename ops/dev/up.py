@@ -1,4 +1,4 @@
-"""`toolworker up`: the whole service on this machine until Ctrl-C, and a line to try it with."""
+"""`toolworker up`: run the whole service on this machine until Ctrl-C."""
 
 import json
 import shlex

@@ -1,4 +1,4 @@
-"""A running service, the whole of it, for the tests that drive it from the outside."""
+"""Fixtures of acceptance tests: a whole running service, driven from the outside."""
 
 from contextlib import contextmanager
 from pathlib import Path

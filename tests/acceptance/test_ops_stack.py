@@ -1,4 +1,4 @@
-"""The stack that starts whole or not at all, and the doctor that looks at it."""
+"""The embedded stack starts whole or not at all; the doctor checks its servers."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""What the receiver says to those it does not let in, over real HTTP."""
+"""Error responses of the receiver, over real HTTP."""
 
 import functools
 import gzip
