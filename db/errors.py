@@ -14,6 +14,7 @@ Code = Literal[
     "invalid_json",
     "invalid_arguments",
     "unknown_tool",
+    "forbidden",
     "timeout",
     "unavailable",
     "query_failed",

@@ -22,7 +22,7 @@ from db.errors import ToolError, Unavailable
 from db.outputs import message_output, rows_output
 from db.transaction import HANG_MARGIN_S, Rows, Silent, Statement, read
 from db.types import DatabaseTypes
-from db.values import bound, configure, exact
+from db.values import bound, configure, exact, setting_text
 from runtime import logs
 
 WAIT_S = 2.5
@@ -93,7 +93,7 @@ class Databases:
         The tool output of one call: items and total, or a message when there are no rows.
 
         Args:
-            values: Validated, one for each placeholder of the statement.
+            values: Validated, one for each placeholder of the statement and each bound property.
 
             timeout_ms: For all of it; waiting for a connection and for locks counts.
 
@@ -109,7 +109,9 @@ class Databases:
         arguments = [bound(values[name]) for name in statement.names]
         began = time.monotonic()
         pool = self._pool(tool.database)
-        large = [name for name in statement.names if _is_large(values[name])]
+        # of a bound one the model cannot be told
+        named = [name for name in statement.names if name not in tool.bind]
+        large = [name for name in named if _is_large(values[name])]
         wait_s = min(WAIT_S, timeout_ms / 1000)
         with translated(large), pool.connection(wait_s) as connection:
             left_ms = timeout_ms - int((time.monotonic() - began) * 1000)
@@ -124,6 +126,7 @@ class Databases:
                 # one more, which tells that there are more
                 max_rows=tool.max_rows + 1,
                 max_bytes=tool.max_bytes * READ_FACTOR,
+                bound={name: setting_text(values[name]) for name in tool.bind},
             )
             items = _loaded(connection, pool.types, rows)
         if not items and tool.no_rows_message is not None:

@@ -5,8 +5,9 @@ import select
 import struct
 import termios
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import psycopg
@@ -41,6 +42,11 @@ SELECT set_config('statement_timeout', $1, true),
        -- plan a cursor for all its rows, not for its first tenth
        set_config('cursor_tuple_fraction', '1', true)
 """
+BOUND = "toolworker."
+"""Before the name of a bound argument: the setting that policies read."""
+
+
+NOTHING_BOUND: Mapping[str, str] = MappingProxyType({})
 
 
 class Silent(Unavailable):
@@ -81,6 +87,7 @@ def read(
     max_rows: int,
     max_bytes: int,
     hang_margin_s: float = HANG_MARGIN_S,
+    bound: Mapping[str, str] = NOTHING_BOUND,
 ) -> Rows:
     """
     The first rows of a statement that only reads.
@@ -96,6 +103,9 @@ def read(
 
         max_bytes: Of all rows with the names of their columns; what is beyond is not kept.
 
+        bound: Name to value of bound arguments; each is the setting `toolworker.<name>` until the
+            transaction ends.
+
         hang_margin_s: After *timeout_ms*, which a server that hangs does not keep.
 
     Raises:
@@ -108,7 +118,7 @@ def read(
     exchange = _Exchange(connection.pgconn, timeout_ms / 1000, hang_margin_s)
     try:
         exchange.send(
-            (_SETTINGS, [str(timeout_ms).encode()]),
+            _settings(timeout_ms, bound),
             (
                 f"DECLARE answer NO SCROLL CURSOR FOR {statement.text}".encode(),
                 values,
@@ -129,6 +139,16 @@ def read(
     if exchange.error is not None:
         raise exchange.error
     return rows
+
+
+def _settings(timeout_ms: int, bound: Mapping[str, str]) -> "_Command":
+    """The settings of a transaction in one statement, so that a bound value costs no round trip."""
+    text, values = _SETTINGS, [str(timeout_ms).encode()]
+    for name, value in bound.items():
+        at = len(values)
+        text += b", set_config($%d, $%d, true)" % (at + 1, at + 2)
+        values += [f"{BOUND}{name}".encode(), value.encode()]
+    return text, values
 
 
 # what PGconn.send_query_params takes: the command, its values, their types and formats

@@ -35,6 +35,13 @@ def bound(value: Any) -> Any:
     return int(value) if isinstance(value, LargeInteger) else value
 
 
+def setting_text(value: Any) -> str:
+    """A bound value as the text of a setting: `true`, `42`, or the text itself."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
 def is_beyond_bigint(value: Any) -> bool:
     """Whether a value is an integer that no bigint can be."""
     return isinstance(value, int) and not -LARGEST_BIGINT - 1 <= value <= LARGEST_BIGINT

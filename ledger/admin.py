@@ -30,8 +30,10 @@ _NOT_REPLAYABLE = {
 
 
 def is_data(field: str) -> bool:
-    """Whether a field of a run's entry holds what a caller or the database wrote."""
-    return field == "body" or field.startswith(("arguments:", "output:"))
+    """Whether a field of a run's entry holds a caller's arguments or identity, rows, or both."""
+    return field in ("body", "bound", "bound_digests") or field.startswith(
+        ("arguments:", "output:")
+    )
 
 
 @dataclass(frozen=True)

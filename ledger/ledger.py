@@ -89,12 +89,18 @@ class Ledger:
         self._special_timeouts = json.dumps(special)
         self._scripts = scripts.register(self.client)
 
-    def accept(self, run_id: str, calls: Sequence[ToolCall]) -> Accepted:
+    def accept(
+        self, run_id: str, calls: Sequence[ToolCall], context: Mapping[str, Any] | None = None
+    ) -> Accepted:
         """
         Store a run with its calls, or recognise it.
 
+        Args:
+            context: The values of the delivery that tools bind, by source; None for a source
+                without one. A source that either of two deliveries lacks does not tell them apart.
+
         Raises:
-            Conflict: The key is known with other names or arguments.
+            Conflict: The key is known with other names, arguments or context.
 
             Busy: The run is new, and too many wait for a worker, or one for too long.
         """
@@ -104,10 +110,12 @@ class Ledger:
         bounds = [self.answer_by_ms, self.expires_ms, REPUBLISH_MS[0]]
         limits = [int(self.max_wait_s * 1000), self.max_waiting]
         fields = [word for index, part in enumerate(parts) for word in _call_fields(index, *part)]
+        digests = {name: _digest([key, json.dumps(v)])[:16] for name, v in (context or {}).items()}
+        kept = [json.dumps(context) if context else "", json.dumps(digests)]
         answer = self._run(
             "accept",
             [f"{RUN}{key}", DUE, WAITING, BEGUN],
-            [key, run_id, digest, new_owner_id(), *bounds, *limits, *fields],
+            [key, run_id, digest, new_owner_id(), *bounds, *limits, *kept, *fields],
         )
         if answer == b"conflict":
             raise Conflict(key)
@@ -166,9 +174,11 @@ class Ledger:
             return int(answer[1]) if may_take_over else None
         if word not in (b"started", b"poison"):
             return None
-        _, attempt, left_ms, name, given, call_id = answer
+        _, attempt, left_ms, name, given, call_id, context = answer
         texts = to_text(name), to_text(given), to_text(call_id)
-        return Started(owner, index, attempt, left_ms, *texts, is_poison=word == b"poison")
+        bound = json.loads(context) if context else {}
+        is_poison = word == b"poison"
+        return Started(owner, index, attempt, left_ms, *texts, is_poison=is_poison, context=bound)
 
     def release(self, key: str, generation: int, call: Started) -> bool:
         """

@@ -1,7 +1,8 @@
 """Types of the ledger's values: a delivery's tool calls, and what each step returns."""
 
-from dataclasses import dataclass
-from typing import Literal, TypedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypedDict
 
 
 class Function(TypedDict):
@@ -53,7 +54,8 @@ class Started:
     One leased call.
 
     `left_ms` is what remains until its output must be recorded. `is_poison` when it was started
-    too often and never answered: it is to be given up.
+    too often and never answered: it is to be given up. `context` holds the values of its delivery
+    that tools bind, by source; it is never printed.
     """
 
     owner: str
@@ -64,6 +66,7 @@ class Started:
     arguments: str
     call_id: str
     is_poison: bool = False
+    context: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)

@@ -160,7 +160,8 @@ def _check(task: RunTask, ids: RunIds, index: int, lease: str) -> Checked | int 
         if leased.is_poison:
             raise ToolError("internal_error", "The tool failed. Do not try the same call again.")
         with faults_as_answers(SoftTimeLimitExceeded):
-            tool, values = resources().catalog.validate(leased.name, leased.arguments)
+            known = resources().catalog
+            tool, values = known.validate(leased.name, leased.arguments, leased.context)
         return Checked(leased, tool, values, _ms_since(started))
     except ToolError as error:
         output, took_ms = error_output(error), _ms_since(started)

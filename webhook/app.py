@@ -1,12 +1,16 @@
 """Flask app of the receiver: verify, parse, accept in the ledger, publish a message, answer 202."""
 
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import NotFound, RequestEntityTooLarge
 
+from ledger.values import Delivery
 from runtime import logs, metrics, risks, settings
-from webhook.delivery import MAX_BODY_BYTES, parse
+from webhook.context import Context, unsigned_risk
+from webhook.delivery import MAX_BODY_BYTES, delivery_of, read
 from webhook.error_handlers import handle_errors
 from webhook.errors import BadDelivery
 from webhook.intake import Intake, check
@@ -21,11 +25,15 @@ _log = logs.get("webhook")
 def build() -> Flask:
     """Make the app of one gunicorn worker."""
     logs.configure()
-    check()
+    tools = check()
     intake = Intake()
     values = settings.load()
+    context = Context(tools, is_unsigned_bound=values.webhook_bind_unsigned)
     risks.log_risks(values)
     schemes, secrets = values.webhook_schemes(), values.secrets()
+    risk = unsigned_risk(tools, schemes, is_unsigned_bound=values.webhook_bind_unsigned)
+    if risk:
+        _log.warning("webhook.bind_unsigned", meaning=risk)
     if schemes == ["none"]:
         _log.warning("webhook.unprotected", meaning="WEBHOOK_AUTH=none: anyone may send deliveries")
     app = Flask(__name__, static_folder=None)
@@ -44,10 +52,14 @@ def build() -> Flask:
     @app.post(_PATH)
     def tool_calls() -> tuple[dict[str, object], int]:
         body = _body()
-        verify(dict(request.headers), body, schemes=schemes, secrets=secrets, now=time.time())
+        headers = dict(request.headers)
+        is_signed = verify(headers, body, schemes=schemes, secrets=secrets, now=time.time())
         if request.mimetype != "application/json":
             raise BadDelivery("The content type is not application/json.", status=415)
-        return _accept(intake, body), 202
+        value = read(body)
+        delivery = delivery_of(value)
+        bound = context.values(delivery["tool_calls"], value, headers, is_signed=is_signed)
+        return _accept(intake, delivery, bound), 202
 
     @app.get("/livez")
     def livez() -> dict[str, str]:
@@ -87,9 +99,8 @@ def _body() -> bytes:
     return body
 
 
-def _accept(intake: Intake, body: bytes) -> dict[str, object]:
-    delivery = parse(body)
-    accepted = intake.accept(delivery)
+def _accept(intake: Intake, delivery: Delivery, context: Mapping[str, Any]) -> dict[str, object]:
+    accepted = intake.accept(delivery, context)
     ids = {"run_id": delivery["run_id"], "key": accepted.key}
     answer: dict[str, object] = {"status": "accepted", **ids}
     if accepted.is_duplicate:

@@ -1,5 +1,8 @@
 """Accept a run in the ledger, then publish its one message."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
@@ -10,6 +13,7 @@ from ledger.errors import LedgerUnavailable
 from ledger.values import Accepted, Delivery
 from runtime import logs, redis_trial, settings
 from tasks.app import limit_publishing, publish_fan_out
+from webhook.context import unlisted_headers
 from webhook.outage import Outage
 
 LEDGER_TIMEOUT_S, LEDGER_RETRIES = 0.3, 1
@@ -30,20 +34,23 @@ class Intake:
         self._ledger_outage = Outage(LedgerUnavailable)
         self._broker_outage = Outage(OperationalError)
 
-    def accept(self, delivery: Delivery) -> Accepted:
+    def accept(self, delivery: Delivery, context: Mapping[str, Any]) -> Accepted:
         """
         Accept a run: once this returns, it is safe.
 
         A publish that fails is logged, and no more: the run is in the ledger and due.
 
+        Args:
+            context: The values of the delivery that its tools bind, by source.
+
         Raises:
             LedgerUnavailable: Nothing is known to be stored; the sender must try again.
-            Conflict: The key is known with other calls.
+            Conflict: The key is known with other calls or another context.
             Busy: Too many runs wait for a worker.
         """
         run_id, calls = delivery["run_id"], delivery["tool_calls"]
         with self._ledger_outage.guard():
-            accepted = self._ledger.accept(run_id, calls)
+            accepted = self._ledger.accept(run_id, calls, context)
         ids = {"run_id": run_id, "key": accepted.key}
         if accepted.is_duplicate:
             _log.info("delivery.duplicate", **ids)
@@ -69,14 +76,18 @@ class Intake:
         return ""
 
 
-def check() -> None:
+def check() -> catalog.Catalog:
     """
-    Check settings and tool catalogue, as a start must before it listens.
+    Settings and tool catalogue, checked as a start must before it listens.
 
     Raises:
         SystemExit: With all mistakes, one a line.
     """
     try:
-        catalog.load(settings.load("REDIS_URL", "WEBHOOK_SECRETS").tools_dir)
-    except (settings.SettingsError, CatalogError) as mistakes:
-        raise SystemExit(f"the receiver cannot start:\n{mistakes}") from mistakes
+        values = settings.load("REDIS_URL", "WEBHOOK_SECRETS")
+        tools = catalog.load(values.tools_dir)
+        if mistakes := unlisted_headers(tools, values.bind_headers()):
+            raise CatalogError(mistakes)
+    except (settings.SettingsError, CatalogError) as wrong:
+        raise SystemExit(f"the receiver cannot start:\n{wrong}") from wrong
+    return tools

@@ -11,6 +11,9 @@ from webhook.errors import BadSignature
 TOLERANCE_S = 300
 """How far a signed timestamp may be off, before or behind; Standard Webhooks' own number."""
 
+SIGNED_SCHEMES = ("x-hub-signature-256", "standard-webhooks")
+"""They prove the body; the others that its sender knows a secret, if that."""
+
 _HUB_PREFIX = "sha256="
 _HEX_LENGTH = 64
 _WHSEC = b"whsec_"
@@ -25,7 +28,7 @@ def verify(
     schemes: Sequence[str],
     secrets: Sequence[bytes],
     now: float,
-) -> None:
+) -> bool:
     """
     Check that the raw *body* came with a proof of one of the *schemes*.
 
@@ -44,13 +47,17 @@ def verify(
 
         now: Seconds since the epoch.
 
+    Returns:
+        Whether the body itself is signed, and not only sent by someone who knows a secret.
+
     Raises:
         BadSignature: No proof, a malformed one, a wrong one or one too old. Nothing else is raised.
     """
     by_name = {name.lower(): value for name, value in headers.items()}
-    proofs = [_check(scheme, by_name, body, secrets, now) for scheme in schemes]
-    if not any(proofs):
+    proofs = {scheme: _check(scheme, by_name, body, secrets, now) for scheme in schemes}
+    if not any(proofs.values()):
         raise BadSignature
+    return any(proofs.get(scheme, False) for scheme in SIGNED_SCHEMES)
 
 
 def _check(

@@ -22,11 +22,25 @@ class Result:
     difference: str
 
 
+def read_bound(text: str) -> dict[str, Any]:
+    """
+    Bound values in a JSON object.
+
+    Raises:
+        ValueError: It is none.
+    """
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise ValueError("no object")  # noqa: TRY004  (as for what is no JSON)
+    return found
+
+
 def run_examples(catalog: Catalog, databases: Databases, tool: Tool) -> Iterator[Result]:
     """Each example of a tool, in order; they are numbered from 1."""
     for number, example in enumerate(tool.examples, 1):
         began = time.monotonic()
-        output = call_tool(catalog, databases, tool.name, json.dumps(example["arguments"]))
+        arguments, bound = json.dumps(example["arguments"]), example.get("bound", {})
+        output = call_tool(catalog, databases, tool.name, arguments, bound)
         took_ms = round((time.monotonic() - began) * 1000)
         yield Result(tool.name, number, took_ms, _difference(example, json.loads(output)))
 

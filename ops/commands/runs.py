@@ -69,7 +69,11 @@ def list_runs(state: str, age_s: int | None, output: str, *, is_stuck: bool) -> 
 
 @runs.command()
 @click.argument("key")
-@click.option("--body", is_flag=True, help="Print the exact bytes of the submission instead.")
+@click.option(
+    "--body",
+    is_flag=True,
+    help="Print the exact bytes of the submission instead, and on stderr what tools bind.",
+)
 @_OUTPUT
 def show(key: str, *, body: bool, output: str) -> None:
     """Show the timeline of a run, by its key or its run id."""
@@ -79,6 +83,9 @@ def show(key: str, *, body: bool, output: str) -> None:
     found = _find(store, key)
     entry = store.entry(found)
     if body:
+        for source, value in json.loads(entry.get("bound", "{}")).items():
+            # beside the bytes, so that those stay exact
+            click.echo(f"bound {source}: {json.dumps(value, ensure_ascii=False)}", err=True)
         if "body" not in entry:
             raise click.ClickException("no body is kept: none was sent yet, or the run ended well")
         click.echo(entry["body"])

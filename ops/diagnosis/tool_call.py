@@ -2,8 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from db.catalog import Catalog
+from db.catalog.bind import context_of
+from db.catalog.loader import NO_CONTEXT
 from db.errors import ToolError, Unavailable
 from db.outputs import error_output
 from db.pool import Databases
@@ -24,10 +27,23 @@ def opened(urls: Mapping[str, str]) -> Iterator[Databases]:
         databases.close()
 
 
-def call_tool(catalog: Catalog, databases: Databases, name: str, arguments: str) -> str:
-    """The tool output of one call, good or error."""
+def call_tool(
+    catalog: Catalog,
+    databases: Databases,
+    name: str,
+    arguments: str,
+    bound: Mapping[str, Any] = NO_CONTEXT,
+) -> str:
+    """
+    The tool output of one call, good or error.
+
+    Args:
+        bound: What the tool binds, value by property.
+    """
+    known = catalog.tools.get(name)
+    context = context_of(known.bind, bound) if known else {}
     try:
-        tool, values = catalog.validate(name, arguments)
+        tool, values = catalog.validate(name, arguments, context)
         return answer(databases, tool, values, _LEFT_MS)
     except ToolError as error:
         return error_output(error)

@@ -15,7 +15,7 @@ import json, sys
 from webhook.intake import Intake
 call = {"id": "c", "type": "function", "function": {"name": "n", "arguments": "{}"}}
 intake = Intake()
-keys = [intake.accept({"run_id": "r", "tool_calls": [call]}).key for _ in range(2)]
+keys = [intake.accept({"run_id": "r", "tool_calls": [call]}, {}).key for _ in range(2)]
 ours = sorted({name.partition(".")[0] for name in sys.modules})
 print(json.dumps([keys[0], ours, sorted(name for name in sys.modules if name.startswith("tasks"))]))
 """

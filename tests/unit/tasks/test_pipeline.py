@@ -35,7 +35,7 @@ def held(monkeypatch):
     ledger = Ledger(fakeredis.FakeRedis(), **times, dead_letter_retention_s=600)
     held = SimpleNamespace(
         ledger=ledger,
-        catalog=SimpleNamespace(validate=lambda name, arguments: (TOOL, {})),
+        catalog=SimpleNamespace(validate=lambda name, arguments, context: (TOOL, {})),
         databases=SimpleNamespace(query=lambda tool, values, timeout_ms: '{"n": 1}'),
         key=ledger.accept("r", [CALL]).key,
     )
