@@ -29,6 +29,13 @@ _NOT_REPLAYABLE = {
 }
 
 
+def is_data(field: str) -> bool:
+    """Whether a field of a run's entry holds a caller's arguments or identity, rows, or both."""
+    return field in ("body", "bound", "bound_digests") or field.startswith(
+        ("arguments:", "output:")
+    )
+
+
 @dataclass(frozen=True)
 class Place:
     """
@@ -121,6 +128,18 @@ class RunStore:
         if found:
             raise NoSuchRun(f"{name} called tools {len(found)} times: {', '.join(found)}")
         raise NoSuchRun(f"no run has the key or the id {name}")
+
+    def outline(self, key: str) -> dict[str, str]:
+        """Every field of one run, those with data empty (see `is_data`); empty without a run."""
+        name = f"{RUN}{key}"
+        fields = [
+            field.decode() for field in self._ledger.call(lambda: self._ledger.client.hkeys(name))
+        ]
+        plain = [field for field in fields if not is_data(field)]
+        values = self._ledger.call(lambda: self._ledger.client.hmget(name, plain)) if plain else []
+        known = {f: to_text(v) for f, v in zip(plain, values, strict=True) if v is not None}
+        # one that was dropped, or ended, between the two replies
+        return {**dict.fromkeys(filter(is_data, fields), ""), **known} if "state" in known else {}
 
     def entry(self, key: str) -> dict[str, str]:
         """Every field of one run as text; empty when there is none."""

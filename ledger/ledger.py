@@ -16,6 +16,7 @@ from ledger.scripts import (
     DEAD,
     DUE,
     ENDED,
+    RECONCILERS,
     RUN,
     SEND_QUEUE,
     UNPUBLISHED,
@@ -45,6 +46,8 @@ STEP_MS = 5_000
 MESSAGES = 200
 """Runs that wait for a worker with a message in the broker; further ones wait in the ledger, since
 what ends there leaves no message. Reconcilers look twice a second, so 400 runs a second begin."""
+SEEN_MS = 60_000
+"""A reconciler that was not seen for so long is one no more."""
 DUE_AT_ONCE = 200
 """Runs that one look goes through; the script holds the ledger for about a millisecond."""
 
@@ -406,6 +409,10 @@ class Ledger:
             DueRun(key.decode(), to_text(run_id), int(generation), step.decode())
             for key, run_id, generation, step in answer
         ]
+
+    def seen(self, name: str) -> None:
+        """Note that the reconciler *name* is at work; it is forgotten after a minute."""
+        self._run("seen", [RECONCILERS, DUE], [name, SEEN_MS])
 
     def ping(self) -> None:
         """Try whether the ledger takes new runs, with a step that changes nothing."""

@@ -13,6 +13,7 @@ from redis.retry import Retry
 RUN, DUE, DEAD, ENDED = "tw:run:", "tw:due", "tw:dead", "tw:ended"
 WAITING, BEGUN, SEND_QUEUE = "tw:waiting", "tw:begun", "tw:turns"
 UNPUBLISHED = "tw:unpublished"
+RECONCILERS = "tw:reconcilers"
 
 _LUA = Path(__file__).parent / "lua"
 _INCLUDE = re.compile(r'^--- @include "(\w+)"$', re.MULTILINE)

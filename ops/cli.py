@@ -149,6 +149,16 @@ def flower(address: str, port: int, database: Path) -> None:
     serve(address=address, port=port, database=database)
 
 
+@main.command()
+@click.option("--address", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), default=5556, show_default=True)
+def dashboard(address: str, port: int) -> None:
+    """Show runs, dead letters, tools and fleet; user `operator`, DASHBOARD_PASSWORD."""
+    from ops.pages.serve import serve
+
+    serve(address=address, port=port)
+
+
 @main.command(hidden=True)
 @click.argument("part")
 def healthy(part: str) -> None:

@@ -93,6 +93,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     tools_dir: Path = BUILT_IN_TOOLS
 
     flower_password: Secret | None = None
+    dashboard_password: Secret | None = None
+    dashboard_admin_password: Secret | None = None
+    dashboard_hosts: str = "localhost,127.0.0.1"
+    dashboard_flower_url: str | None = None
     metrics_port: Annotated[int, Meta(ge=0, le=65535)] = 0
     debug_solo_pool: bool = False
 
@@ -146,6 +150,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     def action_schemes(self) -> list[str]:
         """How a data action may prove where it comes from, in lower case."""
         return _listed(self.actions_auth)
+
+    def dashboard_host_names(self) -> list[str]:
+        """The host names by which browsers may reach the dashboard."""
+        return [text for part in self.dashboard_hosts.split(",") if (text := part.strip().lower())]
 
     def database_urls(self) -> dict[str, str]:
         """Database name in lower case to URL; `default` is `DATABASE_URL`."""

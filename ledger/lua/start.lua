@@ -45,7 +45,10 @@ if at[8] or (tries >= max_tries and not is_repeat) then
   redis.call('HSET', run, 'is_poison:' .. index, 1)
 elseif not is_repeat then
   tries = redis.call('HINCRBY', run, 'tries:' .. index, 1)
-  redis.call('HSETNX', run, 'started_at:' .. index, now)
+  if redis.call('HSETNX', run, 'started_at:' .. index, now) == 0 then
+    -- of further tries, which are rare, each has its own time
+    redis.call('HSET', run, 'try_at:' .. index .. ':' .. tries, now)
+  end
 end
 redis.call('HSET', run, 'holder:' .. index, owner, 'message:' .. index, message,
   'busy_until:' .. index, now + (special[at[1]] or default_ms) + margin_ms)

@@ -158,7 +158,8 @@ def test(names: tuple[str, ...], folder: Path | None, output: str) -> None:
 @_DIR
 def call(name: str, arguments: str, bound: str, folder: Path | None) -> None:
     """Run one call as a worker would; ARGUMENTS is a JSON object. Exit 1 for an error output."""
-    from ops.commands.examples import call_tool, read_bound
+    from ops.commands.examples import read_bound
+    from ops.diagnosis.tool_call import call_tool
 
     try:
         values = read_bound(bound)
@@ -248,7 +249,7 @@ def _find(catalog: Catalog, name: str) -> Tool:
 
 def _databases(catalog: Catalog) -> Any:
     from db.errors import CatalogError
-    from ops.commands.examples import opened
+    from ops.diagnosis.tool_call import opened
     from runtime import settings
 
     urls = settings.load("DATABASE_URL").database_urls()

@@ -42,13 +42,13 @@ def examine(
         Whether all is well.
     """
     deadline = time.monotonic() + wait_s
-    results = _check_once(also, before_start)
+    results = check(also, before_start=before_start)
     waits_for = [result.subject for result in results if result.problem is not None]
     if wait_s and _could_heal(results):
         click.echo(f"waiting for {', '.join(waits_for)} ...", err=True)
     while _could_heal(results) and time.monotonic() < deadline:
         time.sleep(_AGAIN_S)
-        results = _check_once(also, before_start)
+        results = check(also, before_start=before_start)
     for result in results:
         if result.problem is not None:
             click.echo(f"{result.subject}: {result.problem}", err=True)
@@ -63,16 +63,32 @@ def _could_heal(results: list[CheckResult]) -> bool:
     return bool(wrong) and all(result.can_heal for result in wrong)
 
 
-def _check_once(also: Sequence[str], before_start: bool) -> list[CheckResult]:
-    """Each result once: two parts may need the same missing setting."""
-    results = list(dict.fromkeys(_check(also, before_start)))
+def check(
+    also: Sequence[str], required: Sequence[str] = _REQUIRED, *, before_start: bool = False
+) -> list[CheckResult]:
+    """
+    Run every check once; takes a second, more where a server does not answer.
+
+    Args:
+        also: See `examine`.
+
+        required: The settings that must be there; a part of the service is not given all of them.
+
+        before_start: See `examine`.
+
+    Returns:
+        Each result once: two parts may need the same missing setting.
+    """
+    results = list(dict.fromkeys(_check(also, required, before_start)))
     if before_start:  # a full Redis is emptied by the parts that would wait for it
         results = [result for result in results if result.problem != redis_trial.FULL]
     return results
 
 
-def _check(also: Sequence[str], before_start: bool) -> Iterator[CheckResult]:
-    values, mistakes = _settings()
+def _check(
+    also: Sequence[str], required: Sequence[str], before_start: bool
+) -> Iterator[CheckResult]:
+    values, mistakes = _settings(required)
     yield from mistakes or [CheckResult("settings")]
     if values is None:
         return
@@ -98,9 +114,9 @@ def _check(also: Sequence[str], before_start: bool) -> Iterator[CheckResult]:
         yield from running.running(values)
 
 
-def _settings() -> tuple[settings.Settings | None, list[CheckResult]]:
+def _settings(required: Sequence[str]) -> tuple[settings.Settings | None, list[CheckResult]]:
     try:
-        return settings.load(*_REQUIRED), []
+        return settings.load(*required), []
     except settings.SettingsError as error:
         mistakes = [_mistake(line) for line in str(error).splitlines()]
     try:

@@ -58,6 +58,7 @@ class Compose:
         shutil.copytree(ROOT, self.folder, ignore=shutil.ignore_patterns(*_NOT_COPIED))
         self.image = os.environ.get("TOOLWORKER_IMAGE", "toolworker")
         self.proxy, self.simulator, self.flower = free_port(), free_port(), free_port()
+        self.dashboard = free_port()
         self.name = f"toolworker-check-{uuid.uuid4().hex[:8]}"
         self.env = {
             **os.environ,
@@ -67,6 +68,7 @@ class Compose:
             "PROXY_PORT": str(self.proxy),
             "SIMULATOR_PORT": str(self.simulator),
             "FLOWER_PORT": str(self.flower),
+            "DASHBOARD_PORT": str(self.dashboard),
         }
         self._tls = None
 
