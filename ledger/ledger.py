@@ -46,6 +46,9 @@ STEP_MS = 5_000
 MESSAGES = 200
 """Runs that wait for a worker with a message in the broker; further ones wait in the ledger, since
 what ends there leaves no message. Reconcilers look twice a second, so 400 runs a second begin."""
+SILENT_MS = 15_000
+"""Three signs of a reconciler, which shows itself each 5 s: without any every run gets a message at
+once, as those of the last release, which show nothing, expect."""
 SEEN_MS = 60_000
 """A reconciler that was not seen for so long is one no more."""
 DUE_AT_ONCE = 200
@@ -116,13 +119,13 @@ class Ledger:
         parts = [(c["id"], c["function"]["name"], c["function"]["arguments"]) for c in calls]
         digest = _digest([text for part in parts for text in part])
         bounds = [self.answer_by_ms, self.expires_ms, REPUBLISH_MS[0]]
-        limits = [int(self.max_wait_s * 1000), self.max_waiting, MESSAGES]
+        limits = [int(self.max_wait_s * 1000), self.max_waiting, MESSAGES, SILENT_MS]
         fields = [word for index, part in enumerate(parts) for word in _call_fields(index, *part)]
         digests = {name: _digest([key, json.dumps(v)])[:16] for name, v in (context or {}).items()}
         kept = [json.dumps(context) if context else "", json.dumps(digests)]
         answer = self._run(
             "accept",
-            [f"{RUN}{key}", DUE, WAITING, BEGUN, UNPUBLISHED],
+            [f"{RUN}{key}", DUE, WAITING, BEGUN, UNPUBLISHED, RECONCILERS],
             [key, run_id, digest, new_owner_id(), *bounds, *limits, *kept, *fields],
         )
         if answer == b"conflict":
@@ -416,7 +419,7 @@ class Ledger:
 
     def ping(self) -> None:
         """Try whether the ledger takes new runs, with a step that changes nothing."""
-        self._run("ping", [f"{RUN}ping", DUE, WAITING, BEGUN, UNPUBLISHED], [])
+        self._run("ping", [f"{RUN}ping", DUE, WAITING, BEGUN, UNPUBLISHED, RECONCILERS], [])
 
     def call(self, command: Any) -> Any:
         """

@@ -528,6 +528,7 @@ def test_the_broker_holds_so_many_runs_and_the_ledger_those_behind_them(
     ledger, client, monkeypatch
 ):
     monkeypatch.setattr("ledger.ledger.MESSAGES", 2)
+    ledger.seen("host:1")
     runs = [ledger.accept(f"r-{number}", _calls("a")) for number in range(4)]
     assert [run.must_publish for run in runs] == [True, True, False, False]
     keys = [run.key for run in runs]
@@ -539,8 +540,19 @@ def test_the_broker_holds_so_many_runs_and_the_ledger_those_behind_them(
     assert _steps(ledger, client, keys[3], runs=0, calls=1) == {keys[3]: "publish"}
 
 
+def test_without_a_reconciler_at_work_every_run_has_a_message(ledger, client, monkeypatch):
+    monkeypatch.setattr("ledger.ledger.MESSAGES", 1)
+    ledger.accept("r-1", _calls("a"))
+    assert ledger.accept("r-2", _calls("a")).must_publish
+    ledger.seen("host:1")
+    assert not ledger.accept("r-3", _calls("a")).must_publish
+    client.zincrby("tw:reconcilers", -15_001, "host:1")
+    assert ledger.accept("r-4", _calls("a")).must_publish
+
+
 def test_a_run_that_finds_out_whether_workers_are_there_has_a_message(ledger, client, monkeypatch):
     monkeypatch.setattr("ledger.ledger.MESSAGES", 1)
+    ledger.seen("host:1")
     ledger.accept("r-1", _calls("a"))
     assert not ledger.accept("r-2", _calls("a")).must_publish
     for waiting in client.zrange("tw:waiting", 0, -1):
@@ -553,7 +565,9 @@ def test_a_run_that_waited_until_answer_by_leaves_no_message_and_no_place(
 ):
     monkeypatch.setattr("ledger.ledger.MESSAGES", 1)
     ledger = make_ledger(answer_by_s=0)
+    ledger.seen("host:1")
     keys = [ledger.accept(run_id, _calls("a")).key for run_id in ("r-1", "r-2")]
+    assert client.exists("tw:unpublished")
     client.zadd("tw:due", dict.fromkeys(keys, 0))
     found = ledger.due(senders=2, queued=_queued(runs=1))
     assert {run.key: run.step for run in found} == dict.fromkeys(keys, "submit")
