@@ -379,7 +379,7 @@ class Ledger:
             "replayed" and the generation that will be answered; or "gone", "open", "no body" and 0.
         """
         arguments = [key, mode, self.answer_by_ms, self.expires_ms, *codes]
-        answer = self._run("replay", [f"{RUN}{key}", DUE, DEAD], arguments)
+        answer = self._run("replay", [f"{RUN}{key}", DUE, DEAD, UNPUBLISHED], arguments)
         return answer[0].decode(), answer[1] if answer[0] == b"replayed" else 0
 
     def drop(self, key: str) -> str:

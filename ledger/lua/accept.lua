@@ -140,7 +140,7 @@ if context ~= '' then
 end
 redis.call('ZADD', due, now + first_look_ms, key)
 local is_behind = redis.call('ZCARD', waiting) >= messages
-  or redis.call('EXISTS', unpublished) == 1 -- runs keep their order
+  or redis.call('ZCOUNT', unpublished, '-inf', now) > 0 -- runs keep their order; replays are behind
 local newest = redis.call('ZRANGE', waiting, -1, -1, 'WITHSCORES')
 if newest[2] and now - tonumber(newest[2]) > max_wait_ms then
   is_behind = false -- let in to find out whether a worker is there (is_late): it needs a message

@@ -6,8 +6,8 @@
 --
 -- A run is published again when its message is missing, and not when its queue is long: a queue
 -- gives messages out in their order, so one is missing when its queue is empty, or has given out a
--- later one ('reached' of each queue). Runs that have no message yet get theirs, the oldest first,
--- while the queues hold fewer than so many.
+-- later one ('reached' of each queue). Runs that have no message yet get theirs, the oldest first
+-- and replays last, while the queues hold fewer than so many.
 --
 -- KEYS: due, send queue, waiting, begun, unpublished
 -- ARGV: prefix (of the runs' keys), look_at (runs at most), step_ms (until a run that was given out
@@ -34,12 +34,14 @@ end
 
 -- whether the message of a run that no worker has begun, or those of its idle calls, still wait
 local function is_queued(key, run, idle)
-  local at = redis.call('HMGET', run, 'state', 'generation', 'accepted_at', 'begun_at')
+  local at = redis.call('HMGET', run, 'state', 'generation', 'accepted_at', 'begun_at',
+    'published_at')
   if at[1] == 'accepted' then
     if redis.call('ZSCORE', unpublished, key) then
       return true
     end
-    return queues > 0 and at[2] == '0' and not has_given_out(1, tonumber(at[3]))
+    local since = at[2] == '0' and at[3] or at[5] or 0
+    return queues > 0 and not has_given_out(1, tonumber(since))
   end
   for _, index in ipairs(idle) do
     if redis.call('HEXISTS', run, 'started_at:' .. index) == 1 then
@@ -91,12 +93,15 @@ local function give_out(key, step, due_again_at)
   redis.call('ZADD', due, due_again_at, key)
   local ids = redis.call('HMGET', prefix .. key, 'run_id', 'generation')
   answer[#answer + 1] = {key, ids[1], ids[2], step}
+  if step == 'publish' and ids[2] ~= '0' then
+    redis.call('HSET', prefix .. key, 'published_at', now) -- the others keep the order of acceptance
+  end
 end
 
 for _, key in ipairs(redis.call('ZRANGE', due, '-inf', now, 'BYSCORE', 'LIMIT', 0, look_at)) do
   local run = prefix .. key
   local step, at = need(key)
-  if step == 'submit' or step == 'expire' then -- it waits for no worker any more
+  if step == 'submit' or step == 'expire' or step == 'forget' then -- it waits for no worker any more
     redis.call('ZREM', waiting, key)
     redis.call('ZREM', unpublished, key)
   end

@@ -471,7 +471,8 @@ def _queued(runs=0, calls=0, further=0):
 
 def _steps(ledger, client, *keys, **queued):
     """What a reconciler is given when the runs of *keys* are due."""
-    client.zadd("tw:due", dict.fromkeys(keys, 0))
+    if keys:
+        client.zadd("tw:due", dict.fromkeys(keys, 0))
     found = ledger.due(senders=1, queued=_queued(**queued))
     return {run.key: run.step for run in found}
 
@@ -574,6 +575,66 @@ def test_a_run_that_waited_until_answer_by_leaves_no_message_and_no_place(
     assert client.exists("tw:waiting", "tw:unpublished") == 0
     # the message that was left: its calls could not end in time
     assert _begin(ledger, keys[0]).missing == ()
+
+
+def _dead(ledger, client, *run_ids):
+    """Dead letters, replayed: their keys in that order."""
+    keys = [ledger.accept(run_id, _calls("a")).key for run_id in run_ids]
+    for at, key in enumerate(keys):
+        client.hset(f"tw:run:{key}", "expires_at", 1)
+        assert ledger.bury(key, 0, "expired") == "expired"
+        ledger.replay(key, "full", codes=())
+        client.zincrby("tw:unpublished", at, key)  # each a millisecond after the one before
+    return keys
+
+
+def test_replays_have_so_many_messages_and_each_once(ledger, client, monkeypatch):
+    monkeypatch.setattr("ledger.ledger.MESSAGES", 2)
+    keys = _dead(ledger, client, "r-1", "r-2", "r-3")
+    assert _steps(ledger, client, *keys) == dict.fromkeys(keys[:2], "publish")
+    assert _steps(ledger, client, *keys, runs=2) == {}
+    assert _steps(ledger, client, *keys, runs=1) == {keys[2]: "publish"}
+
+
+def test_replays_hold_up_no_run_whose_caller_waits(ledger, client, monkeypatch):
+    monkeypatch.setattr("ledger.ledger.MESSAGES", 2)
+    ledger.seen("host:1")
+    replays = _dead(ledger, client, "r-1", "r-2", "r-3")
+    assert ledger.accept("direct-1", _calls("a")).must_publish
+    assert ledger.accept("direct-2", _calls("a")).must_publish
+    behind = ledger.accept("behind", _calls("a"))
+    assert not behind.must_publish
+    assert _steps(ledger, client, runs=1) == {behind.key: "publish"}
+    assert _steps(ledger, client, runs=1) == {replays[0]: "publish"}
+
+
+def test_a_replay_whose_message_was_lost_is_published_again(ledger, client):
+    lost, later = _dead(ledger, client, "r-1", "r-2")
+    assert len(_steps(ledger, client, lost)) == 2
+    assert _steps(ledger, client, lost, runs=7) == {}
+    client.hincrby(f"tw:run:{later}", "published_at", 1)
+    ledger.begin(later, 1)
+    assert _steps(ledger, client, lost, runs=7) == {lost: "publish"}
+
+
+def test_a_replay_of_the_bytes_alone_waits_for_no_worker(make_ledger, client):
+    ledger = make_ledger(answer_by_s=0)
+    key = ledger.accept("r-1", _calls("a")).key
+    _claim(ledger, key, seen=0)
+    client.hset(f"tw:run:{key}", mapping={"expires_at": 1, "lease_until": 1})
+    ledger.bury(key, 0, "expired")
+    ledger.replay(key, "submission", codes=())
+    assert not client.exists("tw:unpublished")
+    assert _steps(ledger, client, key, runs=7) == {key: "submit"}
+
+
+def test_what_is_gone_leaves_no_place_in_a_queue(ledger, client, monkeypatch):
+    monkeypatch.setattr("ledger.ledger.MESSAGES", 0)
+    ledger.seen("host:1")
+    key = ledger.accept("r-1", _calls("a")).key
+    client.delete(f"tw:run:{key}")
+    assert _steps(ledger, client, key, runs=7) == {}
+    assert client.exists("tw:due", "tw:waiting", "tw:unpublished") == 0
 
 
 def test_calls_that_no_worker_started_are_told_from_those_that_took_too_long(ledger):
