@@ -387,7 +387,12 @@ class Ledger:
         return to_text(self._run("drop", [f"{RUN}{key}", ENDED, DEAD], [key]))
 
     def due(
-        self, *, senders: int, may_go: int | None = None, queued: Mapping[str, int] | None = None
+        self,
+        *,
+        senders: int,
+        may_go: int | None = None,
+        queued: Mapping[str, int] | None = None,
+        first_calls: int = 0,
     ) -> list[DueRun]:
         """
         Take runs that need a step; submissions inside their answer-by first, nearest first.
@@ -397,8 +402,11 @@ class Ledger:
 
             may_go: At most so many submissions; None means as many as senders.
 
-            queued: How many messages each of the broker's queues holds, that of runs first; None
-                when it is not known, and then no message counts as waiting.
+            queued: How many messages each of the broker's queues holds: that of runs, that of
+                calls, that of a large run's further calls; None when it is not known, and then no
+                message counts as waiting.
+
+            first_calls: So many calls of a run are never among the further ones.
         """
         most = senders if may_go is None else may_go
         bounds = [DUE_AT_ONCE, STEP_MS, senders, most, MESSAGES]
@@ -406,7 +414,7 @@ class Ledger:
         answer = self._run(
             "due",
             [DUE, SEND_QUEUE, WAITING, BEGUN, UNPUBLISHED],
-            [RUN, *bounds, len(lengths) // 2, *lengths, *REPUBLISH_MS],
+            [RUN, *bounds, first_calls, len(lengths) // 2, *lengths, *REPUBLISH_MS],
         )
         return [
             DueRun(key.decode(), to_text(run_id), int(generation), step.decode())

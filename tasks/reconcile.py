@@ -13,7 +13,7 @@ from ledger import Ledger
 from ledger.errors import LedgerUnavailable
 from ledger.values import DueRun
 from runtime import logs
-from tasks.app import publish_fan_out, queue_lengths
+from tasks.app import FIRST_CALLS, publish_fan_out, queue_lengths
 from tasks.submission import submit_run
 
 CLIENT_NAME = "toolworker-reconciler"
@@ -102,7 +102,9 @@ class Reconciler:
         taken = 0
         try:
             may_go = self._may_go(free)
-            due = self._ledger.due(senders=free, may_go=may_go, queued=_queued())
+            due = self._ledger.due(
+                senders=free, may_go=may_go, queued=_queued(), first_calls=FIRST_CALLS
+            )
             for run in due:
                 if run.step == "publish":
                     self._unpublished[run.key] = run

@@ -469,11 +469,14 @@ def _queued(runs=0, calls=0, further=0):
     return {"toolworker": runs, "toolworker.calls": calls, "toolworker.further": further}
 
 
+_FIRST_CALLS = 8
+
+
 def _steps(ledger, client, *keys, **queued):
     """What a reconciler is given when the runs of *keys* are due."""
     if keys:
         client.zadd("tw:due", dict.fromkeys(keys, 0))
-    found = ledger.due(senders=1, queued=_queued(**queued))
+    found = ledger.due(senders=1, queued=_queued(**queued), first_calls=_FIRST_CALLS)
     return {run.key: run.step for run in found}
 
 
@@ -492,10 +495,11 @@ def test_a_run_is_published_again_when_a_later_one_has_begun(ledger, client):
     assert _steps(ledger, client, lost, runs=7) == {lost: "publish"}
 
 
-@pytest.mark.parametrize("queue", ["calls", "further"])
+@pytest.mark.parametrize(("queue", "first_calls"), [("calls", 8), ("further", 1)])
 def test_calls_whose_messages_still_wait_are_not_fanned_out_again(
-    ledger, client, monkeypatch, queue
+    ledger, client, monkeypatch, queue, first_calls
 ):
+    monkeypatch.setattr(f"{__name__}._FIRST_CALLS", first_calls)
     monkeypatch.setattr("ledger.ledger.REPUBLISH_MS", (0, 5_000))
     key = ledger.accept("r-1", _calls("a", "b")).key
     _begin(ledger, key)
@@ -509,6 +513,15 @@ def test_calls_whose_messages_still_wait_are_not_fanned_out_again(
     assert _steps(ledger, client, key, **{queue: 1}) == {}
     _start(ledger, later, 1, queue=f"toolworker.{queue}")
     assert _steps(ledger, client, key, **{queue: 1}) == {key: "publish"}
+
+
+def test_a_lost_call_of_a_small_run_does_not_wait_for_the_queue_of_large_runs(
+    ledger, client, monkeypatch
+):
+    monkeypatch.setattr("ledger.ledger.REPUBLISH_MS", (0, 5_000))
+    key = ledger.accept("r-1", _calls(*"abcdefgh")).key
+    _begin(ledger, key)
+    assert _steps(ledger, client, key, further=92) == {key: "publish"}
 
 
 def test_a_call_that_a_worker_lost_or_returned_is_published_however_long_the_queue(
