@@ -11,8 +11,7 @@ from flask import Blueprint, abort, render_template, request
 
 from db.catalog import Tool
 from ledger.lines import CallLine, RunLine
-from ops.commands.examples import read_bound
-from ops.diagnosis.tool_call import call_tool, opened
+from ops.diagnosis.tool_call import call_tool, opened, read_bound
 from ops.pages.guard import record
 from ops.pages.index import Snapshot
 from ops.pages.state import dashboard
