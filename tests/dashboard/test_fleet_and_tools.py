@@ -41,11 +41,11 @@ def test_tools_are_shown_with_their_calls_errors_and_p95(operator, ledger):
         seed.submitted("wrong", {"tool": "nonsense", "code": "unknown_tool"})
         seed.submitted("slow", {**CALL, "code": "timeout"})
     page = operator.shows("/tools", "nonsense")
-    row = page.partition(">get_order</a>")[2].partition("</tr>")[0]
+    row = page.partition(">get_<wbr>order</a>")[2].partition("</tr>")[0]
     assert '<td class="n">100</td>' in row
     assert '<td class="n">95 ms</td>' in row
     assert "not in the catalogue" in page.partition(">nonsense</a>")[2].partition("</tr>")[0]
-    assert "timeout 1" in page.partition(">search_inventory</a>")[2].partition("</tr>")[0]
+    assert "timeout 1" in page.partition(">search_<wbr>inventory</a>")[2].partition("</tr>")[0]
     assert "slow" in page.partition("Last failing calls")[2]
 
 
