@@ -49,6 +49,9 @@ what ends there leaves no message. Reconcilers look twice a second, so 400 runs 
 SILENT_MS = 15_000
 """Three signs of a reconciler, which shows itself each 5 s: without any every run gets a message at
 once, as those of the last release, which show nothing, expect."""
+REPLAY_MESSAGES = 20
+"""A replay gets its message while all queues hold fewer than so many: a new run waits behind these.
+A reconciler that published looks again in 0.1 s, so 200 replays a second begin; Genesys takes 5."""
 SEEN_MS = 60_000
 """A reconciler that was not seen for so long is one no more."""
 DUE_AT_ONCE = 200
@@ -414,7 +417,15 @@ class Ledger:
         answer = self._run(
             "due",
             [DUE, SEND_QUEUE, WAITING, BEGUN, UNPUBLISHED],
-            [RUN, *bounds, first_calls, len(lengths) // 2, *lengths, *REPUBLISH_MS],
+            [
+                RUN,
+                *bounds,
+                REPLAY_MESSAGES,
+                first_calls,
+                len(lengths) // 2,
+                *lengths,
+                *REPUBLISH_MS,
+            ],
         )
         return [
             DueRun(key.decode(), to_text(run_id), int(generation), step.decode())

@@ -12,25 +12,26 @@
 -- KEYS: due, send queue, waiting, begun, unpublished
 -- ARGV: prefix (of the runs' keys), look_at (runs at most), step_ms (until a run that was given out
 --   is due again), senders, may_go (submissions at most), messages (in all queues together, at
---   most), first_calls (of a run, never in the third queue), queues (how many are named), then the
---   name and the length of each: of runs, of calls, of further calls; none when the broker is down.
---   Then the milliseconds between two publishes of a run, by their count, the last for all further
---   ones
+--   most), replay_messages (in all queues, before another replay gets one), first_calls (of a run,
+--   never in the third queue), queues (how many are named), then the name and the length of each: of
+--   runs, of calls, of further calls; none when the broker is down. Then the milliseconds between
+--   two publishes of a run, by their count, the last for all further ones
 -- Returns: for each run {key, run id, generation, 'publish' | 'submit' | 'expire'}
 --- @include "run"
 --- @include "missing"
 local due, send_queue, waiting, begun, unpublished = unpack(KEYS)
 local prefix, look_at, step_ms = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local senders, may_go, messages = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local first_calls, queues = tonumber(ARGV[7]), tonumber(ARGV[8])
-local delays = {unpack(ARGV, 9 + 2 * queues)}
+local replay_messages, first_calls = tonumber(ARGV[7]), tonumber(ARGV[8])
+local queues = tonumber(ARGV[9])
+local delays = {unpack(ARGV, 10 + 2 * queues)}
 --- @include "free_write"
 local now = now_ms()
 local answer = {}
 
 -- whether queue number 'place' has given out all that was put into it until this time
 local function has_given_out(place, at)
-  local name, length = ARGV[7 + 2 * place], tonumber(ARGV[8 + 2 * place])
+  local name, length = ARGV[8 + 2 * place], tonumber(ARGV[9 + 2 * place])
   return length == 0 or at < number(begun, place == 1 and 'reached' or 'reached:' .. name)
 end
 
@@ -143,10 +144,12 @@ end
 
 local function publish_first(room)
   while room > 0 do
-    local key = redis.call('ZPOPMIN', unpublished)[1]
-    if not key then
+    local key, score = unpack(redis.call('ZRANGE', unpublished, 0, 0, 'WITHSCORES'))
+    -- a replay's score is above every time
+    if not key or (tonumber(score) > now and messages - room >= replay_messages) then
       return
     end
+    redis.call('ZREM', unpublished, key)
     local at = redis.call('HMGET', prefix .. key, 'state', 'answer_by')
     if at[1] == 'accepted' and now < tonumber(at[2]) then
       room = room - 1
@@ -159,7 +162,7 @@ give_out_queued('(' .. now, '+inf')
 give_out_queued('-inf', now)
 if queues > 0 then
   local room = messages
-  for place = 1, queues do room = room - tonumber(ARGV[8 + 2 * place]) end
+  for place = 1, queues do room = room - tonumber(ARGV[9 + 2 * place]) end
   publish_first(room)
 end
 return answer

@@ -621,6 +621,14 @@ def test_replays_hold_up_no_run_whose_caller_waits(ledger, client, monkeypatch):
     assert _steps(ledger, client, runs=1) == {replays[0]: "publish"}
 
 
+def test_few_replays_are_in_front_of_a_run_whose_caller_waits(ledger, client, monkeypatch):
+    monkeypatch.setattr("ledger.ledger.REPLAY_MESSAGES", 2)
+    replays = _dead(ledger, client, "r-1", "r-2", "r-3")
+    assert _steps(ledger, client, *replays) == dict.fromkeys(replays[:2], "publish")
+    assert _steps(ledger, client, runs=1, calls=1) == {}
+    assert _steps(ledger, client, runs=1) == {replays[2]: "publish"}
+
+
 def test_a_replay_whose_message_was_lost_is_published_again(ledger, client):
     lost, later = _dead(ledger, client, "r-1", "r-2")
     assert len(_steps(ledger, client, lost)) == 2
