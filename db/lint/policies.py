@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
@@ -65,12 +65,13 @@ class Policy:
 def of_tables(connection: psycopg.Connection[Any], oids: Sequence[int]) -> list[Policy]:
     """The policies for SELECT of these tables."""
     rows = connection.execute(_POLICIES, [list(oids)]).fetchall()
-    return [Policy(*row, helpers=_helpers(connection, row[5])) for row in rows]
+    return [_with_helpers(connection, Policy(*row)) for row in rows]
 
 
-def _helpers(connection: psycopg.Connection[Any], condition: str) -> str:
-    called = [function for _, _, function in functions(connection, condition)]
-    return "\n".join(text for f in called for text in (f.definition, f.source))
+def _with_helpers(connection: psycopg.Connection[Any], policy: Policy) -> Policy:
+    called = [function for _, _, function in functions(connection, policy.condition)]
+    texts = [text for function in called for text in (function.definition, function.source)]
+    return replace(policy, helpers="\n".join(texts))
 
 
 def _is_read_once(condition: str, at: int) -> bool:
