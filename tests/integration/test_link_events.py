@@ -1,4 +1,4 @@
-"""Events of links: no call waits for a broker that hangs or is down, and what it could not take arrives."""
+"""Events of links: no call waits for a broker that hangs or is down; they are kept meanwhile."""
 
 import json
 import os
