@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 import psycopg
 from psycopg import errors, pq
@@ -27,6 +28,10 @@ and up to three times from a server that is as fast as our own memory.
 """
 _MAX_SKIPPED_BYTES = 1_048_576
 """Of rows that do not fit, read to keep the connection; of more the connection is closed."""
+
+_COMMENTS_IGNORED = 160_000
+"""Before Postgres 16 pg_stat_statements takes each DECLARE and FETCH of other text, comments included,
+for another statement, and forgets those that it had."""
 
 _BYTES_AROUND_NAME = 4  # two quotes, a colon and a comma
 
@@ -81,6 +86,7 @@ def read(
     max_rows: int,
     max_bytes: int,
     hang_margin_s: float = HANG_MARGIN_S,
+    comment: str = "",
 ) -> Rows:
     """
     The first rows of a statement that only reads.
@@ -98,6 +104,8 @@ def read(
 
         hang_margin_s: After *timeout_ms*, which a server that hangs does not keep.
 
+        comment: Of `sql_comment`, sent in DECLARE and FETCH, since each of the two may be what is slow.
+
     Raises:
         psycopg.Error: What the server has against it, or a connection that broke.
         ToolError: `timeout`, or `too_large` for a row beyond MAX_ROW_BYTES.
@@ -105,17 +113,19 @@ def read(
     """
     transformer = Transformer(connection)
     values = transformer.dump_sequence(arguments, [PyFormat.AUTO] * len(arguments))
+    if connection.pgconn.server_version < _COMMENTS_IGNORED:
+        comment = ""
     exchange = _Exchange(connection.pgconn, timeout_ms / 1000, hang_margin_s)
     try:
         exchange.send(
             (_SETTINGS, [str(timeout_ms).encode()]),
             (
-                f"DECLARE answer NO SCROLL CURSOR FOR {statement.text}".encode(),
+                f"DECLARE answer NO SCROLL CURSOR FOR {comment}{statement.text}".encode(),
                 values,
                 transformer.types,
                 transformer.formats,
             ),
-            (f"FETCH FORWARD {max_rows} FROM answer".encode(), None),
+            (f"FETCH FORWARD {max_rows} FROM answer {comment}".encode(), None),
         )
         rows = exchange.receive(max_bytes)
     except BaseException as exc:
@@ -129,6 +139,12 @@ def read(
     if exchange.error is not None:
         raise exchange.error
     return rows
+
+
+def sql_comment(**facts: str) -> str:
+    """Facts as an SQL comment in the form of sqlcommenter: keys in order, values percent-encoded."""
+    pairs = ",".join(f"{name}='{quote(text, safe='')}'" for name, text in sorted(facts.items()))
+    return f"/*{pairs}*/ "
 
 
 # what PGconn.send_query_params takes: the command, its values, their types and formats

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
+from runtime.trace_context import UNTRACED, RunTrace
+
 
 class Function(TypedDict):
     """What the model calls: a tool's name and its arguments, a JSON string."""
@@ -64,6 +66,7 @@ class Started:
     arguments: str
     call_id: str
     is_poison: bool = False
+    trace: RunTrace = UNTRACED
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ class Outputs:
     call_ids: tuple[str, ...]
     outputs: tuple[str | None, ...]
     body: bytes | None
+    trace: RunTrace = UNTRACED
 
     @property
     def count(self) -> int:
@@ -99,3 +103,4 @@ class DueRun:
     run_id: str
     generation: int
     step: Literal["publish", "submit", "expire"]
+    trace: RunTrace = UNTRACED

@@ -114,7 +114,11 @@ def query(
     started = time.monotonic()
     call, tool, values, _ = checked
     try:
-        output, code = answer(resources().databases, tool, values, call.left_ms), "ok"
+        traceparent = call.trace.traceparent("query", index)
+        output = answer(
+            resources().databases, tool, values, call.left_ms, traceparent=traceparent
+        )
+        code = "ok"
     except ToolError as error:
         output, code = error_output(error), error.code
     except Unavailable:
@@ -148,6 +152,7 @@ def _check(task: RunTask, ids: RunIds, index: int, lease: str) -> Checked | int 
     )
     if not isinstance(leased, Started):
         return leased
+    logs.begin(trace_id=leased.trace.trace_id)
     try:
         if leased.is_poison:
             raise ToolError("internal_error", "The tool failed. Do not try the same call again.")

@@ -16,6 +16,7 @@ from ledger.errors import LedgerUnavailable
 from ledger.owners import new_owner_id
 from ledger.values import Claim, Outputs
 from runtime import logs
+from runtime.trace_context import RunTrace
 
 IN_PLACE_S = 2.0
 """Waits of a sender between its own attempts, all together; longer ones go to the ledger."""
@@ -48,6 +49,7 @@ def submit_run(ledger: Ledger, client: Client, key: str, generation: int) -> str
         found = ledger.outputs(key, generation)
         if found is None:
             return "gone"
+        logs.begin(trace_id=found.trace.trace_id)
         # before the claim, which freezes the outputs and counts an attempt
         try:
             permit = client.permit()
@@ -62,7 +64,8 @@ def submit_run(ledger: Ledger, client: Client, key: str, generation: int) -> str
             claim = ledger.claim(key, generation, body, seen=found.count, owner=owner)
             if isinstance(claim, Claim):
                 ids = (key, generation, found.run_id)
-                return _Sender(ledger, client, ids, claim, permit, asked).send(body)
+                trace = found.trace
+                return _Sender(ledger, client, ids, claim, permit, asked, trace).send(body)
             client.give_back(permit)
             word = claim
         if word == "expired":
@@ -98,6 +101,7 @@ class _Sender:
         claim: Claim,
         permit: Permit,
         asked: float,
+        trace: RunTrace,
     ) -> None:
         self._ledger, self._client = ledger, client
         self._key, self._generation, self._run_id = ids
@@ -106,6 +110,7 @@ class _Sender:
         self._may_have_arrived = claim.is_repeat
         # the lease began after this; a reply may have been long under way
         self._claimed = asked
+        self._trace = trace
 
     def send(self, body: bytes) -> str:
         """Send *body*, again in place if that may help soon, and record how it ended."""
@@ -119,7 +124,11 @@ class _Sender:
             started = time.monotonic()
             try:
                 receipt = self._client.post(
-                    self._run_id, body, idempotency_key=name, permit=self._permit
+                    self._run_id,
+                    body,
+                    idempotency_key=name,
+                    permit=self._permit,
+                    traceparent=self._trace.traceparent("attempt", self._attempt),
                 )
             except Rejected as error:
                 return self._bury(error, _outcome(error, started))

@@ -6,6 +6,7 @@ from flask import Flask, Response, g, request
 from werkzeug.exceptions import NotFound, RequestEntityTooLarge
 
 from runtime import logs, metrics, risks, settings
+from runtime.trace_context import parse_traceparent
 from webhook.delivery import MAX_BODY_BYTES, parse
 from webhook.error_handlers import handle_errors
 from webhook.errors import BadDelivery
@@ -90,7 +91,8 @@ def _body() -> bytes:
 def _accept(intake: Intake, body: bytes) -> dict[str, object]:
     delivery = parse(body)
     run_id = delivery["run_id"]
-    accepted = intake.accept(run_id, delivery["tool_calls"])
+    traceparent = parse_traceparent(request.headers.get("traceparent", ""))
+    accepted = intake.accept(run_id, delivery["tool_calls"], traceparent)
     answer: dict[str, object] = {"status": "accepted", "run_id": run_id, "key": accepted.key}
     if accepted.is_duplicate:
         answer["duplicate"] = True

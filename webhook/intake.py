@@ -11,6 +11,7 @@ from db.errors import CatalogError
 from ledger.errors import LedgerUnavailable
 from ledger.values import Accepted, ToolCall
 from runtime import logs, redis_trial, settings
+from runtime.trace_context import run_trace
 from tasks.app import limit_publishing, publish_fan_out
 from webhook.outage import Outage
 
@@ -32,11 +33,14 @@ class Intake:
         self._ledger_outage = Outage(LedgerUnavailable)
         self._broker_outage = Outage(OperationalError)
 
-    def accept(self, run_id: str, calls: Sequence[ToolCall]) -> Accepted:
+    def accept(self, run_id: str, calls: Sequence[ToolCall], traceparent: str = "") -> Accepted:
         """
         Accept a run: once this returns, it is safe.
 
         A publish that fails is logged, and no more: the run is in the ledger and due.
+
+        Args:
+            traceparent: The sender's trace context, or "".
 
         Raises:
             LedgerUnavailable: Nothing is known to be stored; the sender must try again.
@@ -44,8 +48,9 @@ class Intake:
             Busy: Too many runs wait for a worker.
         """
         with self._ledger_outage.guard():
-            accepted = self._ledger.accept(run_id, calls)
+            accepted = self._ledger.accept(run_id, calls, traceparent=traceparent)
         ids = {"run_id": run_id, "key": accepted.key}
+        logs.bind(trace_id=run_trace(accepted.key, traceparent).trace_id)
         if accepted.is_duplicate:
             _log.info("delivery.duplicate", **ids)
             return accepted

@@ -4,13 +4,15 @@
 --
 -- KEYS: run, due, waiting, begun
 -- ARGV: key, run_id, digest, owner, answer_by_ms, expires_ms, first_look_ms, max_wait_ms,
---   max_waiting, then the fields of the calls, names and values by turns, six of a call
+--   max_waiting, traceparent (of the delivery, or ''), then the fields of the calls, names and values
+--   by turns, six of a call
 -- Returns: 'accepted', 'duplicate', 'conflict', or the seconds after which to try again
 --- @include "run"
 local run, due, waiting, begun = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local key, run_id, digest, owner = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local answer_by_ms, expires_ms, first_look_ms = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
-local max_wait_ms, max_waiting, first_call = tonumber(ARGV[8]), tonumber(ARGV[9]), 10
+local max_wait_ms, max_waiting, first_call = tonumber(ARGV[8]), tonumber(ARGV[9]), 11
+local traceparent = ARGV[10]
 local prefix = string.sub(run, 1, #run - #key)
 
 -- How many runs the queue has passed, and when the next one was accepted. It gives them out in the
@@ -113,6 +115,9 @@ redis.call('HSET', run, 'version', 1, 'run_id', run_id, 'digest', digest, 'state
   'generation', 0, 'calls', (#ARGV - first_call + 1) / 6, 'outputs', 0, 'accepted_at', now,
   'accepted_by', owner, 'answer_by', now + answer_by_ms, 'expires_at', now + expires_ms,
   unpack(ARGV, first_call))
+if traceparent ~= '' then
+  redis.call('HSET', run, 'traceparent', traceparent)
+end
 redis.call('ZADD', due, now + first_look_ms, key)
 redis.call('ZADD', waiting, now, key)
 return 'accepted'

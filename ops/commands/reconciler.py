@@ -5,6 +5,7 @@ import signal
 from db import catalog
 from genesys import client as genesys
 from ops.commands.gauges import Gauges
+from ops.observability.exporter import exporter_from
 from runtime import logs, metrics, risks, settings
 from tasks.app import limit_publishing
 from tasks.reconcile import Reconciler
@@ -31,5 +32,7 @@ def serve() -> None:
         signal.signal(ending, lambda number, frame: reconciler.stop())
     log = logs.get("reconcile")
     log.info("reconciler.started", catalog=loaded.digest)
+    stop_traces = exporter_from(values, ledger)
     reconciler.run()
+    stop_traces()
     log.info("reconciler.stopped")
