@@ -30,8 +30,8 @@ _MAX_SKIPPED_BYTES = 1_048_576
 """Of rows that do not fit, read to keep the connection; of more the connection is closed."""
 
 _COMMENTS_IGNORED = 160_000
-"""Before Postgres 16 pg_stat_statements takes each DECLARE and FETCH of other text, comments included,
-for another statement, and forgets those that it had."""
+"""Before Postgres 16 pg_stat_statements takes each DECLARE and FETCH of other text, comments
+included, for another statement, and forgets those that it had."""
 
 _BYTES_AROUND_NAME = 4  # two quotes, a colon and a comma
 
@@ -104,7 +104,7 @@ def read(
 
         hang_margin_s: After *timeout_ms*, which a server that hangs does not keep.
 
-        comment: Of `sql_comment`, sent in DECLARE and FETCH, since each of the two may be what is slow.
+        comment: Of `sql_comment`, in DECLARE and FETCH, since either may be what is slow.
 
     Raises:
         psycopg.Error: What the server has against it, or a connection that broke.
@@ -142,7 +142,7 @@ def read(
 
 
 def sql_comment(**facts: str) -> str:
-    """Facts as an SQL comment in the form of sqlcommenter: keys in order, values percent-encoded."""
+    """Facts as an SQL comment of sqlcommenter's form: keys in order, values percent-encoded."""
     pairs = ",".join(f"{name}='{quote(text, safe='')}'" for name, text in sorted(facts.items()))
     return f"/*{pairs}*/ "
 

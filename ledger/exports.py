@@ -5,7 +5,13 @@ from typing import Any, NamedTuple
 
 from ledger.ledger import Ledger
 from ledger.scripts import (
-    DEAD, ENDED, EXPORT_CURSORS, EXPORTED_DEAD, EXPORTED_ENDED, RUN, to_text,
+    DEAD,
+    ENDED,
+    EXPORT_CURSORS,
+    EXPORTED_DEAD,
+    EXPORTED_ENDED,
+    RUN,
+    to_text,
 )  # fmt: skip
 
 LEASE_MS = 30_000

@@ -81,9 +81,7 @@ class Ledger:
         self._special_timeouts = json.dumps(timeouts)
         self._scripts = scripts.register(client)
 
-    def accept(
-        self, run_id: str, calls: Sequence[ToolCall], *, traceparent: str = ""
-    ) -> Accepted:
+    def accept(self, run_id: str, calls: Sequence[ToolCall], *, traceparent: str = "") -> Accepted:
         """
         Store a run with its calls, or recognise it.
 

@@ -149,7 +149,9 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     def otlp_headers(self) -> dict[str, str]:
         """Headers of each export; empty when they cannot be read."""
-        pairs = [part.partition("=") for part in _reveal(self.otel_exporter_otlp_headers).split(",")]
+        pairs = [
+            part.partition("=") for part in _reveal(self.otel_exporter_otlp_headers).split(",")
+        ]
         headers = {name.strip().lower(): unquote(value.strip()) for name, _, value in pairs}
         return {} if "" in headers or not all(headers.values()) else headers
 

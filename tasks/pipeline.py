@@ -115,9 +115,7 @@ def query(
     call, tool, values, _ = checked
     try:
         traceparent = call.trace.traceparent("query", index)
-        output = answer(
-            resources().databases, tool, values, call.left_ms, traceparent=traceparent
-        )
+        output = answer(resources().databases, tool, values, call.left_ms, traceparent=traceparent)
         code = "ok"
     except ToolError as error:
         output, code = error_output(error), error.code

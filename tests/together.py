@@ -25,6 +25,7 @@ _GROUPS = {
     "tests/acceptance/test_receiver_outages.py": RECEIVER_OUTAGES,
     "tests/acceptance/test_receiver_senders.py": "senders",
     "tests/acceptance/test_tools_cli.py": "tools",
+    "tests/acceptance/test_observability.py": "observability",
 }
 _FIRST = (OUTAGES, RELIABILITY, SERVICE, WHY, RECEIVER_OUTAGES)
 """The longest; the rest fills the gaps."""

@@ -1,4 +1,4 @@
-"""Exporter of traces: a thread of each reconciler, which sends what the ledger has of ended runs."""
+"""Exporter of traces: a thread of each reconciler, which sends those of ended runs."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence

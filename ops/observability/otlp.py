@@ -99,5 +99,5 @@ class Collector:
         )
 
 
-def _context(trace_id: int, span_id: str, is_remote: bool) -> SpanContext:  # noqa: FBT001
+def _context(trace_id: int, span_id: str, is_remote: bool) -> SpanContext:
     return SpanContext(trace_id, int(span_id, 16), is_remote, TraceFlags(TraceFlags.SAMPLED))

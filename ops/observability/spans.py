@@ -61,7 +61,7 @@ def trace_of(key: str, entry: Mapping[str, str]) -> Trace:
     replays = int(entry.get("replays", 0))
     trace = run_trace(key, entry.get("traceparent", ""), replays)
     spans = _Spans(entry, trace)
-    return Trace(trace.trace_id, trace.parent_id, tuple([spans.root(), *spans.children()]))
+    return Trace(trace.trace_id, trace.parent_id, (spans.root(), *spans.children()))
 
 
 class _Spans:
@@ -113,10 +113,9 @@ class _Spans:
         if code and not started and ended < self._start:
             return  # a replay kept its output: it is in the trace of the first time
         start = max(self._start, started or self._number("begun_at"))
-        if code:
-            end = max(start, ended)
-        else:  # no output when the answer went out, or when the run expired
-            end = max(start, self._number("attempt_at:1") or self._end)
+        # no output when the answer went out, or when the run expired
+        missed = self._number("attempt_at:1") or self._end
+        end = max(start, ended if code else missed)
         name = self._entry.get(f"name:{index}", "")
         # a name that no tool has is the model's invention
         tool = _UNKNOWN if code == "unknown_tool" else name
@@ -131,7 +130,14 @@ class _Spans:
             "toolworker.call.tries": self._number(f"tries:{index}"),
         }
         yield Span(
-            f"execute_tool {tool}", "internal", call_id, self._root_id, start, end, attributes, error
+            f"execute_tool {tool}",
+            "internal",
+            call_id,
+            self._root_id,
+            start,
+            end,
+            attributes,
+            error,
         )
         if code and started:
             yield from self._parts(index, tool, call_id, (start, end), code)
