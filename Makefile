@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SEED ?= 1
+IMAGE ?= toolworker
 # an empty PYTHON would leave "-c", whose dash make takes for its own
 CHECK_PYTHON = $(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	|| { echo "toolworker needs Python 3.11 or newer; set PYTHON=python3.x" >&2; exit 1; }
@@ -12,7 +13,7 @@ MOVED := $(if $(wildcard .venv),$(shell grep -qsF " $(CURDIR)/.venv" .venv/pyven
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: moved help install demo up test fuzz tools-check bench-tools chaos versions compose-check conformance bench bench-long bench-genesys bench-actions lint clean lock
+.PHONY: moved help install demo up test fuzz tools-check bench-tools chaos versions compose-check test-image conformance mutation bench bench-long bench-genesys bench-actions lint clean lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,21 +56,32 @@ versions: install ## the last release beside this one, on the same Redis: every 
 compose-check: install ## build the image, run docker-compose.yml, break it, scale it (needs Docker)
 	$(BIN)/pytest tests/compose -m compose -q
 
+# the checkout is read-only there: what the tests write goes to the container's /tmp
+test-image: ## unit and integration tests inside the image, on its Python (needs Docker)
+	docker build -t $(IMAGE) .
+	docker build -t $(IMAGE)-test --build-arg IMAGE=$(IMAGE) -f tests/image/Dockerfile .
+	docker run --rm --init -v "$(CURDIR)":/checkout:ro -w /checkout $(IMAGE)-test \
+		python -m pytest -n 2 -q -p no:cacheprovider tests/unit tests/integration
+
 conformance: .venv-conformance/installed ## Genesys' own SDK (170 MB, a venv of its own) against the simulator
 	.venv-conformance/bin/pytest tests/conformance -m conformance -q
 
-.venv-conformance/installed: requirements-conformance.lock
+# bench: production's packages and the peers; those of tests would count as a worker's memory
+.venv-%/installed: requirements-%.lock pyproject.toml
 	@$(CHECK_PYTHON)
-	@$(PYTHON) -m venv .venv-conformance
-	@.venv-conformance/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-conformance.lock
-	@.venv-conformance/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(PYTHON) -m venv .venv-$*
+	@.venv-$*/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-$*.lock
+	@.venv-$*/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-bench: install ## beside plain Celery, dramatiq and Node: the table in docs/performance.md (6 min)
-	@$(BIN)/python -m bench
+mutation: .venv-mutation/installed ## change the code a line at a time; each change must fail a test (docs/mutation.md)
+	.venv-mutation/bin/mutmut run --max-children 2
 
-bench-long: install ## the memory of a worker over 100,000 runs (15 min and more)
-	@$(BIN)/python -m bench memory
+bench: .venv-bench/installed ## beside plain Celery, dramatiq and Node: the table in docs/performance.md (6 min)
+	@.venv-bench/bin/python -m bench
+
+bench-long: .venv-bench/installed ## the memory of a worker over 100,000 runs (15 min and more)
+	@.venv-bench/bin/python -m bench memory
 
 bench-genesys: install ## the Genesys side's three figures: a burst, an outage, an expiring token (3 min)
 	$(BIN)/python -m bench.genesys
@@ -86,7 +98,9 @@ lint: install ## ruff, mypy --strict, import-linter
 lock: ## write the lock files anew from pyproject.toml (needs uv)
 	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 pyproject.toml -o requirements.lock
 	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 --extra bench --extra embedded --extra test -c requirements.lock pyproject.toml -o requirements-dev.lock
-	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 --all-extras -c requirements-dev.lock pyproject.toml -o requirements-conformance.lock
+	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 --extra bench --extra embedded -c requirements-dev.lock pyproject.toml -o requirements-bench.lock
+	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 --extra bench --extra conformance --extra embedded --extra test -c requirements-dev.lock pyproject.toml -o requirements-conformance.lock
+	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 --extra embedded --extra mutation --extra test -c requirements-dev.lock pyproject.toml -o requirements-mutation.lock
 
 clean: ## remove .venv and everything the demo left
-	rm -rf .venv .venv-conformance .demo
+	rm -rf .venv .venv-bench .venv-conformance .venv-mutation .demo mutants

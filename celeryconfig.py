@@ -1,4 +1,4 @@
-"""Every number that Celery is given, with its unit and its reason. Read when the app is used."""
+"""Celery's configuration: every number with its unit and its reason. Read when the app is used."""
 
 from kombu import Queue
 
@@ -14,8 +14,8 @@ result_backend = "tasks.backend:LedgerBackend"
 
 # Names are short because Flower's columns are. A worker takes from each queue in turn
 # (queue_order_strategy, round_robin by default). A message that a worker does not know is lost,
-# so each version of a message has a queue of its own: `fan_out` and `submit` have not changed
-# since 0.1; `validate` and `query` came with 0.2.
+# so each version of a message has a queue of its own. The last release knows `fan_out`, `submit`
+# and `call`, and takes from the first queue alone; `validate` and `query` are newer.
 task_default_queue = "toolworker"
 task_queues = [
     Queue("toolworker", routing_key="toolworker"),
@@ -26,7 +26,7 @@ task_routes = {name: {"queue": "toolworker.calls"} for name in ("validate", "que
 task_serializer = "json"
 accept_content = ["json"]  # a pickled message is refused: it would run its sender's code
 
-# Redis may start later than the worker, and may be away for longer than 100 tries (the default).
+# Redis may start later than the worker, and may be down for longer than 100 tries (the default).
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None
 # A Redis without memory refuses what a worker writes when it connects; without this the worker ends

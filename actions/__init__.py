@@ -1,4 +1,4 @@
-"""Answer a Genesys data action: one tool, at once. `gunicorn 'actions:create_app()'`."""
+"""Endpoint of Genesys' data actions: one tool call a request. `gunicorn 'actions:create_app()'`."""
 
 from __future__ import annotations
 

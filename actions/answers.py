@@ -1,4 +1,4 @@
-"""HTTP answers of data actions: JSON for everything, and statuses that virtual agents know."""
+"""HTTP responses of data actions: JSON for everything, with statuses that virtual agents know."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The data-action endpoint: authorize, validate, query, answer; all in one request."""
+"""Flask app of data actions: authorize, validate, query, respond; all in one request."""
 
 import re
 import secrets
@@ -96,7 +96,7 @@ class _Endpoint:
         text, conversation_id = contract.read_arguments(tool, body)
         if _PLAIN_ID.fullmatch(conversation_id):
             g.conversation_id = conversation_id
-        _, arguments = self._tools.validate(name, text)
+        arguments = tool.values_of_texts(text, contract.bound_texts(tool, headers))
         if not self._slots.acquire(blocking=False):
             raise Busy
         try:

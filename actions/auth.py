@@ -1,4 +1,4 @@
-"""Check that a data action carries one of our secrets. No Flask, no socket, no clock."""
+"""Authorization of a data action by one of our secrets. No Flask, no socket, no clock."""
 
 import base64
 import binascii

@@ -1,4 +1,4 @@
-"""The fixed shapes of a data action: the arguments that come, the answer that goes."""
+"""Request and response shapes of a data action: the arguments, and the fixed output."""
 
 import json
 from collections.abc import Mapping
@@ -7,6 +7,7 @@ from typing import Any
 
 from db import arguments, outputs
 from db.catalog import Tool
+from db.catalog.bind import action_header
 from db.errors import ToolError
 from db.values import exact
 
@@ -29,14 +30,15 @@ def read_arguments(tool: Tool, body: bytes) -> tuple[str, str]:
         The arguments as JSON, and the conversation's id, "" if there is none.
 
     Raises:
-        ToolError: `invalid_json`, `invalid_arguments` or `too_large`.
+        ToolError: `invalid_json`, `invalid_arguments` or `too_large`; `forbidden` for a name that
+            is bound.
     """
     try:
-        given = arguments.parse(body.decode("utf-8"))
+        given = arguments.parse(body.decode("utf-8"), reject=tool.reject_bound)
     except UnicodeDecodeError:
         raise ToolError("invalid_json", "The arguments are not UTF-8.") from None
-    properties = tool.parameters.get("properties", {})
-    optional = set(properties) - set(tool.parameters.get("required", []))
+    properties = tool.model_parameters.get("properties", {})
+    optional = set(properties) - set(tool.model_parameters.get("required", []))
     conversation = given.get(CONVERSATION_ID)
     kept = {
         name: _value(tool, name, value)
@@ -45,6 +47,24 @@ def read_arguments(tool: Tool, body: bytes) -> tuple[str, str]:
         and not (name == CONVERSATION_ID and name not in properties)
     }
     return outputs.dump(exact(kept)), conversation if isinstance(conversation, str) else ""
+
+
+def bound_texts(tool: Tool, headers: Mapping[str, str]) -> dict[str, str]:
+    """
+    The texts of the tool's bound properties, from `X-Toolworker-Bind-<name>`.
+
+    Args:
+        headers: Of a request that was authorized; one character a byte, names in lower case.
+    """
+    found = {}
+    for name in tool.bind:
+        text = headers.get(action_header(name).lower())
+        try:
+            if text is not None:
+                found[name] = text.strip().encode("latin-1").decode()
+        except UnicodeError:
+            continue  # as if it had not come
+    return found
 
 
 def answer(tool: Tool, output: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""How long a data action may take: its own timeout, less what is already gone."""
+"""Deadline of a data action: Genesys' timeout, less the time already spent."""
 
 import math
 import re

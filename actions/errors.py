@@ -1,5 +1,5 @@
 """
-Why a data action gets no answer of its tool. What the tool itself ends in is db.errors.ToolError.
+Errors of a data action before its tool is called; the tool's own are db.errors.ToolError.
 
     ActionError
     ├── Unauthorized    401: no secret of ours

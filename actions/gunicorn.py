@@ -1,5 +1,5 @@
 """
-How gunicorn serves the data actions.
+gunicorn's configuration for the data actions.
 
     gunicorn -c python:actions.gunicorn 'actions:create_app()'
 

@@ -1,4 +1,4 @@
-"""`python -m bench [MEASURE]…`: this project beside its peers, in one run on one machine."""
+"""`python -m bench [MEASURE]…`: benchmark this project beside its peers, on one machine."""
 
 import json
 import shutil
@@ -16,7 +16,8 @@ from bench.waits import TOOL
 from ops.dev import demo_data
 from ops.dev.embedded import start_postgres
 
-RESULTS, PAGE = ROOT / "bench/results/latest.json", ROOT / "docs/performance.md"
+RESULTS = ROOT / "bench/results/latest.json"
+PAGE, DETAILS = ROOT / "docs/performance.md", ROOT / "bench/README.md"
 MEASURES = (
     "sides", "slow", "silence", "fairness", "recovery", "scale", "accept", "overload",
 )  # fmt: skip
@@ -36,7 +37,7 @@ def main(*, measures: tuple[str, ...], turns: int, runs: int, children_after: in
     Measure, and print the table.
 
     All measures but memory, which is the default, also replace bench/results/latest.json and the
-    figures in docs/performance.md.
+    figures in docs/performance.md and bench/README.md.
     """
     began = time.monotonic()
 
@@ -64,11 +65,11 @@ def main(*, measures: tuple[str, ...], turns: int, runs: int, children_after: in
         "targets": [target._asdict() for target in report.targets(found)],
         **found,
     }
-    click.echo(report.table(found))
+    click.echo("\n\n".join(filter(None, (report.table(found), report.details(found)))))
     if not measures:
         RESULTS.parent.mkdir(exist_ok=True)
         RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        report.write(found, PAGE)
+        report.write(found, PAGE, DETAILS)
 
 
 def _tools(folder: Path) -> Path:

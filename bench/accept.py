@@ -1,5 +1,5 @@
 """
-Accepting deliveries beside a bare Flask route under the same gunicorn settings, in turns.
+Benchmark of accepted deliveries, beside a bare Flask route under the same gunicorn settings.
 
 First how many a second 8 senders get answered that each wait for their answer, without workers and
 reconcilers, which would share the CPU; then how long an answer takes at a rate with one worker

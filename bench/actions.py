@@ -1,5 +1,5 @@
 """
-What callers of data actions are promised, measured through nginx and TLS: `make bench-actions`.
+Benchmark of data actions through nginx and TLS: `make bench-actions`.
 
     python -m bench.actions load     50 at once for a minute, then one more than may run, 10 times
     python -m bench.actions kills    200 queries slower than their action, with killed processes
@@ -195,12 +195,23 @@ def _tools(folder: Path) -> Path:
     return folder
 
 
+class _OneConnection(http.client.HTTPSConnection):
+    """Connects once: by default a request would open a connection that broke again."""
+
+    has_connected = False
+
+    def connect(self) -> None:
+        if self.has_connected:
+            raise http.client.NotConnected
+        self.has_connected = True
+        super().connect()
+
+
 @contextmanager
 def _connection(proxy: Any) -> Iterator[http.client.HTTPSConnection]:
     context = ssl.create_default_context(cafile=str(CERTIFICATE))
-    connection = http.client.HTTPSConnection("127.0.0.1", proxy.port, timeout=90, context=context)
+    connection = _OneConnection("127.0.0.1", proxy.port, timeout=90, context=context)
     connection.connect()
-    connection.auto_open = 0  # type: ignore[attr-defined]  # a connection that broke stays broken
     try:
         yield connection
     finally:

@@ -1,5 +1,5 @@
 """
-Sends runs to one side and reports when: `python -m bench.feed SIDE [URL]`, orders on stdin.
+Load generator: send runs to one side, on orders from stdin. `python -m bench.feed SIDE [URL]`.
 
 An order is a line `{"runs": 80, "calls": 3, "per_s": null, "tool": …, "arguments": …}`; the answer
 is a line with the moment (CLOCK_MONOTONIC) at which each run was due, or begun if no rate is given.

@@ -1,4 +1,4 @@
-"""From single measurements to medians and spreads."""
+"""Statistics of measurements: medians and spreads."""
 
 import statistics
 from collections.abc import Sequence

@@ -1,5 +1,5 @@
 """
-What operators of the Genesys side are promised, measured: `make bench-genesys`, about 3 minutes.
+Benchmark of the Genesys side: a burst, an outage, a short token. `make bench-genesys`, 3 minutes.
 
 Prints three figures and exits with 1 when one is missed: a burst above the rate, an outage of 30 s,
 and a token that ends every two seconds under 50 threads.

@@ -1,4 +1,4 @@
-"""What a finished run costs the ledger: `python -m bench.ledger_memory [RUNS]`."""
+"""Benchmark of the ledger's memory for a finished run: `python -m bench.ledger_memory [RUNS]`."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""The machine and the versions that figures belong to; nothing that names a host or a person."""
+"""Description of the machine and versions that figures belong to, without names of hosts."""
 
 import os
 import platform

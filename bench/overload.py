@@ -1,5 +1,5 @@
 """
-Deliveries at three times the load that the service can take.
+Benchmark of deliveries at three times the load that the service can take.
 
 First how many runs a second come out when as many as possible go in, then how long a 202 takes at
 a fifth of that, then three times the load.

@@ -1,4 +1,4 @@
-"""What the worst arguments cost that are known: CPU time for 32 kB and 64 kB of each."""
+"""Benchmark of the costliest arguments known: CPU time for 32 kB and 64 kB of each."""
 
 import gc
 import json

@@ -1,4 +1,4 @@
-"""The figures for people: what must be reached first, then what was measured, in Markdown."""
+"""Benchmark report in Markdown: targets and verdicts, then what was measured."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -39,21 +39,26 @@ def targets(found: Mapping[str, Any]) -> list[Target]:
 
 
 def table(found: Mapping[str, Any]) -> str:
-    """Everything that was measured; what was not is left out."""
+    """The targets that were measured, with their verdicts."""
     verdicts = {True: "met", False: "**missed**", None: ""}
     rows = [(t.measure, t.shown, t.bound, verdicts[t.is_met]) for t in targets(found)]
-    parts = [_markdown(("measure", "measured", "target", ""), rows)]
-    if "sides" in found:
-        parts += [*_sides({n: s for n, s in found["sides"].items() if n in TITLES})]
-    return "\n\n".join(parts)
+    return _markdown(("measure", "measured", "target", ""), rows)
 
 
-def write(found: Mapping[str, Any], page: Path) -> None:
-    """Put the table into *page*, between the marks, and leave all else as it is."""
-    before, _, rest = page.read_text(encoding="utf-8").partition(_BEGIN)
-    after = rest.partition(_END)[2]
-    figures = "\n\n".join([_BEGIN, _where(found), table(found), _END])
-    page.write_text(f"{before}{figures}{after}", encoding="utf-8")
+def details(found: Mapping[str, Any]) -> str:
+    """Each side's own figures; empty without the measure `sides`."""
+    if "sides" not in found:
+        return ""
+    return "\n\n".join(_sides({n: s for n, s in found["sides"].items() if n in TITLES}))
+
+
+def write(found: Mapping[str, Any], page: Path, detailed: Path) -> None:
+    """Put the targets into *page* and the rest into *detailed*, between the marks of each."""
+    for file, figures in ((page, table(found)), (detailed, details(found))):
+        before, _, rest = file.read_text(encoding="utf-8").partition(_BEGIN)
+        after = rest.partition(_END)[2]
+        text = "\n\n".join([_BEGIN, _where(found), figures, _END])
+        file.write_text(f"{before}{text}{after}", encoding="utf-8")
 
 
 def _where(found: Mapping[str, Any]) -> str:

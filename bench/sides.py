@@ -1,4 +1,4 @@
-"""The sides that are compared: each with its own workers, Redis servers and sender."""
+"""The systems that are compared, each with its own workers, Redis servers and sender."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""A Genesys that takes everything: a token for who asks, 200 for each POST, and when it came."""
+"""HTTP sink in place of Genesys: issues tokens, answers each POST with 200, records its time."""
 
 import asyncio
 import json

@@ -1,6 +1,5 @@
 """
-What checking and validating cost: 100 tools with the database, one valid and one invalid call,
-and whether twice the arguments cost more than in proportion.
+Benchmark of `tools check` for 100 tools, and of validating a valid and an invalid call.
 
     python -m bench.tools
 

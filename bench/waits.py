@@ -1,4 +1,4 @@
-"""What a caller waits for when a tool hangs, a large run is ahead, or a process dies."""
+"""Benchmark of a caller's wait when a tool hangs, a large run is ahead, or a process dies."""
 
 import json
 import random

@@ -1,1 +1,1 @@
-"""Answer a question from Postgres, read-only: the tools, their arguments, their rows."""
+"""Postgres, read-only: tool catalogue, arguments, queries, outputs."""

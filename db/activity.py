@@ -1,4 +1,4 @@
-"""What Postgres is doing for the workers right now: sessions that wait, and who holds them up."""
+"""Postgres sessions of workers that wait for a lock, and the sessions that block them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -3,11 +3,11 @@
 import json
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from db.errors import ToolError, Violation
-from db.json_problems import problem
+from db.json_problems import position, problem
 from db.numbers import integer, number
 
 MAX_ARGUMENT_BYTES = 65_536
@@ -20,14 +20,19 @@ REFUSED = (
     "The arguments do not fit the tool, and the same call would be refused again."
     " Correct all that violations lists, then call the tool with the corrected arguments."
 )
-"""What the model is told of arguments that the schema refuses."""
+"""The error output of arguments that the schema refuses."""
 MAX_DEPTH = 64
 """Levels of nesting; deeper than any schema here, and far from Python's own limit."""
 
 
-def parse(arguments: str) -> dict[str, Any]:
+def parse(
+    arguments: str, *, reject: Callable[[Mapping[str, Any]], None] = lambda _: None
+) -> dict[str, Any]:
     """
     The object in a JSON string; an empty string and `null` are an empty object.
+
+    Args:
+        reject: Called with the object before its values are looked at; it may raise.
 
     Raises:
         ToolError: `too_large`, `invalid_json`, or `invalid_arguments` for what is no object or
@@ -41,7 +46,8 @@ def parse(arguments: str) -> dict[str, Any]:
     except RecursionError:
         raise _too_deep() from None
     except json.JSONDecodeError as exc:
-        said = f"The arguments are not valid JSON at character {exc.pos}: {problem(text, exc)}."
+        at = position(text, exc)
+        said = f"The arguments are not valid JSON at character {at}: {problem(text, exc)}."
         raise ToolError("invalid_json", f"{said} {_AGAIN}") from None
     except ValueError as exc:
         raise ToolError(
@@ -51,6 +57,7 @@ def parse(arguments: str) -> dict[str, Any]:
         return {}
     if not isinstance(value, dict):
         raise _refused([Violation(path="", message=_no_object(value))])
+    reject(value)
     wrong = _unusable(value)
     if wrong:
         raise _refused(wrong)
@@ -82,7 +89,7 @@ def _unusable(arguments: dict[str, Any]) -> list[Violation]:
     while waiting:
         part, trail, depth = waiting.pop()
         if isinstance(part, str):
-            if not _is_storable(part):
+            if not is_storable(part):
                 found.append(_wrong(trail, _NOT_STORABLE))
         elif isinstance(part, int | float):
             if part != part:
@@ -92,7 +99,7 @@ def _unusable(arguments: dict[str, Any]) -> list[Violation]:
         elif depth > MAX_DEPTH:
             raise _too_deep()
         elif isinstance(part, dict):
-            if not all(map(_is_storable, part)):
+            if not all(map(is_storable, part)):
                 found.append(_wrong(trail, _NOT_STORABLE))
             if isinstance(part, _Repeated):
                 found += [
@@ -140,7 +147,8 @@ _NOT_STORABLE = (
 )
 
 
-def _is_storable(text: str) -> bool:
+def is_storable(text: str) -> bool:
+    """Whether Postgres can store a text: no NUL, no half of a surrogate pair."""
     if text.isascii():
         return "\x00" not in text
     try:

@@ -1,9 +1,9 @@
 """
-Why a database cannot be used, each cause in a sentence of its own that holds no secret.
+Causes of a failed database connection, each a sentence without secrets.
 
 Before a session stands, libpq gives no SQLSTATE but only a text, and that has role, host and
 database in it: the text is searched, never repeated. A server that speaks another language than
-English is told by what libpq knows besides.
+English is recognised by what else libpq reports.
 """
 
 import re
@@ -14,7 +14,7 @@ from psycopg import errors
 _TEXTS = tuple(
     (re.compile(pattern, re.IGNORECASE), sentence)
     for pattern, sentence in (
-        # what a pooler says of itself
+        # a pooler's own messages
         (
             r"unsupported startup parameter",
             "the pooler takes no options from the URL; give them to the role: ALTER ROLE … SET …",
@@ -79,7 +79,7 @@ _TEXTS = tuple(
 )  # fmt: skip
 
 
-# what may be over in a moment, without anybody's doing
+# what may be over in a moment by itself
 _PASSING = ("Postgres is ", "nothing listens", "the host", "there is no such socket", "there is no "
     "route", "the connection ", "the pooler had", "the pooler does not reach", "what listens",
     "Postgres recovers", "the query took")  # fmt: skip

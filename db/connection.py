@@ -1,4 +1,4 @@
-"""How to connect to a Postgres, and what its errors mean to a call."""
+"""Postgres connections: their parameters, and their errors as ours."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -81,7 +81,7 @@ def problems(urls: Mapping[str, str]) -> dict[str, str]:
 @contextmanager
 def translated(large: Sequence[str]) -> Iterator[None]:
     """
-    Say in our words what psycopg says in its own.
+    Translate psycopg's errors into ours.
 
     Args:
         large: Arguments that may be out of the range of what they are compared with.
@@ -126,21 +126,3 @@ def _out_of_range(names: Sequence[str]) -> ToolError:
             for name in names
         ),
     )
-
-
-def run_script(url: str, script: str, *, unless_exists: str) -> None:
-    """
-    Run SQL of our own as a role that may write, all of it or nothing; for demo data alone.
-
-    Args:
-        unless_exists: A table that shows that the script ran before.
-
-    Raises:
-        Unavailable: Postgres cannot be reached.
-    """
-    with translated(()), psycopg.connect(url, connect_timeout=CONNECT_TIMEOUT_S) as connection:
-        # two at once would otherwise both find nothing and both create
-        connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [unless_exists])
-        found = connection.execute("SELECT to_regclass(%s)", [unless_exists]).fetchone()
-        if found is not None and found[0] is None:
-            connection.execute(script.encode())

@@ -1,9 +1,9 @@
 """
-What answering a tool call can end in; the class says what to do.
+Errors of a tool call and of tool folders; the class decides what follows.
 
     DatabaseError
     └── Unavailable    Postgres cannot be reached: try again while there is time
-    ToolError          the model is told: code, sentence, whether a retry can help
+    ToolError          an error output for the model: code, sentence, whether a retry can help
     CatalogError       the tool folders are wrong: do not start
 """
 
@@ -14,6 +14,7 @@ Code = Literal[
     "invalid_json",
     "invalid_arguments",
     "unknown_tool",
+    "forbidden",
     "timeout",
     "unavailable",
     "query_failed",

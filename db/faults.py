@@ -1,4 +1,4 @@
-"""A fault of our own code inside a call is an answer to that call, at once."""
+"""Turn an unexpected exception in a call (a bug of ours) into an `internal_error` output."""
 
 import traceback
 from collections.abc import Iterator

@@ -17,6 +17,18 @@ def problem(text: str, error: json.JSONDecodeError) -> str:
     return _around(text.strip()) or _at(text, error)
 
 
+def position(text: str, error: json.JSONDecodeError) -> int:
+    """
+    Where *text* stopped being JSON, the same in every version of Python.
+
+    Of a comma before a closing bracket Python 3.13 names the place, older ones that of the bracket.
+    """
+    if error.msg.startswith("Illegal trailing comma"):
+        rest = text[error.pos + 1 :]
+        return len(text) - len(rest.lstrip())
+    return error.pos
+
+
 def _around(text: str) -> str:
     """What is wrong with the text as a whole."""
     if "```" in text[:8]:
@@ -34,7 +46,8 @@ def _around(text: str) -> str:
 
 def _at(text: str, error: json.JSONDecodeError) -> str:
     """What is wrong at the place where reading stopped."""
-    before, rest = text[: error.pos].rstrip(), text[error.pos :]
+    at = position(text, error)
+    before, rest = text[:at].rstrip(), text[at:]
     if error.msg == "Extra data":
         if rest[:1] in "{[":
             return "send one object; call the tool once for each"
@@ -43,7 +56,7 @@ def _at(text: str, error: json.JSONDecodeError) -> str:
         return r"write a line break inside a string as \n, a tab as \t"
     if error.msg.startswith("Invalid \\"):
         return r"write a backslash inside a string as \\"
-    if error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string"):
+    if at >= len(text.rstrip()) or error.msg.startswith("Unterminated string"):
         return "it ends too early; close every string, bracket and brace"
     return _character(before, rest, error.msg)
 

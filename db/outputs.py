@@ -1,4 +1,4 @@
-"""The JSON string that a tool call ends in, good or error."""
+"""Tool outputs: the JSON string of rows, of a message or of an error."""
 
 import json
 import re
@@ -11,13 +11,13 @@ from db.errors import ToolError
 
 # A Decimal goes through json as a string with this mark, and loses mark and quotes afterwards:
 # json has no other way to write a number with all its digits. Text in a `json` column may hold any
-# character, also a NUL, so the mark is one that nobody can know.
+# character, also a NUL, so the mark is random.
 _MARK = f"\x00{secrets.token_hex(8)}"
 _MARKED = re.compile(rf'"\\u0000{_MARK[1:]}(-?\d+(?:\.\d+)?(?:E[+-]\d+)?)"')
 
 
 def error_output(error: ToolError) -> str:
-    """The error output that tells the model what *error* says."""
+    """The error output of *error*, a JSON string."""
     value: dict[str, Any] = {
         "error": str(error),
         "code": error.code,

@@ -1,5 +1,5 @@
 r"""
-The grammar of ECMA-262's patterns (`u` flag), translated for RE2.
+Translate regular expressions of ECMA-262 (`u` flag) into RE2's syntax.
 
 Accepted beyond the `u` flag is what has one meaning in JavaScript without it: a backslash before
 any ASCII punctuation, a lone `]` or `}`, and a `-` beside a set in brackets (`[\w-.]`).

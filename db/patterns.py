@@ -1,5 +1,5 @@
 """
-Patterns of JSON Schema: JavaScript's meaning, matched in linear time.
+Regular expressions of JSON Schema: JavaScript's meaning, matched in linear time by RE2.
 
 The engine is RE2, which reads a text once and never goes back. What it cannot match so (lookaround,
 backreferences) is refused.

@@ -1,4 +1,4 @@
-"""Postgres, through raw psycopg and nowhere else: one read-only question at a time."""
+"""Connection pools, and one read-only query for each call, through raw psycopg."""
 
 import logging
 import select
@@ -22,12 +22,12 @@ from db.errors import ToolError, Unavailable
 from db.outputs import message_output, rows_output
 from db.transaction import HANG_MARGIN_S, Rows, Silent, Statement, read, sql_comment
 from db.types import DatabaseTypes
-from db.values import bound, configure, exact
+from db.values import bound, configure, exact, setting_text
 from runtime import logs
 
 WAIT_S = 2.5
 """
-For a connection from the pool, before the call is tried again or told `unavailable`; longer than
+For a connection from the pool, before the call is tried again or ends as `unavailable`; longer than
 one attempt to connect, so that its cause is known.
 """
 MAX_LIFETIME_S = 1800.0
@@ -43,7 +43,7 @@ class Databases:
     A small pool for each database of one process; make it after the fork.
 
     Args:
-        urls: Database name to URL; `default` is what a tool without `database` asks.
+        urls: Database name to URL; `default` is for tools without `database`.
 
         max_size: Connections to each database, made when they are needed.
 
@@ -94,7 +94,7 @@ class Databases:
         The tool output of one call: items and total, or a message when there are no rows.
 
         Args:
-            values: Validated, one for each placeholder of the statement.
+            values: Validated, one for each placeholder of the statement and each bound property.
 
             timeout_ms: For all of it; waiting for a connection and for locks counts.
 
@@ -112,7 +112,9 @@ class Databases:
         arguments = [bound(values[name]) for name in statement.names]
         began = time.monotonic()
         pool = self._pool(tool.database)
-        large = [name for name in statement.names if _is_large(values[name])]
+        # of a bound one the model cannot be told
+        named = [name for name in statement.names if name not in tool.bind]
+        large = [name for name in named if _is_large(values[name])]
         wait_s = min(WAIT_S, timeout_ms / 1000)
         with translated(large), pool.connection(wait_s) as connection:
             left_ms = timeout_ms - int((time.monotonic() - began) * 1000)
@@ -127,6 +129,7 @@ class Databases:
                 # one more, which tells that there are more
                 max_rows=tool.max_rows + 1,
                 max_bytes=tool.max_bytes * READ_FACTOR,
+                bound={name: setting_text(values[name]) for name in tool.bind},
                 comment=sql_comment(tool=tool.name, traceparent=traceparent) if traceparent else "",
             )
             items = _loaded(connection, pool.types, rows)
@@ -254,9 +257,9 @@ def _loaded(
 
 def _is_dead(connection: psycopg.Connection[Any]) -> bool:
     """
-    Whether the server ended the connection while nobody used it; costs no round trip.
+    Whether the server ended the connection while it was idle; costs no round trip.
 
-    An idle server says nothing but its last words, so a socket with something to read is dead.
+    An idle server sends nothing but its last message, so a socket with something to read is dead.
     """
     if connection.closed:
         return True

@@ -1,12 +1,13 @@
-"""One read-only transaction in one round trip, over libpq: a statement and as many rows as fit."""
+"""One read-only transaction in one round trip, over libpq: statement, row cap, byte cap."""
 
 import fcntl
 import select
 import struct
 import termios
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
@@ -46,10 +47,15 @@ SELECT set_config('statement_timeout', $1, true),
        -- plan a cursor for all its rows, not for its first tenth
        set_config('cursor_tuple_fraction', '1', true)
 """
+BOUND = "toolworker."
+"""Before the name of a bound argument: the setting that policies read."""
+
+
+NOTHING_BOUND: Mapping[str, str] = MappingProxyType({})
 
 
 class Silent(Unavailable):
-    """A connection on which the server says nothing; others to the same server may be so, too."""
+    """A connection on which the server sends nothing; others to the same server may be so, too."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,7 @@ def read(
     max_rows: int,
     max_bytes: int,
     hang_margin_s: float = HANG_MARGIN_S,
+    bound: Mapping[str, str] = NOTHING_BOUND,
     comment: str = "",
 ) -> Rows:
     """
@@ -93,14 +100,17 @@ def read(
 
     A cursor takes nothing but a SELECT, and the extended protocol one statement only. At the end
     stands a ROLLBACK, which also takes back what a function of the statement set for the session.
-    A connection that may still have something to say is closed.
+    A connection that may still receive something is closed.
 
     Args:
         arguments: One for each name of the statement, as psycopg takes them.
 
-        max_rows: Fetched; one more than are shown tells whether there are more.
+        max_rows: Fetched; one more than are shown reveals whether there are more.
 
         max_bytes: Of all rows with the names of their columns; what is beyond is not kept.
+
+        bound: Name to value of bound arguments; each is the setting `toolworker.<name>` until the
+            transaction ends.
 
         hang_margin_s: After *timeout_ms*, which a server that hangs does not keep.
 
@@ -109,7 +119,7 @@ def read(
     Raises:
         psycopg.Error: What the server has against it, or a connection that broke.
         ToolError: `timeout`, or `too_large` for a row beyond MAX_ROW_BYTES.
-        Silent: The server did not say a word in time.
+        Silent: The server sent nothing in time.
     """
     transformer = Transformer(connection)
     values = transformer.dump_sequence(arguments, [PyFormat.AUTO] * len(arguments))
@@ -118,7 +128,7 @@ def read(
     exchange = _Exchange(connection.pgconn, timeout_ms / 1000, hang_margin_s)
     try:
         exchange.send(
-            (_SETTINGS, [str(timeout_ms).encode()]),
+            _settings(timeout_ms, bound),
             (
                 f"DECLARE answer NO SCROLL CURSOR FOR {comment}{statement.text}".encode(),
                 values,
@@ -145,6 +155,16 @@ def sql_comment(**facts: str) -> str:
     """Facts as an SQL comment of sqlcommenter's form: keys in order, values percent-encoded."""
     pairs = ",".join(f"{name}='{quote(text, safe='')}'" for name, text in sorted(facts.items()))
     return f"/*{pairs}*/ "
+
+
+def _settings(timeout_ms: int, bound: Mapping[str, str]) -> "_Command":
+    """The settings of a transaction in one statement, so that a bound value costs no round trip."""
+    text, values = _SETTINGS, [str(timeout_ms).encode()]
+    for name, value in bound.items():
+        at = len(values)
+        text += b", set_config($%d, $%d, true)" % (at + 1, at + 2)
+        values += [f"{BOUND}{name}".encode(), value.encode()]
+    return text, values
 
 
 # what PGconn.send_query_params takes: the command, its values, their types and formats

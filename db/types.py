@@ -1,4 +1,4 @@
-"""Types that a database defines itself: what psycopg has to know of them to read their arrays."""
+"""Types that a database defines itself (enums, domains), so that their arrays can be read."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from psycopg.pq import Format
 from psycopg.types import TypeInfo
 
 # One row is one of the types, or a type that it is made of: its element for an array, its base for
-# a domain. An array is told by how it is printed, because not all that have elements are arrays.
+# a domain. An array is recognised by how it prints, because not all that have elements are arrays.
 _TYPES = """
 WITH RECURSIVE made_of AS (
   SELECT t.oid, t.typname, t.typdelim, t.typtype, t.typarray, t.typoutput, t.typelem, t.typbasetype

@@ -16,7 +16,7 @@ _CATEGORIES = {
 
 
 class PatternError(ValueError):
-    """A pattern that is refused; the sentence says why and what to write instead."""
+    """A pattern that is refused; the message has the reason and what to write instead."""
 
 
 def translated_property(found: re.Match[str]) -> str:
@@ -46,7 +46,7 @@ def translated_property(found: re.Match[str]) -> str:
 
 
 def unknown_property(name: str) -> str:
-    """What is said of a Unicode property that RE2 does not have."""
+    """The message for a Unicode property that RE2 does not have."""
     return (
         f"\\{name} is not supported; known are categories such as \\p{{L}} and scripts such as "
         "\\p{Script=Greek}"

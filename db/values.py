@@ -1,4 +1,4 @@
-"""Values across the border: arguments as Postgres takes them, columns as JSON has them."""
+"""Convert JSON arguments to Postgres parameters, and Postgres columns to JSON."""
 
 import json
 import re
@@ -33,6 +33,13 @@ def bound(value: Any) -> Any:
         return str(value)
     # a list of both int and its subclass would be a mixture to psycopg
     return int(value) if isinstance(value, LargeInteger) else value
+
+
+def setting_text(value: Any) -> str:
+    """A bound value as the text of a setting: `true`, `42`, or the text itself."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
 
 
 def is_beyond_bigint(value: Any) -> bool:

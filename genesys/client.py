@@ -170,7 +170,7 @@ class Client:
 
         Raises:
             GenesysUnavailable: Worth another attempt, with the same bytes.
-            Rejected: Refused for good; the message says what to fix.
+            Rejected: Refused for good; the message names what to fix.
         """
         headers = {"Content-Type": "application/json", "Idempotency-Key": idempotency_key}
         if traceparent:

@@ -1,4 +1,4 @@
-"""Connections with a total deadline. No HTTP library has one: their time limits are per read."""
+"""HTTP connections with a total deadline; the libraries' own time limits are per read."""
 
 import socket
 import threading
@@ -13,7 +13,7 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError
 
-from runtime.deadline import watched
+from runtime.watchdog import watched
 
 KEEPALIVE_IDLE_S, KEEPALIVE_INTERVAL_S, KEEPALIVE_PROBES = 15, 5, 3
 """An idle connection is probed after 15 s, so that firewalls remember it; one that died in silence

@@ -42,7 +42,7 @@ class GenesysUnavailable(GenesysError):
     Retry: Genesys throttles, is down, or could not be reached.
 
     Args:
-        retry_after_s: Seconds to wait, as Genesys' answer says, or None.
+        retry_after_s: Seconds to wait, as Genesys' answer has it, or None.
 
         is_unknown: The request may have arrived (a time-out, a connection lost after
             sending); a repeat must be byte-equal.
@@ -81,7 +81,7 @@ class Held(GenesysError):
 
 
 class Rejected(GenesysError):
-    """Refused for good; the message says what to fix."""
+    """Refused for good; the message names what to fix."""
 
 
 class Untrusted(Rejected):

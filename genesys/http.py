@@ -1,4 +1,4 @@
-"""POST through requests: a Session a thread, and its failures named by their cause."""
+"""POST through requests: a Session a thread, and errors by cause."""
 
 import ssl
 import threading
@@ -173,14 +173,14 @@ def _failure(exc: Exception, host: str | None) -> GenesysError:
     for cause in causes:
         if isinstance(cause, ssl.SSLCertVerificationError):
             if cause.verify_code in _WRONG_NAME:
-                said = f"the certificate of {server} is for another name"
+                problem = f"the certificate of {server} is for another name"
             else:
-                said = f"the certificate of {server} is not trusted: {cause.verify_message}"
-            return Untrusted(f"{said}. A private CA goes into REQUESTS_CA_BUNDLE.")
+                problem = f"the certificate of {server} is not trusted: {cause.verify_message}"
+            return Untrusted(f"{problem}. A private CA goes into REQUESTS_CA_BUNDLE.")
     for cause in causes:
         if isinstance(cause, ssl.SSLError):
-            said = f"TLS with {server} failed ({cause.reason or type(cause).__name__})"
-            return GenesysUnavailable(said, is_unknown=is_unknown)
+            problem = f"TLS with {server} failed ({cause.reason or type(cause).__name__})"
+            return GenesysUnavailable(problem, is_unknown=is_unknown)
     if isinstance(exc, requests.exceptions.ProxyError):
         last = one_line(str(causes[-1]), 120)
         return GenesysUnavailable(f"the proxy did not connect ({last})", is_unknown=is_unknown)

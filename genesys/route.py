@@ -1,4 +1,4 @@
-"""The way to Genesys from the settings: URLs, credentials, proxy, CA certificates to trust."""
+"""Endpoint URLs, credentials, proxy and CA certificates of Genesys, from the settings."""
 
 import re
 import ssl

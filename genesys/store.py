@@ -31,7 +31,7 @@ class Store:
     Scripts on one organisation's keys; each call is one round trip and one atomic step.
 
     Args:
-        names: What tells this organisation's client from others, such as login URL and client id.
+        names: What identifies this organisation's client, such as login URL and client id.
             The keys hold a hash of them.
 
         tls: Of `Settings.redis_tls`, for a rediss:// URL.

@@ -1,4 +1,4 @@
-"""Genesys' JSON as typed dicts."""
+"""Genesys' JSON bodies as typed dicts."""
 
 from typing import TypedDict
 

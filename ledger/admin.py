@@ -16,18 +16,9 @@ Kind = Literal["open", "submitted", "dead"]
 KINDS: tuple[Kind, ...] = ("open", "submitted", "dead")
 
 _SUMMARY = (
-    "run_id",
-    "state",
-    "generation",
-    "calls",
-    "outputs",
-    "attempts",
-    "accepted_at",
-    "begun_at",
-    "answer_by",
-    "ended_at",
-    "reason",
-)
+    "run_id", "state", "generation", "calls", "outputs", "attempts",
+    "accepted_at", "begun_at", "answer_by", "ended_at", "reason",
+)  # fmt: skip
 _AT_ONCE = 1_000
 
 _NOT_REPLAYABLE = {
@@ -94,7 +85,7 @@ class RunStore:
 
     def drop(self, key: str) -> None:
         """
-        Forget a run that has ended.
+        Delete a run that has ended.
 
         Raises:
             NotReplayable: It is unknown or still open.

@@ -1,5 +1,5 @@
 """
-Errors of the ledger; the class says what to do.
+Errors of the ledger; the class decides what follows.
 
     LedgerUnavailable    Redis did not reply: try again, the step may or may not have been taken
     Conflict             a known run with other calls: refuse the delivery

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import redis
@@ -40,6 +41,7 @@ def key_of(run_id: str, call_ids: Sequence[str]) -> str:
     return _digest([run_id, *call_ids])
 
 
+@dataclass(eq=False, kw_only=True)
 class Ledger:
     """
     The steps of a run; use one from any thread.
@@ -55,41 +57,45 @@ class Ledger:
         LedgerUnavailable: From every step, when Redis does not reply in time.
     """
 
-    def __init__(
-        self,
-        client: redis.Redis,
-        *,
-        answer_by_s: float,
-        expires_s: float,
-        retention_s: int,
-        dead_letter_retention_s: int,
-        max_wait_s: float = 15,
-        max_waiting: int = 10_000,
-        timeouts_ms: Mapping[str, int] | None = None,
-        default_timeout_ms: int = 5_000,
-    ) -> None:
-        self.client = client
-        self.answer_by_ms = int(answer_by_s * 1000)
-        self.expires_ms = int(expires_s * 1000)
-        self._max_wait_ms = int(max_wait_s * 1000)
-        self._max_waiting = max_waiting
-        self._retention_s = retention_s
-        self._dead_letter_retention_s = dead_letter_retention_s
-        self._default_timeout_ms = default_timeout_ms
-        # only what differs from the default travels with each lease
-        timeouts = {n: ms for n, ms in (timeouts_ms or {}).items() if ms != default_timeout_ms}
-        self._special_timeouts = json.dumps(timeouts)
-        self._scripts = scripts.register(client)
+    client: redis.Redis = field(kw_only=False)
+    answer_by_s: float
+    expires_s: float
+    retention_s: int
+    dead_letter_retention_s: int
+    max_wait_s: float = 15
+    max_waiting: int = 10_000
+    timeouts_ms: Mapping[str, int] = field(default_factory=dict)
+    default_timeout_ms: int = 5_000
 
-    def accept(self, run_id: str, calls: Sequence[ToolCall], *, traceparent: str = "") -> Accepted:
+    def __post_init__(self) -> None:
+        self.answer_by_ms, self.expires_ms = (
+            int(self.answer_by_s * 1000),
+            int(self.expires_s * 1000),
+        )
+        # only what differs from the default travels with each lease
+        special = {n: ms for n, ms in self.timeouts_ms.items() if ms != self.default_timeout_ms}
+        self._special_timeouts = json.dumps(special)
+        self._scripts = scripts.register(self.client)
+
+    def accept(
+        self,
+        run_id: str,
+        calls: Sequence[ToolCall],
+        context: Mapping[str, Any] | None = None,
+        *,
+        traceparent: str = "",
+    ) -> Accepted:
         """
         Store a run with its calls, or recognise it.
 
         Args:
+            context: The values of the delivery that tools bind, by source; None for a source
+                without one. A source that either of two deliveries lacks does not tell them apart.
+
             traceparent: As `parse_traceparent` returned it; no two deliveries differ by it.
 
         Raises:
-            Conflict: The key is known with other names or arguments.
+            Conflict: The key is known with other names, arguments or context.
 
             Busy: The run is new, and too many wait for a worker, or one for too long.
         """
@@ -97,12 +103,14 @@ class Ledger:
         parts = [(c["id"], c["function"]["name"], c["function"]["arguments"]) for c in calls]
         digest = _digest([text for part in parts for text in part])
         bounds = [self.answer_by_ms, self.expires_ms, REPUBLISH_MS[0]]
-        limits = [self._max_wait_ms, self._max_waiting]
+        limits = [int(self.max_wait_s * 1000), self.max_waiting]
         fields = [word for index, part in enumerate(parts) for word in _call_fields(index, *part)]
+        digests = {name: _digest([key, json.dumps(v)])[:16] for name, v in (context or {}).items()}
+        kept = [json.dumps(context) if context else "", json.dumps(digests), traceparent]
         answer = self.step(
             "accept",
             [f"{RUN}{key}", DUE, WAITING, BEGUN],
-            [key, run_id, digest, new_owner_id(), *bounds, *limits, traceparent, *fields],
+            [key, run_id, digest, new_owner_id(), *bounds, *limits, *kept, *fields],
         )
         if answer == b"conflict":
             raise Conflict(key)
@@ -150,7 +158,7 @@ class Ledger:
             the call.
         """
         owner = new_owner_id()
-        lease = [self._default_timeout_ms, self._special_timeouts, MARGIN_MS, MAX_TRIES]
+        lease = [self.default_timeout_ms, self._special_timeouts, MARGIN_MS, MAX_TRIES]
         answer = self.step(
             "start",
             [f"{RUN}{key}", DUE],
@@ -161,11 +169,17 @@ class Ledger:
             return int(answer[1]) if may_take_over else None
         if word not in (b"started", b"poison"):
             return None
-        _, attempt, left_ms, name, given, call_id, traceparent, replays = answer
-        texts = to_text(name), to_text(given), to_text(call_id)
-        trace = _trace(key, traceparent, replays)
-        is_poison = word == b"poison"
-        return Started(owner, index, attempt, left_ms, *texts, is_poison=is_poison, trace=trace)
+        _, attempt, left_ms, name, given, call_id, context, *trace = answer
+        return Started(
+            owner,
+            index,
+            attempt,
+            left_ms,
+            *(to_text(name), to_text(given), to_text(call_id)),
+            is_poison=word == b"poison",
+            context=json.loads(context) if context else {},
+            trace=_trace(key, *trace),
+        )
 
     def release(self, key: str, generation: int, call: Started) -> bool:
         """
@@ -288,7 +302,7 @@ class Ledger:
 
         A dead letter of this generation is one no more. Safe to call twice.
         """
-        arguments = [key, generation, self._retention_s, *_flat(outcome)]
+        arguments = [key, generation, self.retention_s, *_flat(outcome)]
         answer = self.step("finish", [f"{RUN}{key}", DUE, WAITING, ENDED, DEAD], arguments)
         if answer != b"gone":
             metrics.count("runs", state="submitted")
@@ -316,7 +330,7 @@ class Ledger:
             have arrived. None when the run was not ended.
         """
         fence = "" if claim is None else claim.fence
-        arguments = [key, generation, fence, reason, self._dead_letter_retention_s]
+        arguments = [key, generation, fence, reason, self.dead_letter_retention_s]
         keys = [f"{RUN}{key}", DUE, WAITING, SEND_QUEUE, DEAD]
         answer = self.step("bury", keys, [*arguments, *_flat(outcome or {})])
         if answer[0] != b"buried":
@@ -437,5 +451,5 @@ def from_settings(
         dead_letter_retention_s=values.dead_letter_retention_s,
         max_wait_s=values.run_max_wait_s,
         max_waiting=values.run_max_waiting,
-        timeouts_ms=timeouts_ms,
+        timeouts_ms=timeouts_ms or {},
     )

@@ -54,9 +54,8 @@ def connect(
 
 def register(client: redis.Redis) -> Mapping[str, Any]:
     """The script of each step by its name; redis-py sends it to a server that does not know it."""
-    return {
-        path.stem: client.register_script(source(path.stem)) for path in sorted(_LUA.glob("*.lua"))
-    }
+    steps = sorted(path.stem for path in _LUA.glob("*.lua"))
+    return {step: client.register_script(source(step)) for step in steps}
 
 
 def source(step: str) -> str:

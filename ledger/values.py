@@ -1,7 +1,8 @@
-"""Values that travel: the tool call of a delivery, and what the ledger's steps return."""
+"""Types of the ledger's values: a delivery's tool calls, and what each step returns."""
 
-from dataclasses import dataclass
-from typing import Literal, TypedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypedDict
 
 from runtime.trace_context import UNTRACED, RunTrace
 
@@ -55,7 +56,8 @@ class Started:
     One leased call.
 
     `left_ms` is what remains until its output must be recorded. `is_poison` when it was started
-    too often and never answered: it is to be given up.
+    too often and never answered: it is to be given up. `context` holds the values of its delivery
+    that tools bind, by source; it is never printed.
     """
 
     owner: str
@@ -66,6 +68,7 @@ class Started:
     arguments: str
     call_id: str
     is_poison: bool = False
+    context: Mapping[str, Any] = field(default_factory=dict, repr=False)
     trace: RunTrace = UNTRACED
 
 

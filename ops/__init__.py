@@ -1,1 +1,1 @@
-"""What an operator types and looks at."""
+"""The `toolworker` command line, and what operators and developers run with it."""

@@ -1,4 +1,4 @@
-"""Sign a delivery as Genesys does, and send it to a receiver."""
+"""HTTP client for operators: sign and send a delivery, GET a page."""
 
 import base64
 import hashlib

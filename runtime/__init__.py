@@ -1,1 +1,1 @@
-"""Settings, logs, metrics and deadlines for every package. Imports nothing of ours."""
+"""Settings, logs, metrics and watchdog timers for every package. Imports nothing of ours."""

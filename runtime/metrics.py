@@ -75,7 +75,7 @@ def serve(port: int, *, gauges: Callable[[], Mapping[str, float]] | None = None)
 
     Raises:
         OSError: The port is in use; nothing is counted then.
-        SettingsError: prometheus_client was imported before it could be told of the folder.
+        SettingsError: prometheus_client was imported before the folder was set.
     """
     folder = Path(tempfile.mkdtemp(prefix="toolworker-metrics-"))
     # prometheus_client chooses its multiprocess mode when it is imported, by this variable

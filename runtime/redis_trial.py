@@ -1,4 +1,4 @@
-"""What the service needs of a Redis, tried out; what it lacks, each in a sentence of its own."""
+"""Try the commands that the service needs of a Redis, and name those that fail."""
 
 import uuid
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""Log, at the start of each process, what the settings allow that is not safe."""
+"""Log a warning, at the start of each process, for each unsafe setting."""
 
 from runtime import logs, settings
 

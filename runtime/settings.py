@@ -84,6 +84,8 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     webhook_secrets: Secret | None = None
     webhook_auth: str = "x-hub-signature-256"
+    webhook_bind_headers: str = ""
+    webhook_bind_unsigned: bool = False
 
     actions_secrets: Secret | None = None
     actions_auth: str = "basic,bearer,header:x-api-key"
@@ -137,7 +139,11 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     def webhook_schemes(self) -> list[str]:
         """How a delivery may prove where it comes from, in lower case."""
-        return [text for part in self.webhook_auth.split(",") if (text := part.strip().lower())]
+        return _listed(self.webhook_auth)
+
+    def bind_headers(self) -> list[str]:
+        """The headers that tools may bind because the proxy sets them, in lower case."""
+        return _listed(self.webhook_bind_headers)
 
     def action_secrets(self) -> list[bytes]:
         """The data actions' secrets, the current one first."""
@@ -145,7 +151,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     def action_schemes(self) -> list[str]:
         """How a data action may prove where it comes from, in lower case."""
-        return [text for part in self.actions_auth.split(",") if (text := part.strip().lower())]
+        return _listed(self.actions_auth)
 
     def otlp_headers(self) -> dict[str, str]:
         """Headers of each export; empty when they cannot be read."""
@@ -270,6 +276,10 @@ def _read(variable: str, path: str) -> str:
         return Path(path).read_text(encoding="utf-8-sig").strip()
     except (OSError, UnicodeDecodeError) as exc:
         raise SettingsError(f"{variable}: {path} cannot be read ({type(exc).__name__})") from exc
+
+
+def _listed(text: str) -> list[str]:
+    return [word for part in text.split(",") if (word := part.strip().lower())]
 
 
 def _secrets(listed: Secret | None) -> list[bytes]:

@@ -15,8 +15,8 @@ from typing import Any
 import fastjsonschema
 
 from simulator import contracts
-from simulator.checks import BadOrder
 from simulator.templates import TemplateError, render
+from simulator.validation import BadOrder
 
 DEFAULT_TIMEOUT_S = 60
 """Of an action that names none."""

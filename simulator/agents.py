@@ -1,4 +1,4 @@
-"""An agentic virtual agent: what Genesys refuses in its definition, and how it calls a tool."""
+"""Simulated virtual agent: the validation of its definition, and its calls of tools."""
 
 import re
 from collections import Counter

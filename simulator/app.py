@@ -1,4 +1,4 @@
-"""The simulated Genesys over HTTP: its two endpoints, and its own controls under /_sim."""
+"""Flask app of the simulated Genesys: its two endpoints, and its own controls under /_sim."""
 
 import json
 import time
@@ -13,9 +13,9 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BaseConverter
 
 from simulator import actions, deliveries
-from simulator.checks import BadOrder
 from simulator.genesys import Genesys
 from simulator.replies import Reply, error, too_many
+from simulator.validation import BadOrder
 
 HANG_S = 60.0
 """A "timeout" lets go after this, long after any client has."""

@@ -1,4 +1,4 @@
-"""What Genesys refuses in a data action when it is imported, posted or published."""
+"""Validation of a data action's definition, as Genesys does on import, post and publish."""
 
 import json
 import re

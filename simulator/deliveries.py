@@ -1,4 +1,4 @@
-"""Send the webhook deliveries that Genesys would: signed, over HTTP, with what came back."""
+"""Send webhook deliveries as Genesys does: signed, over HTTP, with the responses."""
 
 import base64
 import hashlib
@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from simulator.checks import BadOrder
+from simulator.validation import BadOrder
 
 TIMEOUT_S = 10.0
 """Genesys' Open Messaging waits this long for an answer."""

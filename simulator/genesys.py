@@ -1,4 +1,4 @@
-"""What the simulated Genesys knows and decides; no HTTP in here, and one lock around it all."""
+"""State and decisions of the simulated Genesys; no HTTP in here, and one lock around it all."""
 
 import hashlib
 import math
@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from simulator.checks import LIMITS, Fault, check_faults, check_limits, loads, shape_error
 from simulator.replies import Reply, error, oauth_error, too_many
+from simulator.validation import LIMITS, Fault, check_faults, check_limits, loads, shape_error
 
 KEPT = 200_000
 """Of submissions, and of everything that is kept for each run: the newest."""

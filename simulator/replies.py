@@ -1,4 +1,4 @@
-"""What the simulated Genesys answers with, in Genesys' own forms."""
+"""Response bodies of the simulated Genesys, in Genesys' own forms."""
 
 import uuid
 from dataclasses import dataclass

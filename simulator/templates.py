@@ -9,6 +9,7 @@ from typing import Any
 _ESCAPED = r'\$esc\.(?P<escape>jsonString|url)\("(?P<argument>(?:[^"\\]|\\.)*)"\)'
 _REFERENCE = r"\$(?P<quiet>!?)\{(?P<name>[A-Za-z][\w.-]*)\}"
 _PIECE = re.compile(f"{_ESCAPED}|{_REFERENCE}")
+_CONDITION = re.compile(r'#if\("(?P<tested>[^"]*)" != ""\)(?P<then>.*?)#end', re.DOTALL)
 _CALL_IN_BRACES = re.compile(r"\$!?\{[^}]*\(")
 
 
@@ -21,7 +22,7 @@ def render(template: str, values: Mapping[str, Any]) -> str:
     A template with its references replaced.
 
     `${name}` that has no value stays as it is, `$!{name}` becomes nothing; `$esc.jsonString("…")`
-    and `$esc.url("…")` escape what is rendered inside.
+    and `$esc.url("…")` escape what is rendered inside. `#if("…" != "")…#end` is the one condition.
 
     Args:
         values: By full name, such as `input.sku`; what is no text is written as JSON.
@@ -44,4 +45,7 @@ def render(template: str, values: Mapping[str, Any]) -> str:
             return "" if piece["quiet"] else piece[0]
         return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
-    return _PIECE.sub(replaced, template)
+    def chosen(found: re.Match[str]) -> str:
+        return found["then"] if render(found["tested"], values) else ""
+
+    return _PIECE.sub(replaced, _CONDITION.sub(chosen, template))

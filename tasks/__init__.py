@@ -1,4 +1,4 @@
-"""Turn one run into one submission. `celery -A tasks worker` finds the app here."""
+"""Celery tasks that turn a run into one submission. `celery -A tasks worker` finds the app here."""
 
 from tasks.app import app
 

@@ -19,10 +19,10 @@ class LedgerBackend(BaseBackend):
     supports_autoexpire = True
 
     def apply_chord(self, *args: Any, **kwargs: Any) -> None:
-        """Nothing to prepare: `accept` has told the ledger how many calls there are."""
+        """Nothing to prepare: `accept` has stored in the ledger how many calls there are."""
 
     def on_chord_part_return(self, request: Any, state: str, result: Any, **kwargs: Any) -> None:
-        """Apply the body if *result* says that no output is missing."""
+        """Apply the body if *result* is 0: no output is missing."""
         # also called for a part that failed, or whose process died, with the exception
         if state == states.SUCCESS and result == 0:
             body: Any = maybe_signature(request.chord, app=self.app)
@@ -34,12 +34,3 @@ class LedgerBackend(BaseBackend):
     def get_task_meta(self, task_id: str, cache: bool = True) -> dict[str, Any]:
         """Nothing is known here of any task."""
         return {"task_id": task_id, "status": states.PENDING, "result": None}
-
-    def on_task_call(self, producer: Any, task_id: str) -> Any:
-        return {}
-
-    def add_pending_result(self, result: Any, weak: bool = False) -> Any:
-        return result  # no process waits for a result
-
-    def process_cleanup(self) -> None:
-        """Nothing is held."""

@@ -1,7 +1,9 @@
-"""The task class of a run: how its tasks retry, and how a link of a chain runs behind another."""
+"""Base class of the tasks: retries, and whether a chain's next link runs in place or is sent."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 from celery import Task
@@ -11,10 +13,11 @@ from kombu.exceptions import OperationalError
 from ledger.errors import LedgerUnavailable
 from runtime import logs
 from tasks.app import app
-from tasks.events import LinkEvents
+from tasks.events import FlushEvents, LinkEvents
 
 _log = logs.get("tasks")
 _events = LinkEvents(app)
+app.steps["consumer"].add(FlushEvents)
 
 
 class Message(NamedTuple):
@@ -27,24 +30,16 @@ class Message(NamedTuple):
     """It came back because the process that had it before died."""
 
 
-class _Link(NamedTuple):
-    """A link that is to run behind the current task, in this process."""
-
-    task: "RunTask"
-    task_id: str
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    options: dict[str, Any]
-
-
 @dataclass
-class _Work:
+class Work:
     """What this process keeps of a task while it runs."""
 
     message: Message
-    handed_over: Any
+    handed_over: Any = None
+    """What the task in front has left for this one, and this one leaves for those behind it."""
     began: float = field(default_factory=time.monotonic)
-    links: list[_Link] = field(default_factory=list)
+    links: list[Callable[[], None]] = field(default_factory=list)
+    """They run behind this task."""
 
 
 class RunTask(Task):  # type: ignore[type-arg]  # generic in the stubs alone
@@ -81,51 +76,43 @@ class RunTask(Task):  # type: ignore[type-arg]  # generic in the stubs alone
     ) -> Any:
         current = self.app.current_worker_task
         if not (here and task_id and isinstance(current, RunTask)):
+            # ids alone travel, so plain reprs do, and a Redis queue needs no declaring; by default
+            # Celery spends a sixth of a message on both
+            options = {"argsrepr": repr(args or ()), "kwargsrepr": repr(kwargs or {}), **options}
+            options.setdefault("declare", [])
             return super().apply_async(args, kwargs, task_id, *positional, **options)
-        link = _Link(self, task_id, tuple(args or ()), dict(kwargs or {}), options)
-        current._work.links.append(link)
+        call = (task_id, tuple(args or ()), dict(kwargs or {}), options)
+        current.work.links.append(partial(self._run_behind, current, *call))
         return self.AsyncResult(task_id)
 
     @property
-    def message(self) -> Message:
-        """The message that this process works on."""
-        return self._work.message
-
-    def hand_over(self, value: Any) -> None:
-        """Keep *value* for the links behind this task; it never leaves the process."""
-        self._work.handed_over = value
-
-    @property
-    def handed_over(self) -> Any:
-        """What the task in front of this one has handed over; None for a message."""
-        return self._work.handed_over
+    def work(self) -> Work:
+        """What this process keeps of the task; it never leaves the process."""
+        return self.request.get("work")  # type: ignore[no-any-return]
 
     def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
         request, front = self.request, self._front
         if front is None:
-            self.request.update(work=_Work(self._received(), None))
+            self.request.update(work=Work(self._received()))
             return
-        self.request.update(work=_Work(front.message, front.handed_over))
+        self.request.update(work=Work(front.message, front.handed_over))
         family = {"root_id": request.root_id, "parent_id": request.parent_id}
         texts = {"name": self.name, "args": repr(args), "kwargs": repr(kwargs)}
         self._send_event("task-received", retries=0, **texts, **family)
         self._send_event("task-started")
-        _events.flush()
 
     def after_return(
         self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: Any
     ) -> None:
         """Run the links behind this task; of one that failed or is retried, none."""
         if status == "SUCCESS":
-            for link in self._work.links:
-                link.task._run_behind(self, link)
-        if self._front is None:
-            _events.flush()
+            for run_link in self.work.links:
+                run_link()
 
     # Celery's main process sends the events of messages, and does not know of links behind them.
 
     def on_success(self, retval: Any, task_id: str, args: Any, kwargs: Any) -> None:
-        runtime_s = time.monotonic() - self._work.began
+        runtime_s = time.monotonic() - self.work.began
         self._send_event("task-succeeded", result=repr(retval), runtime=runtime_s)
 
     def on_failure(self, exc: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
@@ -135,11 +122,7 @@ class RunTask(Task):  # type: ignore[type-arg]  # generic in the stubs alone
         self._send_event("task-retried", exception=type(exc).__name__, traceback="")
 
     @property
-    def _work(self) -> _Work:
-        return self.request.get("work")  # type: ignore[no-any-return]
-
-    @property
-    def _front(self) -> _Work | None:
+    def _front(self) -> Work | None:
         """The work of the task in front of this one; None for a message."""
         return self.request.get("front")  # type: ignore[no-any-return]
 
@@ -152,17 +135,19 @@ class RunTask(Task):  # type: ignore[type-arg]  # generic in the stubs alone
         owner_died = bool(request.retries) and not is_redelivered
         return Message(str(request.id), time.monotonic() + soft_limit_s, owner_died)
 
-    def _run_behind(self, current: "RunTask", link: _Link) -> None:
-        """Run *link* behind *current*, or publish it where too little time is left."""
-        if current.message.deadline - time.monotonic() < self.needs_s:
+    def _run_behind(
+        self, current: "RunTask", task_id: str, args: Any, kwargs: Any, options: dict[str, Any]
+    ) -> None:
+        """Run behind *current*, or publish this task where too little time is left."""
+        if current.work.message.deadline - time.monotonic() < self.needs_s:
             try:
-                self.apply_async(link.args, link.kwargs, link.task_id, **link.options)
+                self.apply_async(args, kwargs, task_id, **options)
             except OperationalError as error:  # the reconciler goes on
                 _log.warning("task.unpublished", task=self.name, reason=type(error).__name__)
             return
-        options, request = link.options, current.request
+        request = current.request
         headers: dict[str, Any] = {
-            "id": link.task_id,
+            "id": task_id,
             "task": self.name,
             "root_id": options.get("root_id") or request.root_id,
             "parent_id": options.get("parent_id") or request.id,
@@ -176,10 +161,11 @@ class RunTask(Task):  # type: ignore[type-arg]  # generic in the stubs alone
             # the message's, in which trackers hand on their context; without it Celery makes a
             # retry's headers of all keys that it does not know, and `front` is no JSON
             "headers": dict(request.headers or {}),
-            "front": current._work,
+            "front": current.work,
         }
-        trace_task(self, link.task_id, link.args, link.kwargs, headers, app=self.app)
+        trace_task(self, task_id, args, kwargs, headers, app=self.app)
 
     def _send_event(self, kind: str, **fields: Any) -> None:
-        if self._front is not None:
-            _events.send(kind, self.request.hostname, uuid=self.request.id, **fields)
+        request = self.request  # Celery looks for it each time
+        if request.get("front") is not None:
+            _events.send(kind, request.hostname, uuid=request.id, **fields)

@@ -1,4 +1,4 @@
-"""Which workers answer right now, and which processes they have. Asks through the broker."""
+"""Live workers, their processes and tools, by Celery's remote control; length of the queues."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from tasks.app import app
 ANSWER_S = 1.0
 """What a worker has to answer; its main process does nothing else that takes time."""
 ANSWER_AGAIN_S = 2.5
-"""Before it is said that there is no worker, they are asked once more, on a busy machine."""
+"""A second request waits this long before no worker is reported, for a busy machine."""
 
 
 class BrokerUnavailable(Exception):
@@ -39,7 +39,7 @@ def workers() -> Sequence[Worker]:
     The workers that answer, by name; takes 1 s, and 3.5 s when none does.
 
     Raises:
-        BrokerUnavailable: Nobody could be asked.
+        BrokerUnavailable: The broker does not answer.
     """
     return _ask(ANSWER_S) or _ask(ANSWER_AGAIN_S)
 
@@ -49,7 +49,7 @@ def catalogs() -> dict[str, str]:
     The digest of each worker's tool catalogue, by the worker's name; only of those that answer.
 
     Raises:
-        BrokerUnavailable: Nobody could be asked.
+        BrokerUnavailable: The broker does not answer.
     """
     with _connected() as connection:
         found = app.control.broadcast(
@@ -63,7 +63,7 @@ def answers(node: str) -> bool:
     Whether one worker answers, by its Celery name.
 
     Raises:
-        BrokerUnavailable: Nobody could be asked.
+        BrokerUnavailable: The broker does not answer.
     """
     with _connected() as connection:
         ping = app.control.inspect(
@@ -77,7 +77,7 @@ def queue_length() -> int:
     How many messages no worker has taken yet.
 
     Raises:
-        BrokerUnavailable: Nobody could be asked.
+        BrokerUnavailable: The broker does not answer.
     """
     with _connected() as connection:
         client: Any = connection.default_channel.client

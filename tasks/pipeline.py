@@ -14,7 +14,7 @@ from db.outputs import error_output
 from ledger.values import Begun, Started
 from runtime import logs, metrics
 from tasks.app import app
-from tasks.base import RunTask
+from tasks.base import Message, RunTask
 from tasks.query import UNAVAILABLE, answer
 from tasks.resources import resources
 from tasks.submission import submit_run
@@ -52,28 +52,29 @@ class Checked(NamedTuple):
 @app.task(base=RunTask, name="fan_out", bind=True)
 def fan_out(self: RunTask, run_id: str, key: str, generation: int) -> None:
     """Send the chord of a run: its missing calls, and the submission after the last of them."""
-    ids = RunIds(run_id=run_id, key=key, generation=generation)
+    ids, message = RunIds(run_id=run_id, key=key, generation=generation), self.work.message
     begun = resources().ledger.begin(
-        key, generation, message=self.message.task_id, may_take_over=self.message.owner_died
+        key, generation, message=message.task_id, may_take_over=message.owner_died
     )
     if begun is None:
         return
     if begun.is_complete:
         _submit(ids).apply_async()
     elif begun.missing:
-        header = [_chain(ids, begun, place) for place in range(len(begun.missing))]
+        header = [_chain(ids, begun, place, message) for place in range(len(begun.missing))]
         chord(header, task_id=f"{key}:{generation}.{begun.round}")(_submit(ids))
 
 
-def _chain(ids: RunIds, begun: Begun, place: int) -> Any:
+def _chain(ids: RunIds, begun: Begun, place: int, front: Message) -> Any:
     """Validate and query one call; the first one behind the fan-out, the others as messages."""
     index = begun.missing[place]
     name = f"{ids['key']}:{ids['generation']}.{begun.round}"
-    first = dict(_BEHIND) if place == 0 else {}
+    lease = {"lease": front.task_id} if place == 0 else {}
+    options = dict(_BEHIND) if place == 0 else {}
     if place >= FIRST_CALLS:
-        first["queue"] = FURTHER_CALLS_QUEUE
+        options["queue"] = FURTHER_CALLS_QUEUE
     return chain(
-        validate.si(**ids, index=index).set(task_id=f"{name}:validate:{index}", **first),
+        validate.si(**ids, index=index, **lease).set(task_id=f"{name}:validate:{index}", **options),
         query.s(**ids, index=index).set(task_id=f"{name}:query:{index}", **_BEHIND),
     )
 
@@ -83,20 +84,27 @@ def _submit(ids: RunIds) -> Any:
 
 
 @app.task(base=RunTask, name="validate", bind=True)
-def validate(self: RunTask, run_id: str, key: str, generation: int, index: int) -> str | int | None:
+def validate(
+    self: RunTask, run_id: str, key: str, generation: int, index: int, lease: str = ""
+) -> str | int | None:
     """
     Lease a call and check its arguments.
+
+    Args:
+        lease: The message that holds the lease, of a validate that runs behind it, or that is
+            retried as a message of its own; else this task's own.
 
     Returns:
         The message that holds the lease, for query; how many outputs are missing, if the call ends
         here with an error output; or None when there is nothing to do.
     """
     ids = RunIds(run_id=run_id, key=key, generation=generation)
-    checked = _check(self, ids, index, self.message.task_id)
+    lease = lease or self.work.message.task_id
+    checked = _check(self, ids, index, lease)
     if not isinstance(checked, Checked):
         return checked
-    self.hand_over(checked)
-    return self.message.task_id
+    self.work.handed_over = checked
+    return lease
 
 
 @app.task(base=RunTask, name="query", bind=True)
@@ -108,7 +116,7 @@ def query(
         return lease
     ids = RunIds(run_id=run_id, key=key, generation=generation)
     # a query that became a message, for a retry, counts a try like any other
-    checked = self.handed_over or _check(self, ids, index, lease)
+    checked = self.work.handed_over or _check(self, ids, index, lease)
     if not isinstance(checked, Checked):
         return checked
     started = time.monotonic()
@@ -137,14 +145,14 @@ def submit(self: RunTask, run_id: str, key: str, generation: int) -> None:
 @app.task(base=RunTask, name="call", bind=True)
 def call(self: RunTask, run_id: str, key: str, generation: int, index: int) -> None:
     """Take a message of the last release, which may still be queued: one call of a run."""
-    ids = RunIds(run_id=run_id, key=key, generation=generation)
+    ids, message = RunIds(run_id=run_id, key=key, generation=generation), self.work.message
     begun = Begun(round=0, missing=(index,), is_complete=False)
-    chord([_chain(ids, begun, 0)], task_id=f"{self.message.task_id}:chord")(_submit(ids))
+    chord([_chain(ids, begun, 0, message)], task_id=f"{message.task_id}:chord")(_submit(ids))
 
 
 def _check(task: RunTask, ids: RunIds, index: int, lease: str) -> Checked | int | None:
     """Lease a call and check its arguments; an error output is recorded at once."""
-    started, is_free = time.monotonic(), task.message.owner_died
+    started, is_free = time.monotonic(), task.work.message.owner_died
     leased = resources().ledger.start(
         ids["key"], ids["generation"], index, message=lease, may_take_over=is_free
     )
@@ -155,7 +163,8 @@ def _check(task: RunTask, ids: RunIds, index: int, lease: str) -> Checked | int 
         if leased.is_poison:
             raise ToolError("internal_error", "The tool failed. Do not try the same call again.")
         with faults_as_answers(SoftTimeLimitExceeded):
-            tool, values = resources().catalog.validate(leased.name, leased.arguments)
+            known = resources().catalog
+            tool, values = known.validate(leased.name, leased.arguments, leased.context)
         return Checked(leased, tool, values, _ms_since(started))
     except ToolError as error:
         output, took_ms = error_output(error), _ms_since(started)

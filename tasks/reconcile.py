@@ -108,7 +108,7 @@ class Reconciler:
         return bool(due) and has_more and not self._is_stopping
 
     def _may_go(self, free: int) -> int:
-        """How many submissions to take; if none may go, this also says when to look again."""
+        """How many submissions to take; if none may go, this also sets the next look."""
         self._pause_s = LOOK_EVERY_S
         if time.monotonic() < self._held_until:
             return 0
@@ -149,7 +149,7 @@ class Reconciler:
             _log.info("run.reconciled", **ids, how=how, took_ms=took_ms)
         except LedgerUnavailable:
             _log.warning("run.left", **ids, reason="the ledger did not answer")
-        except Exception as error:  # noqa: BLE001  the outermost loop of a thread: say so, go on
+        except Exception as error:  # noqa: BLE001  the outermost loop of a thread: log it, go on
             _log.error("run.left", **ids, reason=type(error).__name__)
         finally:
             self._free.release()

@@ -1,4 +1,4 @@
-"""What one worker process holds: ledger, tool catalogue, databases, Genesys."""
+"""Resources of a worker process: ledger, tool catalogue, connection pools, Genesys client."""
 
 import gc
 from dataclasses import dataclass
@@ -39,11 +39,9 @@ def resources() -> Resources:
 
 def open_ledger(values: settings.Settings, loaded: catalog.Catalog) -> ledger.Ledger:
     """The ledger of a worker or a reconciler; nothing is connected yet."""
+    timeouts_ms = {tool.name: tool.timeout_ms for tool in loaded.tools.values()}
     return ledger.from_settings(
-        values,
-        timeout_s=LEDGER_TIMEOUT_S,
-        retries=LEDGER_RETRIES,
-        timeouts_ms={tool.name: tool.timeout_ms for tool in loaded.tools.values()},
+        values, timeout_s=LEDGER_TIMEOUT_S, retries=LEDGER_RETRIES, timeouts_ms=timeouts_ms
     )
 
 
@@ -84,7 +82,9 @@ def _check_before_start(**_: Any) -> None:
 
 
 @worker_before_create_process.connect
-def _share_memory(**_: Any) -> None:
+def _share_memory(**signal: Any) -> None:
+    for tool in checked_catalog().tools.values():
+        _ = tool.validator  # compiled here, once, and not in each child: 2 MB of a worker's memory
     # a full collection in a child would touch every object, and so copy the pages that it shares
     # with its parent; what is garbage by now would be frozen for good
     gc.collect()

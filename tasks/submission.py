@@ -1,6 +1,7 @@
 """Submit a run once: read its outputs, claim the POST, send it, record how it ended."""
 
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import backoff
@@ -21,9 +22,9 @@ from runtime.trace_context import RunTrace
 IN_PLACE_S = 2.0
 """Waits of a sender between its own attempts, all together; longer ones go to the ledger."""
 LEASE_SLACK_S = 2.0
-"""What may pass between asking for the lease and the POST: a lease has 12 s, a POST 10."""
+"""What may pass between the request for the lease and the POST: a lease has 12 s, a POST 10."""
 FINISH_S = 20.0
-"""How long a 2xx is kept for a ledger that is away, if its message has so long: a sender in place
+"""How long a 2xx is kept for a ledger that is down, if its message has so long: a sender in place
 has 20 s in all, a `submit` of its own 40 s."""
 _FIRST_WAIT_S = 0.25
 _FIRST_DELAY_S = 1.0
@@ -33,7 +34,7 @@ _log = logs.get("submission")
 
 def submit_run(ledger: Ledger, client: Client, key: str, generation: int) -> str:
     """
-    Send the run's outputs if it is time, Genesys takes a POST now, and nobody else sends them.
+    Send the run's outputs if it is time, Genesys takes a POST now, and no other process sends them.
 
     Safe to call as often as you like; it never waits for the rate limit.
 
@@ -60,12 +61,10 @@ def submit_run(ledger: Ledger, client: Client, key: str, generation: int) -> str
                 word = "without a token" if held.is_for_token else word
         else:
             body = found.body or _encode(client, found)
-            asked = time.monotonic()
+            since, ids = time.monotonic(), (key, generation, found.run_id)
             claim = ledger.claim(key, generation, body, seen=found.count, owner=owner)
             if isinstance(claim, Claim):
-                ids = (key, generation, found.run_id)
-                trace = found.trace
-                return _Sender(ledger, client, ids, claim, permit, asked, trace).send(body)
+                return _Sender(ledger, client, *ids, claim, permit, since, found.trace).send(body)
             client.give_back(permit)
             word = claim
         if word == "expired":
@@ -82,53 +81,46 @@ def _encode(client: Client, found: Outputs) -> bytes:
     """All outputs in call order, cut to what one submission may hold."""
     texts = [_NO_ANSWER_IN_TIME if output is None else output for output in found.outputs]
     fitting = fit(texts, client.room(found.call_ids))
-    return client.encode(
-        [
-            ToolOutput(tool_call_id=call_id, output=output)
-            for call_id, output in zip(found.call_ids, fitting, strict=True)
-        ]
-    )
+    pairs = zip(found.call_ids, fitting, strict=True)
+    return client.encode([ToolOutput(tool_call_id=call_id, output=text) for call_id, text in pairs])
 
 
+@dataclass
 class _Sender:
     """One claim: its attempts in place, and how they end."""
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        client: Client,
-        ids: tuple[str, int, str],
-        claim: Claim,
-        permit: Permit,
-        asked: float,
-        trace: RunTrace,
-    ) -> None:
-        self._ledger, self._client = ledger, client
-        self._key, self._generation, self._run_id = ids
-        self._claim, self._permit = claim, permit
-        self._attempt = claim.attempt
-        self._may_have_arrived = claim.is_repeat
-        # the lease began after this; a reply may have been long under way
-        self._claimed = asked
-        self._trace = trace
+    ledger: Ledger
+    client: Client
+    key: str
+    generation: int
+    run_id: str
+    claim: Claim
+    permit: Permit
+    since: float
+    """Monotonic, before the claim was sent: the lease began later, and its reply came later yet."""
+    trace: RunTrace
+
+    def __post_init__(self) -> None:
+        self.attempt = self.claim.attempt
+        self.may_have_arrived = self.claim.is_repeat
 
     def send(self, body: bytes) -> str:
         """Send *body*, again in place if that may help soon, and record how it ended."""
-        if time.monotonic() - self._claimed > LEASE_SLACK_S:
-            self._client.give_back(self._permit)
+        if time.monotonic() - self.since > LEASE_SLACK_S:
+            self.client.give_back(self.permit)
             return self._return_lease({}, delay_s=0.0, is_unknown=False)
-        name = f"{self._key}.{self._generation}" if self._generation else self._key
+        name = f"{self.key}.{self.generation}" if self.generation else self.key
         waits, until = backoff.expo(factor=_FIRST_WAIT_S), time.monotonic() + IN_PLACE_S
         next(waits)  # backoff 2.2 yields nothing first
         while True:
             started = time.monotonic()
             try:
-                receipt = self._client.post(
-                    self._run_id,
+                receipt = self.client.post(
+                    self.run_id,
                     body,
                     idempotency_key=name,
-                    permit=self._permit,
-                    traceparent=self._trace.traceparent("attempt", self._attempt),
+                    permit=self.permit,
+                    traceparent=self.trace.traceparent("attempt", self.attempt),
                 )
             except Rejected as error:
                 return self._bury(error, _outcome(error, started))
@@ -152,58 +144,58 @@ class _Sender:
         backoff.constant, LedgerUnavailable, interval=0.2, max_time=FINISH_S, logger=None
     )
     def _finish(self, outcome: dict[str, Any]) -> None:
-        self._ledger.finish(self._key, self._generation, outcome)
+        self.ledger.finish(self.key, self.generation, outcome)
 
     def _is_last(self, error: GenesysUnavailable) -> bool:
-        return error.most_attempts is not None and self._attempt >= error.most_attempts
+        return error.most_attempts is not None and self.attempt >= error.most_attempts
 
     def _begin_another(self, error: GenesysUnavailable, outcome: dict[str, Any]) -> bool:
         """Record the failed attempt and renew the lease, if one more POST may go now."""
         try:
-            self._permit = self._client.permit()
+            self.permit = self.client.permit()
         except Held:
             return False
-        self._may_have_arrived |= error.is_unknown
-        run = (self._key, self._generation, self._claim, outcome)
-        if not self._ledger.renew(*run, attempt=self._attempt, is_unknown=error.is_unknown):
-            self._client.give_back(self._permit)
+        self.may_have_arrived |= error.is_unknown
+        run = (self.key, self.generation, self.claim, outcome)
+        if not self.ledger.renew(*run, attempt=self.attempt, is_unknown=error.is_unknown):
+            self.client.give_back(self.permit)
             return False
         _log.warning("run.retried", **self._ids(), **_shown(outcome))
-        self._attempt += 1
+        self.attempt += 1
         return True
 
     def _postpone(self, error: GenesysUnavailable, outcome: dict[str, Any]) -> str:
         """Return the lease for an attempt later on, unless there can be none."""
         asked_s = error.retry_after_s
-        left_s = self._claim.expires_in_ms / 1000 - (time.monotonic() - self._claimed)
+        left_s = self.claim.expires_in_ms / 1000 - (time.monotonic() - self.since)
         if self._is_last(error):
             advice = rule_for(error.status).advice if error.status else ""
-            sentence = f"{error} {self._attempt} attempts were made. {advice}".rstrip()
+            sentence = f"{error} {self.attempt} attempts were made. {advice}".rstrip()
             reason = "unconfirmed" if error.is_unknown else "rejected"
             return self._end(reason, {**outcome, "error": sentence})
         if asked_s is not None and asked_s >= left_s:
             sentence = f"{error} The wait it asks for ({asked_s:.0f} s) outlasts the run."
             return self._end("expired", {**outcome, "error": sentence})
         # our own wait counts claims and not attempts: those in place come within two seconds
-        own_s = self._client.retry_delay_s(self._claim.fence - 1)
+        own_s = self.client.retry_delay_s(self.claim.fence - 1)
         # "Retry-After: 0", or a date that is past, asks for less than what spares Genesys
         delay_s = asked_s if asked_s and asked_s >= _FIRST_DELAY_S else own_s
         _log.warning("run.postponed", **self._ids(), **_shown(outcome), delay_s=round(delay_s, 1))
         return self._return_lease(outcome, delay_s=delay_s, is_unknown=error.is_unknown)
 
     def _return_lease(self, outcome: dict[str, Any], *, delay_s: float, is_unknown: bool) -> str:
-        run = (self._key, self._generation, self._claim, outcome)
-        self._ledger.postpone(*run, delay_ms=int(delay_s * 1000), is_unknown=is_unknown)
+        run = (self.key, self.generation, self.claim, outcome)
+        self.ledger.postpone(*run, delay_ms=int(delay_s * 1000), is_unknown=is_unknown)
         return "postponed"
 
     def _bury(self, error: Rejected, outcome: dict[str, Any]) -> str:
         is_explained = error.status and rule_for(error.status).is_explained_by_arrival
-        lost_track = self._may_have_arrived and is_explained
+        lost_track = self.may_have_arrived and is_explained
         return self._end("unconfirmed" if lost_track else "rejected", outcome)
 
     def _end(self, reason: str, outcome: dict[str, Any]) -> str:
-        written = self._ledger.bury(
-            self._key, self._generation, reason, claim=self._claim, outcome=outcome
+        written = self.ledger.bury(
+            self.key, self.generation, reason, claim=self.claim, outcome=outcome
         )
         if written is None:  # another sender has ended the run, or will
             return "gone"
@@ -211,17 +203,14 @@ class _Sender:
         return "dead"
 
     def _ids(self) -> dict[str, Any]:
-        return {"run_id": self._run_id, "key": self._key, "attempt": self._attempt}
+        return {"run_id": self.run_id, "key": self.key, "attempt": self.attempt}
 
 
 def _outcome(error: GenesysError, started: float) -> dict[str, Any]:
     return {
-        "status": error.status,
-        "code": error.code,
-        "correlation_id": error.correlation_id,
-        "error": str(error),
-        "took_ms": round((time.monotonic() - started) * 1000),
-    }
+        "status": error.status, "code": error.code, "correlation_id": error.correlation_id,
+        "error": str(error), "took_ms": round((time.monotonic() - started) * 1000),
+    }  # fmt: skip
 
 
 def _shown(outcome: dict[str, Any]) -> dict[str, Any]:
@@ -229,10 +218,5 @@ def _shown(outcome: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in outcome.items() if name != "error"}
 
 
-_NO_ANSWER_IN_TIME = error_output(
-    ToolError(
-        "timeout",
-        "The tool did not answer in time. Tell the caller, or try the same call again.",
-        retryable=True,
-    )
-)
+_TOO_LATE = "The tool did not answer in time. Tell the caller, or try the same call again."
+_NO_ANSWER_IN_TIME = error_output(ToolError("timeout", _TOO_LATE, retryable=True))

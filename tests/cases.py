@@ -2,9 +2,11 @@
 
 from hypothesis import settings
 
-FUZZ = "fuzz"
-"""The name of the hypothesis profile under which all cases are tried."""
-settings.register_profile(FUZZ)
+QUICK, FUZZ = "quick", "fuzz"
+"""The hypothesis profiles of `make test`, and of `make fuzz`, which tries all cases."""
+for _name in (QUICK, FUZZ):
+    settings.register_profile(_name, deadline=None)  # no case fails for a busy machine
+settings.load_profile(QUICK)  # --hypothesis-profile comes later
 
 
 def cases(count):

@@ -14,7 +14,10 @@ from werkzeug.serving import make_server
 from ops.dev import demo_data, embedded
 from ops.dev.server import free_port as find_free_port
 from simulator.app import create_app
-from tests import together
+from tests import (
+    cases,  # noqa: F401  (its profiles)
+    together,
+)
 from tests.failover import Failover
 
 ROOT = Path(__file__).resolve().parents[1]

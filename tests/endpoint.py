@@ -1,4 +1,4 @@
-"""A data-action endpoint without the rest of the service: gunicorn as in production."""
+"""Helper: a data-action endpoint without the rest of the service, under gunicorn."""
 
 import http.client
 import json

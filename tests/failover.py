@@ -1,4 +1,4 @@
-"""A primary that is replaced, goes on as a replica, and closes no connection."""
+"""Helper: a primary Redis that is replaced, lives on as a replica, and closes no connection."""
 
 import socket
 

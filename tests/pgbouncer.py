@@ -1,4 +1,4 @@
-"""A real PgBouncer in front of a test's Postgres."""
+"""Helper: a real PgBouncer in front of a test's Postgres."""
 
 import getpass
 import shutil

@@ -1,4 +1,4 @@
-"""A TCP proxy between a test and a server, which counts turns and can forget connections."""
+"""Helper: a TCP proxy before a server, which counts round trips and can cut connections."""
 
 import socket
 import threading

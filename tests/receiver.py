@@ -1,4 +1,4 @@
-"""A receiver without the workers behind it: gunicorn as in production, and a Redis."""
+"""Helper: a receiver without workers: gunicorn as in production, and a Redis."""
 
 import http.client
 import json

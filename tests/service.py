@@ -1,4 +1,4 @@
-"""A running service as a test uses it: deliver, then see what reached Genesys."""
+"""Helper: a running service, to deliver to, and to see what reached Genesys."""
 
 import itertools
 import json

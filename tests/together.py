@@ -1,18 +1,22 @@
-"""Which tests one process runs, one after the other, because they share what is dear to start."""
+"""Scheduler of pytest-xdist: tests that share costly servers run in one process."""
 
 from xdist.scheduler import LoadScopeScheduling
 
 SERVICE, OUTAGES, WHY = "the shared service", "outages", "why"
 RELIABILITY, RECEIVER_OUTAGES = "reliability", "receiver's outages"
+_STACK = "tests/acceptance/test_ops_stack.py"
 
 _GROUPS = {
     "tests/acceptance/test_actions_property.py": "actions property",
     "tests/acceptance/test_ecosystem_errors.py": "errors",
     "tests/acceptance/test_ecosystem_signals.py": "signals",
     "tests/acceptance/test_ecosystem_traces.py": "traces",
+    f"{_STACK}::test_the_doctor_asks_for_more_when_it_is_told_to": SERVICE,
+    f"{_STACK}::test_the_doctor_refuses_a_ledger_that_forgets": SERVICE,
     "tests/acceptance/test_ops_why.py": WHY,
     "tests/acceptance/test_outages.py": OUTAGES,
     "tests/acceptance/test_reliability.py": RELIABILITY,
+    "tests/acceptance/test_bind.py": SERVICE,
     "tests/acceptance/test_genesys_waits.py": SERVICE,
     "tests/acceptance/test_main_job.py": SERVICE,
     "tests/acceptance/test_messages.py": SERVICE,
@@ -24,6 +28,7 @@ _GROUPS = {
     "tests/acceptance/test_receiver_openapi.py": "openapi",
     "tests/acceptance/test_receiver_outages.py": RECEIVER_OUTAGES,
     "tests/acceptance/test_receiver_senders.py": "senders",
+    "tests/acceptance/test_stopping.py": "stopping",
     "tests/acceptance/test_tools_cli.py": "tools",
     "tests/acceptance/test_observability.py": "observability",
 }

@@ -1,11 +1,6 @@
-"""Accept a delivery, or say why not. `gunicorn 'webhook:create_app()'` finds the app here."""
+"""Receiver of Genesys' webhook deliveries. `gunicorn 'webhook:create_app()'` finds the app here."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from flask import Flask
+from flask import Flask
 
 
 def create_app() -> Flask:

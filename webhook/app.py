@@ -1,13 +1,17 @@
-"""The receiver: verify, parse, accept in the ledger, publish one message, answer 202."""
+"""Flask app of the receiver: verify, parse, accept in the ledger, publish a message, answer 202."""
 
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import NotFound, RequestEntityTooLarge
 
+from ledger.values import Delivery
 from runtime import logs, metrics, risks, settings
 from runtime.trace_context import parse_traceparent
-from webhook.delivery import MAX_BODY_BYTES, parse
+from webhook.context import Context, unsigned_risk
+from webhook.delivery import MAX_BODY_BYTES, delivery_of, read
 from webhook.error_handlers import handle_errors
 from webhook.errors import BadDelivery
 from webhook.intake import Intake, check
@@ -22,15 +26,19 @@ _log = logs.get("webhook")
 def build() -> Flask:
     """Make the app of one gunicorn worker."""
     logs.configure()
-    check()
+    tools = check()
     intake = Intake()
     values = settings.load()
+    context = Context(tools, is_unsigned_bound=values.webhook_bind_unsigned)
     risks.log_risks(values)
     schemes, secrets = values.webhook_schemes(), values.secrets()
+    risk = unsigned_risk(tools, schemes, is_unsigned_bound=values.webhook_bind_unsigned)
+    if risk:
+        _log.warning("webhook.bind_unsigned", meaning=risk)
     if schemes == ["none"]:
         _log.warning("webhook.unprotected", meaning="WEBHOOK_AUTH=none: anyone may send deliveries")
     app = Flask(__name__, static_folder=None)
-    app.url_map.merge_slashes = False  # a redirect would be an answer that nobody described
+    app.url_map.merge_slashes = False  # a redirect is not among the responses of openapi.yaml
     # One more than allowed: Werkzeug 3.1 cuts a body without a length at this many bytes, without
     # an error, and only the extra one shows that there were more.
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES + 1
@@ -45,10 +53,14 @@ def build() -> Flask:
     @app.post(_PATH)
     def tool_calls() -> tuple[dict[str, object], int]:
         body = _body()
-        verify(dict(request.headers), body, schemes=schemes, secrets=secrets, now=time.time())
+        headers = dict(request.headers)
+        is_signed = verify(headers, body, schemes=schemes, secrets=secrets, now=time.time())
         if request.mimetype != "application/json":
             raise BadDelivery("The content type is not application/json.", status=415)
-        return _accept(intake, body), 202
+        value = read(body)
+        delivery = delivery_of(value)
+        bound = context.values(delivery["tool_calls"], value, headers, is_signed=is_signed)
+        return _accept(intake, delivery, bound), 202
 
     @app.get("/livez")
     def livez() -> dict[str, str]:
@@ -88,12 +100,11 @@ def _body() -> bytes:
     return body
 
 
-def _accept(intake: Intake, body: bytes) -> dict[str, object]:
-    delivery = parse(body)
-    run_id = delivery["run_id"]
+def _accept(intake: Intake, delivery: Delivery, context: Mapping[str, Any]) -> dict[str, object]:
     traceparent = parse_traceparent(request.headers.get("traceparent", ""))
-    accepted = intake.accept(run_id, delivery["tool_calls"], traceparent)
-    answer: dict[str, object] = {"status": "accepted", "run_id": run_id, "key": accepted.key}
+    accepted = intake.accept(delivery, context, traceparent)
+    ids = {"run_id": delivery["run_id"], "key": accepted.key}
+    answer: dict[str, object] = {"status": "accepted", **ids}
     if accepted.is_duplicate:
         answer["duplicate"] = True
         g.answer = "duplicate"

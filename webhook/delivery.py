@@ -1,4 +1,4 @@
-"""Read a delivery from raw bytes, or say in a sentence what is wrong with it."""
+"""Parse a delivery's raw bytes into a run, or raise an error that names what is wrong."""
 
 import json
 from typing import Any, NoReturn
@@ -32,6 +32,30 @@ _STRUCTURE = "Invalid payload structure. Expected run_id and tool_calls array."
 
 
 def parse(body: bytes) -> Delivery:
+    """The run and its tool calls; `delivery_of` what `read` finds in a body."""
+    return delivery_of(read(body))
+
+
+def read(body: bytes) -> Any:
+    """
+    The JSON value in a body.
+
+    Raises:
+        BadDelivery: Not JSON.
+    """
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as exc:
+        raise BadDelivery("The body is not UTF-8.") from exc
+    try:
+        return _DECODER.decode(text)
+    except RecursionError as exc:
+        raise BadDelivery("The body is nested too deeply.") from exc
+    except ValueError as exc:
+        raise BadDelivery("The body is not valid JSON.") from exc
+
+
+def delivery_of(value: Any) -> Delivery:
     """
     The run and its tool calls, in order; unknown fields are left out.
 
@@ -39,18 +63,8 @@ def parse(body: bytes) -> Delivery:
     as one, nothing at all is `{}`. What the string holds is not looked at here.
 
     Raises:
-        BadDelivery: Not JSON, not this structure, or beyond a limit.
+        BadDelivery: Not this structure, or beyond a limit.
     """
-    try:
-        text = body.decode("utf-8")
-    except UnicodeDecodeError as exc:
-        raise BadDelivery("The body is not UTF-8.") from exc
-    try:
-        value = _DECODER.decode(text)
-    except RecursionError as exc:
-        raise BadDelivery("The body is nested too deeply.") from exc
-    except ValueError as exc:
-        raise BadDelivery("The body is not valid JSON.") from exc
     entries = value.get("tool_calls") if isinstance(value, dict) else None
     if not isinstance(entries, list) or not value.get("run_id"):
         raise BadDelivery(_STRUCTURE)

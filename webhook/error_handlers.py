@@ -11,7 +11,7 @@ from webhook.errors import BadDelivery, BadSignature
 from webhook.gunicorn import STALL_S
 
 RETRY_AFTER_S = 5
-"""Retry-After of a 503 that says nothing better; Genesys itself retries 5 s apart."""
+"""Retry-After of a 503 that has none of its own; Genesys itself retries 5 s apart."""
 
 _log = logs.get("webhook")
 
@@ -21,7 +21,11 @@ AnswerWithHeaders = tuple[dict[str, str], int, dict[str, str]]
 _FIXED: tuple[tuple[type[Exception], int, str], ...] = (
     (BadSignature, 401, "The signature is missing or wrong."),
     (exceptions.NotFound, 404, "There is nothing at this address."),
-    (Conflict, 409, "These call ids were accepted before with other names or arguments."),
+    (
+        Conflict,
+        409,
+        "These call ids were accepted before with other names, arguments or bound values.",
+    ),
     (exceptions.RequestEntityTooLarge, 413, f"The body is larger than {MAX_BODY_BYTES} bytes."),
     # gunicorn reads chunks while the app reads the body
     (ParseException, 400, "The request is not valid HTTP."),
@@ -38,7 +42,7 @@ def handle_errors(app: Flask) -> None:
         (exceptions.MethodNotAllowed, _wrong_method),
         (exceptions.ClientDisconnected, _incomplete),
         (exceptions.HTTPException, _other),
-        (LedgerUnavailable, _ledger_unavailable),
+        (LedgerUnavailable, lambda _: _try_later("the ledger did not answer")),
         (Busy, _busy),
         # not Exception: Flask's signal for error trackers is sent for what has no handler alone
         (exceptions.InternalServerError, _unexpected),
@@ -66,10 +70,6 @@ def _incomplete(error: exceptions.ClientDisconnected) -> Answer:
 
 def _other(error: exceptions.HTTPException) -> Answer:
     return {"error": f"{error.name}."}, error.code or 400
-
-
-def _ledger_unavailable(_: LedgerUnavailable) -> AnswerWithHeaders:
-    return _try_later("the ledger did not answer")
 
 
 def _busy(error: Busy) -> AnswerWithHeaders:

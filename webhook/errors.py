@@ -1,5 +1,5 @@
 """
-Why a delivery is not accepted; the class gives the status.
+Errors of a delivery that is refused; the class gives the HTTP status.
 
     BadSignature    401, without saying what was wrong with it
     BadDelivery     400, or the status it names, with a sentence

@@ -1,5 +1,5 @@
 """
-How gunicorn serves the receiver.
+gunicorn's configuration for the receiver.
 
     gunicorn -c python:webhook.gunicorn 'webhook:create_app()'
 

@@ -1,6 +1,7 @@
 """Accept a run in the ledger, then publish its one message."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from typing import Any
 
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
@@ -9,10 +10,11 @@ import ledger
 from db import catalog
 from db.errors import CatalogError
 from ledger.errors import LedgerUnavailable
-from ledger.values import Accepted, ToolCall
+from ledger.values import Accepted, Delivery
 from runtime import logs, redis_trial, settings
 from runtime.trace_context import run_trace
 from tasks.app import limit_publishing, publish_fan_out
+from webhook.context import unlisted_headers
 from webhook.outage import Outage
 
 LEDGER_TIMEOUT_S, LEDGER_RETRIES = 0.3, 1
@@ -33,22 +35,27 @@ class Intake:
         self._ledger_outage = Outage(LedgerUnavailable)
         self._broker_outage = Outage(OperationalError)
 
-    def accept(self, run_id: str, calls: Sequence[ToolCall], traceparent: str = "") -> Accepted:
+    def accept(
+        self, delivery: Delivery, context: Mapping[str, Any], traceparent: str = ""
+    ) -> Accepted:
         """
         Accept a run: once this returns, it is safe.
 
         A publish that fails is logged, and no more: the run is in the ledger and due.
 
         Args:
+            context: The values of the delivery that its tools bind, by source.
+
             traceparent: The sender's trace context, or "".
 
         Raises:
             LedgerUnavailable: Nothing is known to be stored; the sender must try again.
-            Conflict: The key is known with other calls.
+            Conflict: The key is known with other calls or another context.
             Busy: Too many runs wait for a worker.
         """
+        run_id, calls = delivery["run_id"], delivery["tool_calls"]
         with self._ledger_outage.guard():
-            accepted = self._ledger.accept(run_id, calls, traceparent=traceparent)
+            accepted = self._ledger.accept(run_id, calls, context, traceparent=traceparent)
         ids = {"run_id": run_id, "key": accepted.key}
         logs.bind(trace_id=run_trace(accepted.key, traceparent).trace_id)
         if accepted.is_duplicate:
@@ -75,15 +82,18 @@ class Intake:
         return ""
 
 
-def check() -> None:
+def check() -> catalog.Catalog:
     """
-    Check settings and tool catalogue, as a start must before it listens.
+    Settings and tool catalogue, checked as a start must before it listens.
 
     Raises:
         SystemExit: With all mistakes, one a line.
     """
     try:
         values = settings.load("REDIS_URL", "WEBHOOK_SECRETS")
-        catalog.load(values.tools_dir)
-    except (settings.SettingsError, CatalogError) as mistakes:
-        raise SystemExit(f"the receiver cannot start:\n{mistakes}") from mistakes
+        tools = catalog.load(values.tools_dir)
+        if mistakes := unlisted_headers(tools, values.bind_headers()):
+            raise CatalogError(mistakes)
+    except (settings.SettingsError, CatalogError) as wrong:
+        raise SystemExit(f"the receiver cannot start:\n{wrong}") from wrong
+    return tools

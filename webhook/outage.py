@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 class Outage:
     """
-    What this process knows of one dependency; use it from any thread.
+    State of one dependency in this process; any thread may use it.
 
     Without it, while a dependency hangs, every thread of the receiver waits for it in turn, and
     the sixtieth sender waits as long as all before it together.

@@ -1,4 +1,4 @@
-"""Request ids: the sender's own or a new one, in the answer and in each log line."""
+"""Request ids: the sender's own or a new one, in the response and in each log line."""
 
 import re
 import secrets

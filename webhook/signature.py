@@ -1,4 +1,4 @@
-"""Check that a delivery comes from someone who holds a secret. No Flask, no socket, no clock."""
+"""Verify the signature or secret of a delivery. No Flask, no socket, no clock."""
 
 import base64
 import hashlib
@@ -9,7 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from webhook.errors import BadSignature
 
 TOLERANCE_S = 300
-"""How far a signed timestamp may be away, before or behind; Standard Webhooks' own number."""
+"""How far a signed timestamp may be off, before or behind; Standard Webhooks' own number."""
+
+SIGNED_SCHEMES = ("x-hub-signature-256", "standard-webhooks")
+"""They prove the body; the others that its sender knows a secret, if that."""
 
 _HUB_PREFIX = "sha256="
 _HEX_LENGTH = 64
@@ -25,12 +28,12 @@ def verify(
     schemes: Sequence[str],
     secrets: Sequence[bytes],
     now: float,
-) -> None:
+) -> bool:
     """
     Check that the raw *body* came with a proof of one of the *schemes*.
 
     Every scheme is tried with every secret, whatever the headers hold, so that neither the answer
-    nor the time it takes tells which schemes are on or which secret fits.
+    nor the time it takes reveals which schemes are on or which secret fits.
 
     Args:
         headers: As they came, one character a byte (Latin-1); names in any case.
@@ -44,13 +47,17 @@ def verify(
 
         now: Seconds since the epoch.
 
+    Returns:
+        Whether the body itself is signed, and not only sent by someone who knows a secret.
+
     Raises:
         BadSignature: No proof, a malformed one, a wrong one or one too old. Nothing else is raised.
     """
     by_name = {name.lower(): value for name, value in headers.items()}
-    proofs = [_check(scheme, by_name, body, secrets, now) for scheme in schemes]
-    if not any(proofs):
+    proofs = {scheme: _check(scheme, by_name, body, secrets, now) for scheme in schemes}
+    if not any(proofs.values()):
         raise BadSignature
+    return any(proofs.get(scheme, False) for scheme in SIGNED_SCHEMES)
 
 
 def _check(
@@ -89,7 +96,7 @@ def _is_standard_signed(
 
 
 def _is_secret(claimed: str, secrets: Sequence[bytes]) -> bool:
-    # of equal length whatever was sent, so that the time taken does not tell a secret's length
+    # of equal length whatever was sent, so that the time taken does not reveal a secret's length
     digest = hashlib.sha256(_to_bytes(claimed.strip())).digest()
     return _fits([digest], secrets, lambda secret: hashlib.sha256(secret).digest())
 

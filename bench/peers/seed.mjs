@@ -1,5 +1,5 @@
-// The seed's shape without its packages: an HTTP server that answers at once, then asks for one
-// tool call after another in its own process and sends one POST. `node seed.mjs PORT PG_PORT SINK TOOLS`
+// Peer in Node, of the seed's shape: an HTTP server that answers at once, then runs one tool call
+// after another in its own process and sends one POST, without packages. `node seed.mjs PORT PG_PORT SINK TOOLS`
 //
 // Node's own http stands for Express, a schema check by hand for Ajv, and the few messages of
 // PostgreSQL's protocol below for pg and its pool of ten.

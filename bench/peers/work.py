@@ -1,4 +1,4 @@
-"""What each peer does for a run: validate, query and POST, with this project's own parts."""
+"""Functions of a run that the peers share: validate, query, POST, with this project's parts."""
 
 import json
 from collections.abc import Sequence

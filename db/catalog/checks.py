@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from string import Formatter
 from typing import Any, get_args
 
-from db.catalog import shapes, statement
+from db.catalog import bind, bind_rules, calls, shapes, statement
 from db.catalog.definition import Definition
 from db.catalog.parameters import hint, problems
 from db.catalog.schema.subschemas import escape
@@ -34,6 +34,7 @@ _KEYS = {
     "database": str,
     "columns": dict,
     "aliases": dict,
+    "bind": dict,
 }
 # what pasted definitions of functions have
 _ELSEWHERE = {
@@ -59,7 +60,8 @@ def check_definition(definition: Definition) -> Iterator[Mistake]:
     yield from found
     for check in _CHECKS:
         yield from check(definition)
-    if not found and not [*shapes.problems(definition.tool)]:
+    tool = definition.tool
+    if not found and not [*shapes.problems(tool)] and not [*bind_rules.problems(tool)]:
         yield from _examples(definition)
 
 
@@ -118,6 +120,14 @@ def _shapes(definition: Definition) -> Iterator[Mistake]:
         yield definition.mistake(message, pointer)
 
 
+def _bind(definition: Definition) -> Iterator[Mistake]:
+    for pointer, message in bind_rules.problems(definition.tool):
+        yield definition.mistake(message, pointer)
+    for at, name in calls.undoing(definition.sql) if definition.tool.get("bind") else ():
+        text = f"{name}() could undo what is bound; a tool that binds may not call it"
+        yield definition.sql_mistake(text, at)
+
+
 def _statement(definition: Definition) -> Iterator[Mistake]:
     schema = definition.tool["parameters"]
     properties = schema.get("properties", {})
@@ -151,7 +161,8 @@ def _statement(definition: Definition) -> Iterator[Mistake]:
                 )
                 yield definition.sql_mistake(text, found.at)
     for name in properties:
-        if name not in used:
+        # a bound one may be there for a policy alone (docs/security.md)
+        if name not in used and name not in definition.tool.get("bind", {}):
             message = f"{name} is a property but query.sql does not use it"
             yield definition.mistake(message, f"/parameters/properties/{escape(name)}")
 
@@ -173,10 +184,13 @@ def _no_rows_message(definition: Definition) -> Iterator[Mistake]:
 
 
 def _examples(definition: Definition) -> Iterator[Mistake]:
-    validator = Validator(definition.tool["parameters"])
+    tool = definition.tool
+    validator = Validator(bind.for_model(tool["parameters"], tool.get("bind", {})))
     for number, example in enumerate(definition.examples):
-        wrong = _wrong_example(validator, example) or shapes.example_problem(
-            definition.tool, example
+        wrong = (
+            _wrong_example(validator, example)
+            or bind_rules.example_problem(tool, example)
+            or shapes.example_problem(tool, example)
         )
         if wrong:
             yield definition.example_mistake(number, wrong)
@@ -185,10 +199,12 @@ def _examples(definition: Definition) -> Iterator[Mistake]:
 def _wrong_example(validator: Validator, example: Any) -> str | None:
     if not isinstance(example, dict) or not isinstance(example.get("arguments"), dict):
         return "must be an object with arguments"
-    if set(example) - {"arguments", "output", "code"} or ("output" in example) == (
+    if set(example) - {"arguments", "bound", "output", "code"} or ("output" in example) == (
         "code" in example
     ):
         return "must have arguments and either output or code"
+    if example.get("code") == "forbidden":
+        return None  # of arguments that name a bound property, too
     code = example.get("code", _CODES[0])
     if code not in _CODES:
         return f"code {code} is none of {', '.join(_CODES)}"
@@ -209,6 +225,7 @@ _CHECKS: tuple[Callable[[Definition], Iterator[Mistake]], ...] = (
     _name,
     _limits,
     _shapes,
+    _bind,
     _statement,
     _no_rows_message,
 )

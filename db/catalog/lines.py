@@ -2,7 +2,6 @@
 
 import json
 import re
-from json.decoder import scanstring  # type: ignore[attr-defined]  # the stubs leave it out
 from typing import Any
 
 from db.catalog.schema.subschemas import escape
@@ -42,7 +41,7 @@ def _value(text: str, at: int, pointer: str, found: dict[str, int], twice: list[
         name: Any = count
         begin = at
         if opening == "{":
-            name, at = scanstring(text, at + 1, True)
+            name, at = _DECODER.raw_decode(text, at)
             at = _skip(text, _skip(text, at) + 1)
         inner = f"{pointer}/{escape(str(name))}"
         if opening == "{" and inner in found:

@@ -6,13 +6,18 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+from db.catalog.bind import BoundArguments, for_model
 from db.catalog.checks import check_definition
 from db.catalog.definition import Definition, read_definition
 from db.catalog.validate import Validator
 from db.errors import CatalogError, Mistake, ToolError
 from runtime.settings import database_setting
+
+NO_CONTEXT: Mapping[str, Any] = MappingProxyType({})
+"""Of a caller that knows of no sources: tools that bind are `unavailable` to it."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,7 @@ class Tool:
     `max_rows` and `max_bytes` bound its answer; `examples` are what `examples.json` holds.
     `columns` (name to type and description) and `aliases` (property to alias to value of its enum)
     serve callers with fixed contracts, and are empty when the tool does not declare them.
+    `bind` (property to source) names the properties that no model writes.
     """
 
     name: str
@@ -38,11 +44,57 @@ class Tool:
     examples: tuple[Mapping[str, Any], ...]
     columns: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     aliases: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    bind: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def model_parameters(self) -> Mapping[str, Any]:
+        """The schema that the model is given: `parameters` without the bound properties."""
+        return for_model(self.parameters, self.bind)
 
     @cached_property
     def validator(self) -> Validator:
-        """The compiled schema, made on first use and kept for the life of the process."""
-        return Validator(self.parameters)
+        """
+        The compiled schema of what the model writes, made on first use and kept for the life of the
+        process; arguments that name a bound property are `forbidden`.
+        """
+        if not self.bind:
+            return Validator(self.parameters)
+        return Validator(self.model_parameters, reject=self.reject_bound)
+
+    @cached_property
+    def _bound(self) -> BoundArguments:
+        return BoundArguments(self.name, self.parameters, self.bind)
+
+    def reject_bound(self, given: Mapping[str, Any]) -> None:
+        """
+        Refuse arguments that name a bound property, whatever their value.
+
+        Raises:
+            ToolError: `forbidden`.
+        """
+        if any(name in given for name in self.bind):
+            raise self._bound.refuse_sent()
+
+    def values(self, arguments: str, context: Mapping[str, Any] = NO_CONTEXT) -> dict[str, Any]:
+        """
+        One value for each property: the model's arguments, and what is bound.
+
+        Args:
+            arguments: A JSON string, as the model wrote it.
+
+            context: Source to value, of what the tool binds; None where there was no value.
+
+        Raises:
+            ToolError: `invalid_json`, `invalid_arguments`, `too_large`, `forbidden`, or
+                `unavailable` for a source that the receiver did not know of.
+        """
+        values = self.validator.values(arguments)
+        return {**values, **self._bound.values(context)} if self.bind else values
+
+    def values_of_texts(self, arguments: str, texts: Mapping[str, str]) -> dict[str, Any]:
+        """The same for a caller that sends bound properties by their names, as text."""
+        values = self.validator.values(arguments)
+        return {**values, **self._bound.values_of_texts(texts)} if self.bind else values
 
 
 @dataclass(frozen=True)
@@ -68,20 +120,24 @@ class Catalog:
             if tool.database not in names
         )
 
-    def validate(self, name: str, arguments: str) -> tuple[Tool, dict[str, Any]]:
+    def validate(
+        self, name: str, arguments: str, context: Mapping[str, Any] = NO_CONTEXT
+    ) -> tuple[Tool, dict[str, Any]]:
         """
         The tool and one value for each of its properties, ready to be bound.
 
         Args:
             arguments: A JSON string, as the model wrote it.
 
+            context: Source to value, of what tools bind; None where there was no value.
+
         Raises:
-            ToolError: `unknown_tool`, `invalid_json`, `invalid_arguments` or `too_large`.
+            ToolError: `unknown_tool`, or what `Tool.values` raises.
         """
         tool = self.tools.get(name)
         if tool is None:
             raise ToolError("unknown_tool", self._unknown(name))
-        return tool, tool.validator.values(arguments)
+        return tool, tool.values(arguments, context)
 
     def _unknown(self, name: str) -> str:
         # of a name from outside only the known ones that resemble it are repeated
@@ -143,4 +199,5 @@ def _tool(definition: Definition) -> Tool:
         examples=tuple(definition.examples),
         columns=tool.get("columns", {}),
         aliases=tool.get("aliases", {}),
+        bind=tool.get("bind", {}),
     )

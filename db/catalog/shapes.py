@@ -1,4 +1,4 @@
-"""What a tool may declare for callers with fixed contracts: its columns, and aliases of values."""
+"""Optional parts of tool.json for callers with fixed contracts: `columns` and `aliases`."""
 
 import json
 from collections.abc import Iterator, Mapping

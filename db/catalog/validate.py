@@ -20,9 +20,17 @@ class Validator:
 
     Args:
         schema: The tool's `parameters`, checked before.
+
+        reject: Called with the arguments before they are judged; it may raise.
     """
 
-    def __init__(self, schema: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        schema: Mapping[str, Any],
+        *,
+        reject: Callable[[Mapping[str, Any]], None] = lambda _: None,
+    ) -> None:
+        self._reject = reject
         self._schema = schema
         self._properties = list(schema.get("properties", {}))
         self._is_valid = compile_schema(schema)
@@ -35,7 +43,7 @@ class Validator:
         Raises:
             ToolError: `invalid_json`, `too_large`, or `invalid_arguments` with all violations.
         """
-        given = parse(arguments)
+        given = parse(arguments, reject=self._reject)
         # of what it refuses jsonschema has the last word, so that no refusal is without a reason
         violations = () if self._is_valid(given) else self._explainer.violations(given)
         if violations:

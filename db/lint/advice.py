@@ -38,7 +38,7 @@ def for_value(sqlstate: str, message: str, name: str, value: Any, schema: Mappin
     What to write when the statement fails with *value* for the property *name*; "" if unknown.
 
     Args:
-        message: What the server said, in English.
+        message: The server's own, in English.
 
         schema: Of the property, its references followed.
     """

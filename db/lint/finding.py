@@ -1,4 +1,4 @@
-"""One thing that a check of tool folders finds."""
+"""One finding of a check of tool folders: a mistake or a warning, with its place."""
 
 from dataclasses import dataclass
 

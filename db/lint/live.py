@@ -2,8 +2,9 @@
 
 import json
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -13,6 +14,7 @@ from db.causes import cause
 from db.connection import connect_options
 from db.errors import Mistake, Unavailable
 from db.lint.finding import Finding
+from db.lint.rows import Rowcheck
 from db.lint.samples import Sample, calls
 from db.lint.statement import Statement, scanned
 from db.lint.tries import TRIES_S, Tried, failure, run_samples, short
@@ -46,12 +48,14 @@ def examine(
     """
     with _connected(url, name) as connection:
         yield from _role(connection, name)
+        row = connection.execute(_HAS_POLICIES).fetchone()
     waiting = deque(tools)
     while waiting:
         with _connected(url, name) as connection:
             # a row that is too large, or a server that does not stop in time, closes it
             while waiting and not connection.closed:
-                yield from _tool(connection, waiting.popleft(), tries_s)
+                tool, has_policies = waiting.popleft(), bool(row and row[0])
+                yield from _tool(connection, tool, tries_s, has_policies=has_policies)
 
 
 @contextmanager
@@ -77,7 +81,11 @@ def _role(connection: psycopg.Connection[Any], name: str) -> Iterator[Finding]:
         yield Finding(Mistake(setting, 1, message + advised), is_warning=True)
 
 
-def _tool(connection: psycopg.Connection[Any], tool: Tool, tries_s: float) -> Iterator[Finding]:
+def _tool(
+    connection: psycopg.Connection[Any], bound_tool: Tool, tries_s: float, *, has_policies: bool
+) -> Iterator[Finding]:
+    # its statement is tried with bound values as with any others
+    tool = _unbound(bound_tool) if bound_tool.bind else bound_tool
     statement = Statement(connection, tool)
     tried = [
         (sample, [bound(values[name]) for name in statement.names])
@@ -90,6 +98,7 @@ def _tool(connection: psycopg.Connection[Any], tool: Tool, tries_s: float) -> It
         tried = [(Sample(None, None, "{}"), [None] * len(statement.names))]
     failed: dict[str | None, Finding] = {}
     plans = []
+    planned = None
     for types, sample in _variants(statement, tried, failed):
         error = statement.prepare(types)
         if error is None:
@@ -98,6 +107,8 @@ def _tool(connection: psycopg.Connection[Any], tool: Tool, tries_s: float) -> It
                 yield Finding(statement.refused_to_write(error))
                 return
             plans.append(_planned(connection, statement, types, sample))
+            if planned is None and "" not in plans[-1]:  # else that is reported below
+                planned = types
         elif sample.name is None:
             yield Finding(statement.refused(error))
             return
@@ -105,11 +116,29 @@ def _tool(connection: psycopg.Connection[Any], tool: Tool, tries_s: float) -> It
             found = Finding(failure(connection, tool, statement, sample, error))
             failed.setdefault(sample.name, found)
     yield from _columns(statement)
-    yield from run_samples(connection, tool, statement, tried, failed, tries_s)
+    if planned is not None and (bound_tool.bind or has_policies):
+        # before the samples, which may close the connection
+        yield from Rowcheck(connection, bound_tool, statement, planned).findings()
+    yield from run_samples(
+        connection, tool, statement, tried, failed, tries_s, tuple(bound_tool.bind)
+    )
     warned: dict[str, Finding] = {}
     for plan in plans:
         warned = {**plan, **warned}  # of one table the first, which is of usual arguments
     yield from (finding for finding in warned.values() if finding.is_warning or not failed)
+
+
+def _unbound(tool: Tool) -> Tool:
+    """The same tool with its bound properties as required arguments, in its examples, too."""
+    required = dict.fromkeys([*tool.parameters.get("required", ()), *tool.bind])
+    parameters = {**tool.parameters, "required": list(required)}
+    examples = tuple(map(_with_bound, tool.examples))
+    return replace(tool, bind={}, parameters=parameters, examples=examples)
+
+
+def _with_bound(example: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An example whose bound values are arguments."""
+    return {**example, "arguments": {**example["arguments"], **example.get("bound", {})}}
 
 
 def _variants(
@@ -175,6 +204,10 @@ def _planned(
     return found
 
 
+_HAS_POLICIES = """
+SELECT EXISTS (SELECT FROM pg_policy
+               WHERE pg_get_expr(polqual, polrelid) LIKE '%current_setting(''toolworker.%')
+"""
 _ROLE = """
 SELECT current_user, r.rolsuper,
   (SELECT count(*) FROM pg_class AS c

@@ -1,7 +1,7 @@
 """A tool's statement on a live Postgres: prepare, plan and run it."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -18,6 +18,13 @@ from db.transaction import read
 
 _NAME = "tools_check"
 _MAX_BYTES = 1_000_000
+# One row is one relation of this database that the transaction has locked.
+_LOCKED = """
+SELECT DISTINCT relation::bigint
+FROM pg_locks
+WHERE pid = pg_backend_pid() AND locktype = 'relation'
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
 _CURSOR = "DECLARE tools_check NO SCROLL CURSOR FOR "
 
 
@@ -63,7 +70,12 @@ class Statement:
         """Parse it as the query of a cursor, which only reads; what the server has against that."""
         return self._parsed(_CURSOR + self._statement.text, types)
 
-    def run(self, values: Sequence[Any], timeout_ms: int) -> psycopg.Error | None:
+    def run(
+        self,
+        values: Sequence[Any],
+        timeout_ms: int,
+        bound: Mapping[str, str] = transaction.NOTHING_BOUND,
+    ) -> psycopg.Error | None:
         """
         Fetch its first row as a worker does, in a read-only transaction that is rolled back.
 
@@ -74,9 +86,16 @@ class Statement:
         Raises:
             Unavailable: The server is gone.
         """
-        limits = {"timeout_ms": timeout_ms, "max_rows": 1, "max_bytes": _MAX_BYTES}
         try:
-            read(self._connection, self._statement, values, **limits)
+            read(
+                self._connection,
+                self._statement,
+                values,
+                timeout_ms=timeout_ms,
+                max_rows=1,
+                max_bytes=_MAX_BYTES,
+                bound=bound,
+            )
         except psycopg.Error as exc:
             return exc
         except ToolError as exc:
@@ -90,6 +109,21 @@ class Statement:
         Raises:
             psycopg.Error: It cannot be planned.
         """
+        return self._planned(types, None)
+
+    def locked(self, types: Sequence[int]) -> list[int]:
+        """
+        The OIDs of all relations that it reads, also through views and policies.
+
+        Postgres locks each of them while it reads and plans a statement, and shows its locks.
+
+        Raises:
+            psycopg.Error: It cannot be planned.
+        """
+        return [int(row) for row in self._planned(types, _LOCKED)]
+
+    def _planned(self, types: Sequence[int], query: str | None) -> Any:
+        """The plan; or what *query* finds in the transaction in which it was made."""
         connection, names = self._connection, ", ".join(map(self._type_name, types))
         nulls = ", ".join(["NULL"] * len(types))
         prepare = f"PREPARE {_NAME} {f'({names})' if names else ''} AS {self._statement.text}"
@@ -102,6 +136,8 @@ class Statement:
             try:
                 with connection.transaction():
                     row = connection.execute(explain.encode()).fetchone()
+                if query is not None:
+                    return [found[0] for found in connection.execute(query.encode())]
             finally:
                 connection.execute(f"DEALLOCATE {_NAME}")
         plan = row[0] if row else []
@@ -115,7 +151,7 @@ class Statement:
     def refused(self, error: psycopg.Error) -> Mistake:
         """What the server has against the statement itself, at the place that it names."""
         text = f"{error.diag.message_primary} (SQLSTATE {error.sqlstate})"
-        if error.sqlstate in ("42P08", "42P18"):  # the type of a parameter cannot be told
+        if error.sqlstate in ("42P08", "42P18"):  # the type of a parameter cannot be inferred
             text += self._cast(str(error.diag.message_primary))
         elif error.diag.message_hint:
             text += f"; {error.diag.message_hint}"

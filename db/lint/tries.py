@@ -18,6 +18,7 @@ from db.lint.finding import Finding
 from db.lint.samples import Sample
 from db.lint.statement import Statement
 from db.transaction import MAX_ROW_BYTES
+from db.values import setting_text
 
 TRIES_S = 5.0
 """For all samples of one tool, by default."""
@@ -36,6 +37,7 @@ def run_samples(
     tried: Sequence[Tried],
     failed: dict[str | None, Finding],
     tries_s: float = TRIES_S,
+    bound: Sequence[str] = (),
 ) -> Iterator[Finding]:
     """
     Run the statement with each sample; one mistake for each property that makes it fail.
@@ -43,6 +45,9 @@ def run_samples(
     A sample that takes longer than its share is tried again, behind the others. Those that did not
     come to an end within *tries_s*, or whose row is too large, are a warning: whether they fail is
     not known.
+
+    Args:
+        bound: The properties whose values are settings of the transaction, too.
     """
     ends = time.monotonic() + tries_s
     casts = _casts(connection, tool)
@@ -56,7 +61,7 @@ def run_samples(
             if limit_ms <= 0 or connection.closed:
                 left.append((sample, values))
                 continue
-            error = _run(statement, casts, values, limit_ms)
+            error = _run(statement, casts, values, limit_ms, _settings(sample, bound))
             if isinstance(error, psycopg.errors.QueryCanceled):
                 left.append((sample, values))
             elif isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
@@ -72,13 +77,22 @@ def run_samples(
 
 
 def _run(
-    statement: Statement, casts: Statement | None, values: list[Any], limit_ms: int
+    statement: Statement,
+    casts: Statement | None,
+    values: list[Any],
+    limit_ms: int,
+    settings: Mapping[str, str],
 ) -> psycopg.Error | None:
-    error = statement.run(values, limit_ms)
+    error = statement.run(values, limit_ms, settings)
     if error is None and casts is not None:
         given = dict(zip(statement.names, values, strict=True))
         error = casts.run([given[name] for name in casts.names], limit_ms)
     return error
+
+
+def _settings(sample: Sample, bound: Sequence[str]) -> dict[str, str]:
+    arguments = json.loads(sample.arguments) if bound else {}
+    return {name: setting_text(arguments[name]) for name in bound if name in arguments}
 
 
 def _untried(

@@ -11,7 +11,7 @@ def verify_credentials(values: Settings) -> None:
 
     Raises:
         GenesysUnavailable: Genesys could not answer.
-        Rejected: The credentials are wrong; the message says what to verify.
+        Rejected: The credentials are wrong; the message names what to verify.
         ValueError: A setting is missing or wrong.
     """
     way = route(values)

@@ -41,7 +41,7 @@ class Tokens(Protocol):
         """Return a token that is good now; raises GenesysUnavailable or Rejected."""
 
     def invalidate(self, token: str) -> None:
-        """Forget exactly *token*, which was refused; a newer one is kept."""
+        """Discard exactly *token*, which was refused; a newer one is kept."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class FleetTokens:
                     raise GenesysUnavailable("no token came in time")
 
     def invalidate(self, token: str) -> None:
-        """Forget exactly *token*, which was refused; a newer one is kept."""
+        """Discard exactly *token*, which was refused; a newer one is kept."""
         with self._keeping:
             self._refused = token
             if self._kept and self._kept[0] == token:
@@ -201,7 +201,7 @@ class TokenSource:
             self._renewing.release()
 
     def invalidate(self, token: str) -> None:
-        """Forget exactly *token*, which was refused; a newer one is kept."""
+        """Discard exactly *token*, which was refused; a newer one is kept."""
         with self._changing:
             if self._held and self._held.text == token:
                 self._held = None

@@ -1,4 +1,4 @@
--- Shared by the scripts of this folder, in front of each. A script's header lists its KEYS, the
+-- Helpers in front of each script of this folder: arguments, time. A script's header lists its KEYS, the
 -- arguments by name (one JSON object) and what it returns.
 local args = cjson.decode(ARGV[1])
 

@@ -1,5 +1,5 @@
--- Lets one POST go, or returns how long it has to wait and why. Reading the window and writing
--- the POST into it are one step, or two workers would take the same place.
+-- Takes a place for one POST, or returns how long it has to wait and why. Reading the window and
+-- writing the POST into it are one step, or two workers would take the same place.
 --
 -- KEYS  window: a list, the times of the POSTs in it, oldest first
 --       gate: a hash, the state of throttling and circuit breaker

@@ -54,7 +54,8 @@ class RateLimiter:
     One rate limiter and circuit breaker for all workers; any thread may use it.
 
     While Redis cannot be reached every POST may go, but for this process' own 429s. While it can
-    be reached and refuses to write (a replica, no memory for a script, no permission) none may.
+    be reached and refuses to write (a replica, no permission) none may. A full Redis keeps the
+    limit: its scripts may exceed `maxmemory`.
 
     Args:
         requests_per_minute: Of the whole fleet. All of them may go at once.

@@ -4,15 +4,16 @@
 --
 -- KEYS: run, due, waiting, begun
 -- ARGV: key, run_id, digest, owner, answer_by_ms, expires_ms, first_look_ms, max_wait_ms,
---   max_waiting, traceparent (of the delivery, or ''), then the fields of the calls, names and values
+--   max_waiting, context (a JSON object of source to value, or ''), context_digests (one of source
+--   to digest), traceparent (of the delivery, or ''), then the fields of the calls, names and values
 --   by turns, six of a call
 -- Returns: 'accepted', 'duplicate', 'conflict', or the seconds after which to try again
 --- @include "run"
 local run, due, waiting, begun = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local key, run_id, digest, owner = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local answer_by_ms, expires_ms, first_look_ms = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
-local max_wait_ms, max_waiting, first_call = tonumber(ARGV[8]), tonumber(ARGV[9]), 11
-local traceparent = ARGV[10]
+local max_wait_ms, max_waiting, first_call = tonumber(ARGV[8]), tonumber(ARGV[9]), 13
+local context, context_digests, traceparent = ARGV[10], ARGV[11], ARGV[12]
 local prefix = string.sub(run, 1, #run - #key)
 
 -- How many runs the queue has passed, and when the next one was accepted. It gives them out in the
@@ -98,9 +99,21 @@ local function retry_after_s(now)
   return math.max(1, math.ceil(retry_after_ms / 1000))
 end
 
-local known = redis.call('HMGET', run, 'digest', 'accepted_by')
+-- Whether a source that both deliveries have differs. One alone has it while receivers learn of a
+-- tool that binds it, or when the entry is of a release before: that tells nothing.
+local function differs(known_digests)
+  local known = cjson.decode(known_digests)
+  for source, value in pairs(cjson.decode(context_digests)) do
+    if known[source] and known[source] ~= value then
+      return true
+    end
+  end
+  return false
+end
+
+local known = redis.call('HMGET', run, 'digest', 'accepted_by', 'bound_digests')
 if known[1] then
-  if known[1] ~= digest then
+  if known[1] ~= digest or (known[3] and differs(known[3])) then
     return 'conflict'
   end
   -- the same owner calls again when the reply to its first call was lost
@@ -117,6 +130,9 @@ redis.call('HSET', run, 'version', 1, 'run_id', run_id, 'digest', digest, 'state
   unpack(ARGV, first_call))
 if traceparent ~= '' then
   redis.call('HSET', run, 'traceparent', traceparent)
+end
+if context ~= '' then
+  redis.call('HSET', run, 'bound', context, 'bound_digests', context_digests)
 end
 redis.call('ZADD', due, now + first_look_ms, key)
 redis.call('ZADD', waiting, now, key)

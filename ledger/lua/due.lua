@@ -1,5 +1,5 @@
--- Gives out runs that need a step, and says which. Claims by re-scoring: a run that was given out is
--- due again only after its step had time, so any number of reconcilers may call. A run that is due
+-- Hands due runs to a reconciler, each with its step. Claims by re-scoring: a run that was given out
+-- is due again only after its step had time, so any number of reconcilers may call. A run that is due
 -- for submission joins the send queue, scored by answer-by; those still inside it go first, nearest
 -- first, then the late ones, oldest first. While it waits there a run stays due at its expiry, so
 -- that no closed rate limit or open circuit can make that pass unseen.

@@ -1,4 +1,4 @@
--- Reads what there is to submit.
+-- Reads the outputs of a run, and its frozen body if it has one.
 --
 -- KEYS: run
 -- ARGV: generation

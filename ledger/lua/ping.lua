@@ -1,5 +1,5 @@
--- Tries what accept needs, and changes nothing: a script over the keys of accept whose write may
--- need memory. So it is refused as accept would be, by a replica, a full server, a cluster, and for
+-- Health check: a script over the keys of accept whose write may need memory, and that changes
+-- nothing. So it is refused as accept would be, by a replica, a full server, a cluster, and for
 -- a user that may not use scripts or these keys.
 --
 -- KEYS: run, due, waiting, begun

@@ -1,1 +1,1 @@
-"""Commands of `toolworker`, a file each, with what they alone need."""
+"""Commands of `toolworker`, one file each, and their helpers."""

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from db.catalog import Catalog, Tool
+from db.catalog.bind import context_of
+from db.catalog.loader import NO_CONTEXT
 from db.errors import ToolError, Unavailable
 from db.outputs import error_output
 from db.pool import Databases
@@ -39,10 +41,23 @@ def opened(urls: Mapping[str, str]) -> Iterator[Databases]:
         databases.close()
 
 
-def call_tool(catalog: Catalog, databases: Databases, name: str, arguments: str) -> str:
-    """The tool output of one call, good or error."""
+def call_tool(
+    catalog: Catalog,
+    databases: Databases,
+    name: str,
+    arguments: str,
+    bound: Mapping[str, Any] = NO_CONTEXT,
+) -> str:
+    """
+    The tool output of one call, good or error.
+
+    Args:
+        bound: What the tool binds, value by property.
+    """
+    known = catalog.tools.get(name)
+    context = context_of(known.bind, bound) if known else {}
     try:
-        tool, values = catalog.validate(name, arguments)
+        tool, values = catalog.validate(name, arguments, context)
         return answer(databases, tool, values, _LEFT_MS)
     except ToolError as error:
         return error_output(error)
@@ -50,11 +65,25 @@ def call_tool(catalog: Catalog, databases: Databases, name: str, arguments: str)
         return error_output(UNAVAILABLE)
 
 
+def read_bound(text: str) -> dict[str, Any]:
+    """
+    Bound values in a JSON object.
+
+    Raises:
+        ValueError: It is none.
+    """
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise ValueError("no object")  # noqa: TRY004  (as for what is no JSON)
+    return found
+
+
 def run_examples(catalog: Catalog, databases: Databases, tool: Tool) -> Iterator[Result]:
     """Each example of a tool, in order; they are numbered from 1."""
     for number, example in enumerate(tool.examples, 1):
         began = time.monotonic()
-        output = call_tool(catalog, databases, tool.name, json.dumps(example["arguments"]))
+        arguments, bound = json.dumps(example["arguments"]), example.get("bound", {})
+        output = call_tool(catalog, databases, tool.name, arguments, bound)
         took_ms = round((time.monotonic() - began) * 1000)
         yield Result(tool.name, number, took_ms, _difference(example, json.loads(output)))
 

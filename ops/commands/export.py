@@ -1,4 +1,4 @@
-"""The options of `toolworker tools export` and `check --for`, and what they do."""
+"""Options of `toolworker tools export` and `tools check --for`, and their steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`toolworker flower`: Flower with our settings, for the tasks that workers hold."""
+"""`toolworker flower`: start Flower, the dashboard of Celery's tasks, with our settings."""
 
 from pathlib import Path
 

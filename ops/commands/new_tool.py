@@ -1,4 +1,4 @@
-"""The folder that `toolworker tools new` writes: it passes the check and answers."""
+"""`toolworker tools new`: write a template of a tool that passes the check."""
 
 import json
 import re

@@ -73,7 +73,11 @@ def list_runs(state: str, age_s: int | None, output: str, *, is_stuck: bool) -> 
 
 @runs.command()
 @click.argument("key")
-@click.option("--body", is_flag=True, help="Print the exact bytes of the submission instead.")
+@click.option(
+    "--body",
+    is_flag=True,
+    help="Print the exact bytes of the submission instead, and on stderr what tools bind.",
+)
 @_OUTPUT
 def show(key: str, *, body: bool, output: str) -> None:
     """Show the timeline of a run, by its key, its run id or its trace id."""
@@ -81,6 +85,9 @@ def show(key: str, *, body: bool, output: str) -> None:
     found = _find(store, key)
     entry = store.entry(found)
     if body:
+        for source, value in json.loads(entry.get("bound", "{}")).items():
+            # beside the bytes, so that those stay exact
+            click.echo(f"bound {source}: {json.dumps(value, ensure_ascii=False)}", err=True)
         if "body" not in entry:
             raise click.ClickException("no body is kept: none was sent yet, or the run ended well")
         click.echo(entry["body"])
@@ -165,7 +172,7 @@ def replay(key: str | None, age_s: int | None, *, everything: bool, mode: str) -
 @runs.command()
 @click.argument("key")
 def drop(key: str) -> None:
-    """Delete what the ledger keeps of a run that has ended."""
+    """Delete a run that has ended from the ledger."""
     from ledger.errors import NotReplayable
 
     store = _store()
@@ -227,5 +234,7 @@ def _row(run: dict[str, str]) -> tuple[str, ...]:
 
 
 def _is_data(field: str) -> bool:
-    """Whether a field holds a caller's arguments, rows of a database, or both."""
-    return field == "body" or field.startswith(("arguments:", "output:"))
+    """Whether a field holds a caller's arguments or identity, rows of a database, or both."""
+    return field in ("body", "bound", "bound_digests") or field.startswith(
+        ("arguments:", "output:")
+    )

@@ -1,4 +1,4 @@
-"""What the command line prints for people: tables as wide as the terminal, colour only on one."""
+"""Console output: tables as wide as the terminal, and colour on a terminal only."""
 
 from __future__ import annotations
 

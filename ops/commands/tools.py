@@ -152,15 +152,22 @@ def test(names: tuple[str, ...], folder: Path | None, output: str) -> None:
 @tools.command()
 @click.argument("name")
 @click.argument("arguments")
+@click.option(
+    "--bound", default="{}", help="What the tool binds: a JSON object, value by property."
+)
 @_DIR
-def call(name: str, arguments: str, folder: Path | None) -> None:
+def call(name: str, arguments: str, bound: str, folder: Path | None) -> None:
     """Run one call as a worker would; ARGUMENTS is a JSON object. Exit 1 for an error output."""
-    from ops.commands.examples import call_tool
+    from ops.commands.examples import call_tool, read_bound
 
+    try:
+        values = read_bound(bound)
+    except ValueError as exc:
+        raise click.BadParameter("must be a JSON object", param_hint="--bound") from exc
     catalog = _catalog(folder)
     with _databases(catalog) as databases:
         began = time.monotonic()
-        output = call_tool(catalog, databases, name, arguments)
+        output = call_tool(catalog, databases, name, arguments, values)
         took_ms = (time.monotonic() - began) * 1000
     _echo_json(json.loads(output), output)
     click.echo(f"{took_ms:.1f} ms, {len(output.encode())} bytes", err=True)
@@ -181,7 +188,7 @@ def export(folder: Path | None, form: str, out: Path | None, options: Options) -
             "function": {
                 "name": tool.name,
                 "description": tool.description,
-                "parameters": tool.parameters,
+                "parameters": tool.model_parameters,
             },
         }
         for tool in _sorted(_catalog(folder))

@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
-from db import connection
+import psycopg
+
+from db.connection import CONNECT_TIMEOUT_S, translated
 
 _FOLDER = Path(__file__).parent / "demo"
+_TABLE = "inventory"
+"""One of the demo's tables, which shows that the scripts ran before."""
 
 
 def load(url: str) -> None:
@@ -18,4 +22,9 @@ def load(url: str) -> None:
         Unavailable: Postgres cannot be reached.
     """
     scripts = [(_FOLDER / name).read_text(encoding="utf-8") for name in ("schema.sql", "data.sql")]
-    connection.run_script(url, "\n".join(scripts), unless_exists="inventory")
+    with translated(()), psycopg.connect(url, connect_timeout=CONNECT_TIMEOUT_S) as connection:
+        # two at once would otherwise both find nothing and both create
+        connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [_TABLE])
+        found = connection.execute("SELECT to_regclass(%s)", [_TABLE]).fetchone()
+        if found is not None and found[0] is None:
+            connection.execute("\n".join(scripts).encode())

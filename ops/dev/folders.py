@@ -1,4 +1,4 @@
-"""A folder for one stack alone, though several may be started at once."""
+"""Lock a data folder, so that several stacks can run at once."""
 
 import fcntl
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`toolworker up`: the whole service on this machine until Ctrl-C, and a line to try it with."""
+"""`toolworker up`: run the whole service on this machine until Ctrl-C."""
 
 import json
 import shlex
@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from db import catalog
+from db.catalog.bind import document_of
 from ops import deliveries
 from ops.dev import demo
 from ops.dev.server import free_port
@@ -53,13 +54,15 @@ class Own:
             return demo.load_runs()[0].delivery
         tools = catalog.load(self.tools_dir).tools
         calls = [
-            {"name": tool.name, "arguments": json.dumps(example["arguments"])}
+            (tool, example["arguments"], example.get("bound", {}))
             for tool in tools.values()
             for example in tool.examples
             if "output" in example
-        ] or [{"name": name, "arguments": "{}"} for name in tools]
-        call = {"id": "call-1", "type": "function", "function": calls[0]}
-        return {"run_id": "own-run-1", "tool_calls": [call]}
+        ] or [(tool, {}, {}) for tool in tools.values()]
+        tool, arguments, bound = calls[0]
+        function = {"name": tool.name, "arguments": json.dumps(arguments)}
+        call = {"id": "call-1", "type": "function", "function": function}
+        return {"run_id": "own-run-1", "tool_calls": [call], **document_of(tool.bind, bound)}
 
 
 _NOTHING = Own(None, {})

@@ -1,4 +1,4 @@
-"""Observations around one run: workers, queue, databases, state of the Genesys side."""
+"""Observations for the diagnosis of a run: workers, queue, databases, Genesys."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Diagnosis of a run: a reason of a closed list, facts, commands to type next."""
+"""The result of a diagnosis: a reason of a closed list, facts, commands to type next."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

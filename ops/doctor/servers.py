@@ -49,7 +49,7 @@ def redis_server(
         ) as client:
             client.ping()
             problems = redis_trial.lacks(client, is_broker=is_broker)
-            problems += _problems(client, is_ledger=is_ledger)
+            problems += _problems(client, is_ledger=is_ledger, is_broker=is_broker)
     except redis.AuthenticationError:
         yield CheckResult(setting, "Redis refuses the password; it goes before the @ in the URL")
     except redis.ConnectionError as error:
@@ -70,7 +70,7 @@ def _no_answer(setting: str, error: redis.RedisError) -> CheckResult:
     return CheckResult(setting, problem, can_heal=True)
 
 
-def _problems(client: redis.Redis, *, is_ledger: bool) -> Iterator[str]:
+def _problems(client: redis.Redis, *, is_ledger: bool, is_broker: bool) -> Iterator[str]:
     version = client.info("server")["redis_version"]
     if tuple(int(part) for part in version.split(".")[:2]) < _OLDEST:
         yield f"Redis is {version}; 6.2 or newer is needed"
@@ -95,6 +95,11 @@ def _problems(client: redis.Redis, *, is_ledger: bool) -> Iterator[str]:
         )
     if is_ledger and _config(client, "appendonly") == "no":
         yield "appendonly is no: a restart forgets accepted runs; set appendonly yes"
+    elif is_ledger and not is_broker and _config(client, "appendfsync") not in ("always", None):
+        yield (
+            "appendfsync is not always: a power loss takes up to two seconds of accepted runs; "
+            "set it to always, which only the ledger needs"
+        )
 
 
 def _config(client: redis.Redis, name: str) -> str | None:

@@ -1,1 +1,1 @@
-"""Tools in the forms that Genesys takes: import file, API body, Terraform, virtual agent."""
+"""Export tools in Genesys' formats: import file, API body, Terraform, virtual agent."""

@@ -40,7 +40,8 @@ def definition(tool: Tool, options: Options) -> dict[str, Any]:
     """One tool and its types, to be put beside those of the others."""
     name = tool_name(tool.name)
     properties = contract(tool, options).inputs["properties"]
-    required = tool.parameters.get("required", [])
+    required = contract(tool, options).inputs["required"]
+    external = {CONVERSATION_ID, *tool.bind}
     return {
         "types": [
             *(_input_type(tool, prop, schema) for prop, schema in properties.items()),
@@ -57,7 +58,7 @@ def definition(tool: Tool, options: Options) -> dict[str, Any]:
                         "targetName": prop,
                         "type": type_name(tool.name, prop),
                         # the model fills what comes from the user; who calls is for the flow to set
-                        "source": "External" if prop == CONVERSATION_ID else "User",
+                        "source": "External" if prop in external else "User",
                         "required": prop in required,
                     }
                     for prop in properties

@@ -1,4 +1,4 @@
-"""What of a tool folder Genesys refuses, or drops without a word; each with what to write."""
+"""Rules of Genesys' products that a tool folder breaks, each with what to write instead."""
 
 import json
 import re

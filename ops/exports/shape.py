@@ -47,21 +47,27 @@ class Options:
 
 @dataclass(frozen=True)
 class Contract:
-    """Input and output schema, and the version that names them: a change makes a new action."""
+    """
+    Input and output schema, and the version that names them: a change makes a new action.
+
+    `bound` are the inputs that go into headers; an action made before they did would be refused.
+    """
 
     inputs: dict[str, Any]
     outputs: dict[str, Any]
+    bound: tuple[str, ...] = ()
 
     @property
     def version(self) -> str:
-        """Six hex digits over both schemas; equal contracts have equal ones."""
-        text = json.dumps([self.inputs, self.outputs], sort_keys=True)
+        """Six hex digits over all of it; equal contracts have equal ones."""
+        schemas: list[Any] = [self.inputs, self.outputs]
+        text = json.dumps([*schemas, *([self.bound] if self.bound else [])], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:6]
 
 
 def contract(tool: Tool, options: Options) -> Contract:
     """The contract of a tool that passed the lint."""
-    return Contract(_inputs(tool, options), _outputs(tool, options))
+    return Contract(_inputs(tool, options), _outputs(tool, options), tuple(tool.bind))
 
 
 def action_name(tool: Tool, options: Options) -> str:
@@ -110,6 +116,8 @@ def _inputs(tool: Tool, options: Options) -> dict[str, Any]:
         name: _property(input_type(schema), name, input_description(tool, name))
         for name, schema in tool.parameters.get("properties", {}).items()
     }
+    required = list(tool.parameters.get("required", []))
+    required += [name for name in tool.bind if name not in required]
     if options.has_conversation_id and CONVERSATION_ID not in properties:
         text = "The conversation, so that its queries can be found in the logs."
         properties[CONVERSATION_ID] = _property("string", "conversation", text)
@@ -118,7 +126,7 @@ def _inputs(tool: Tool, options: Options) -> dict[str, Any]:
         "title": f"{tool.name} arguments",
         "type": "object",
         "additionalProperties": False,
-        "required": list(tool.parameters.get("required", [])),
+        "required": required,
         "properties": properties,
     }
 

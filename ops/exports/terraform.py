@@ -5,7 +5,13 @@ import re
 from typing import Any
 
 from db.catalog import Tool
-from ops.exports.action import RAW_REQUEST, RAW_RESULT, credential, request_headers, request_url
+from ops.exports.action import (
+    RAW_RESULT,
+    credential,
+    request_headers,
+    request_template,
+    request_url,
+)
 from ops.exports.shape import Options, action_name, contract
 
 PROVIDER = "mypurecloud/genesyscloud"
@@ -57,8 +63,10 @@ def action(tool: Tool, options: Options) -> dict[str, Any]:
         "config_request": {
             "request_url_template": literal(request_url(tool, options)),
             "request_type": "POST",
-            "request_template": literal(RAW_REQUEST),
-            "headers": {name: literal(text) for name, text in request_headers(options).items()},
+            "request_template": literal(request_template(tool)),
+            "headers": {
+                name: literal(text) for name, text in request_headers(tool, options).items()
+            },
         },
         "config_response": {"success_template": literal(RAW_RESULT)},
     }

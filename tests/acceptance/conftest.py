@@ -1,5 +1,6 @@
-"""A running service, the whole of it, for the tests that drive it from the outside."""
+"""Fixtures of acceptance tests: a whole running service, driven from the outside."""
 
+import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,7 +15,11 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture(scope="session")
 def shared_service(tmp_path_factory, postgres_server):
     folder = tmp_path_factory.mktemp("shared")
-    with Stack(folder, reconcilers=1, postgres=postgres_server) as stack:
+    tools = folder / "tools"
+    shutil.copytree(ROOT / "tools", tools)
+    # with a bound argument
+    shutil.copytree(ROOT / "ops/dev/demo/tools/list_my_invoices", tools / "list_my_invoices")
+    with Stack(folder, tools_dir=tools, reconcilers=1, postgres=postgres_server) as stack:
         yield Service(stack)
 
 

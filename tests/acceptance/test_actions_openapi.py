@@ -1,4 +1,4 @@
-"""`docs/openapi.yaml` is what the data-action endpoint does: schemathesis holds it to that."""
+"""The data-action endpoint does what `docs/openapi.yaml` describes: schemathesis tests it."""
 
 import pytest
 import schemathesis

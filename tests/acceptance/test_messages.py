@@ -1,4 +1,4 @@
-"""Who can write to the broker cannot run code in a worker: a message is JSON, or refused."""
+"""A message that is not JSON is refused: a writer to the broker cannot run code in a worker."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Flower finds the tasks of a run by its run id, and shows nobody's arguments or secrets."""
+"""Flower finds the tasks of a run by its run id, and shows no arguments or secrets."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""The logs name every run and call, and nothing that a caller, a database or a secret said."""
+"""Logs name every run and call, and hold no arguments, rows or secrets."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The metrics of a running service tell what went through it, exactly."""
+"""Metrics of a running service count exactly what went through it."""
 
 import re
 import urllib.request

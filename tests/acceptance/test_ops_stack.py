@@ -1,4 +1,4 @@
-"""The stack that starts whole or not at all, and the doctor that looks at it."""
+"""The embedded stack starts whole or not at all; the doctor checks its servers."""
 
 import json
 import shutil
@@ -23,15 +23,18 @@ def said(env, *options):
     return done.returncode, done.stdout, done.stderr
 
 
-def test_a_part_that_cannot_start_is_shown_with_its_log_and_leaves_nothing(tmp_path):
-    stack = Stack(tmp_path, env={"GENESYS_CLIENT_ID": "", "GENESYS_CLIENT_SECRET": ""})
+def test_a_part_that_cannot_start_is_shown_with_its_log_and_leaves_nothing(
+    tmp_path, postgres_server
+):
+    env = {"GENESYS_CLIENT_ID": "", "GENESYS_CLIENT_SECRET": ""}
+    stack = Stack(tmp_path, env=env, postgres=postgres_server)
 
     with pytest.raises(StartError) as failure:
         stack.start()
 
     assert "GENESYS_CLIENT_SECRET: is not set" in str(failure.value)
     pids = json.loads((tmp_path / "pids.json").read_text())
-    assert {"broker", "ledger", "postgres", "worker-1"} <= set(pids)
+    assert {"broker", "ledger", "worker-1"} <= set(pids)
     assert [name for name, pid in pids.items() if Path(f"/proc/{pid}").exists()] == []
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import time
 
@@ -22,9 +23,16 @@ WITHIN_S = 45.0
 def broken(tmp_path_factory, tools_with_hold):
     """One stack for all faults, with a Postgres of its own; each test mends what it broke."""
     folder = tmp_path_factory.mktemp("why")
-    # a fault has to last until it is named, beside busy processes, too
+    # a fault has to last until it is named, beside busy processes, too: a query waits for a lock
+    # no longer than its tool's timeout
+    tools = shutil.copytree(tools_with_hold, folder / "tools")
+    patient = {
+        **json.loads((tools / "search_inventory/tool.json").read_text()),
+        "timeout_ms": 40_000,
+    }
+    (tools / "search_inventory/tool.json").write_text(json.dumps(patient))
     env = {"RUN_ANSWER_BY_S": "60"}
-    with Stack(folder, workers=2, concurrency=1, tools_dir=tools_with_hold, env=env) as stack:
+    with Stack(folder, workers=2, concurrency=1, tools_dir=tools, env=env) as stack:
         yield Service(stack)
 
 
@@ -104,12 +112,12 @@ def test_a_genesys_that_answers_503_is_told_with_its_last_answer(service):
     said = named(service, key, "RETRYING", "CIRCUIT_OPEN")
     assert said["facts"]["last_attempt"]["status"] == 503
     service.inject(submit=[503] * 1000)
-    for _ in range(4):  # five failures in a row, of the whole fleet
-        deliver(service)
+    keys = [key, *(deliver(service) for _ in range(4))]  # five failures in a row, of the fleet
     said = named(service, key, "CIRCUIT_OPEN")
     assert said["facts"]["failures_in_a_row"] >= 5
     service.inject(submit=[])  # the circuit closes, or the next test would find it open
-    service.answer(said["run_id"], within_s=30)
+    for sent in keys:  # and none of these may take the answer that is meant for the next test's run
+        service.wait_for(lambda k=sent: service.entry(k)["state"] == "submitted", within_s=45)
 
 
 def test_a_rate_limit_is_told_with_the_time_until_which_it_holds(service):

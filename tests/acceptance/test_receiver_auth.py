@@ -1,4 +1,4 @@
-"""Each way in, over real HTTP: what WEBHOOK_AUTH lets in and what it keeps out."""
+"""Authentication schemes of WEBHOOK_AUTH over real HTTP: what each accepts and refuses."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""`docs/openapi.yaml` is what the receiver does: schemathesis asks it, and we ask the file."""
+"""The receiver does what `docs/openapi.yaml` describes: schemathesis tests it."""
 
 import json
 import tokenize

@@ -1,4 +1,4 @@
-"""Senders without a proxy between: what the receiver's own process stands, and what it answers."""
+"""Slow and broken senders without a proxy: what the receiver's process withstands."""
 
 import contextlib
 import http.client

@@ -8,10 +8,15 @@ HOLD = ("held", "hold", '{"seconds": 2}')
 GOOD = ("good", "search_inventory", '{"sku": "AB-1001", "warehouse": "US-WEST"}')
 
 
+@pytest.fixture(scope="module")
+def service(start_service, tools_with_hold):
+    """A service whose workers have one process each."""
+    return start_service(tools_dir=tools_with_hold, concurrency=1)
+
+
 @pytest.fixture
-def stopping(own_service, tools_with_hold):
-    """A service whose one worker, of one process, was told to stop in the middle of a call."""
-    service = own_service(tools_dir=tools_with_hold, concurrency=1)
+def stopping(service):
+    """A service whose one worker was told to stop in the middle of a call."""
     key = service.deliver("running", HOLD).body["key"]
     service.holder_pid(key, 0)
     worker = service.stack.children("worker")[0]
@@ -31,8 +36,8 @@ def test_a_stopped_worker_finishes_its_call_and_leaves_the_next_run_queued(stopp
     assert [len(service.submissions(run_id)) for run_id in ("running", "queued")] == [1, 1]
 
 
-def test_an_idle_worker_that_is_stopped_ends_before_one_second_of_work_is_lost(own_service):
-    service = own_service(workers=2)
+def test_an_idle_worker_that_is_stopped_ends_before_one_second_of_work_is_lost(service):
+    service.stack.start_worker()
     first = service.stack.children("worker")[0]
     service.kill(first.pid, signal.SIGTERM)
     service.deliver("meanwhile", GOOD)

@@ -24,6 +24,7 @@ LAST_RELEASE = "95c5276c8d66a8ac238944ba8f8f823f257f3f95"
 GOOD = '{"sku": "AB-1001", "warehouse": "US-WEST"}'
 ITEMS = [{"sku": "AB-1001", "quantity": 166, "status": "IN_STOCK"}]
 SLOW = '{"seconds": 0.3}'
+NEW_KEYS = {"columns", "aliases"}
 EVERY_S, TRAFFIC_S = 0.25, 6.0
 WORST_S = 5.0
 
@@ -95,7 +96,11 @@ class Releases:
 @pytest.fixture
 def releases(last_release, tmp_path, postgres_server, tools_with_hold):
     """Two Redis, Postgres and Genesys, for which a test starts the programs."""
-    options = {"tools_dir": tools_with_hold, "postgres": postgres_server}
+    tools = shutil.copytree(tools_with_hold, tmp_path / "tools")
+    for path in tools.glob("*/tool.json"):  # the last release does not know these, and refuses them
+        known = json.loads(path.read_text())
+        path.write_text(json.dumps({k: v for k, v in known.items() if k not in NEW_KEYS}))
+    options = {"tools_dir": tools, "postgres": postgres_server}
     with Stack(tmp_path / "stack", workers=0, reconcilers=0, **options) as stack:
         started = Releases(Service(stack), last_release)
         yield started
@@ -212,7 +217,11 @@ def test_every_run_is_answered_once_and_in_time(releases, mix):
 
 
 def test_new_workers_take_what_old_ones_left_queued(releases):
-    """An upgrade: `call` messages of the old worker are queued when it stops."""
+    """
+    An upgrade with a gap: `call` messages of the old worker are queued when it stops.
+
+    How long there is no worker is the operator's; the promise is what a caller waits beyond that.
+    """
     service = releases.service
     url = releases.start_receiver("old")
     releases.start_reconciler("old")
@@ -220,10 +229,14 @@ def test_new_workers_take_what_old_ones_left_queued(releases):
     traffic = Traffic(service, [url])
     traffic.send(*[("hold", SLOW)] * 12)
     service.wait_for(lambda: service.broker().llen("toolworker") > 3)
+    stopping = time.monotonic()
     old.stop(signal.SIGTERM)
+    stopped = time.monotonic()
     assert service.broker().llen("toolworker") > 0
     releases.start_worker("new")
-    assert traffic.worst_s() < WORST_S + 5  # with the start of a worker, 3 to 5 s here
+    ready = time.monotonic()
+    print(f"stopping took {stopped - stopping:.2f} s, starting {ready - stopped:.2f} s")  # noqa: T201
+    assert traffic.worst_s() - (ready - stopping) < WORST_S
     service.wait_for(lambda: not _left(service))
 
 

@@ -1,4 +1,4 @@
-"""What each patch is for. When a "without" test fails, upstream has fixed it: drop the patch."""
+"""Each patch of a library, with and without it; when a "without" test fails, drop the patch."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Why a database cannot be used is told, each cause in its own sentence and without a secret."""
+"""Each cause of a failed database connection has a sentence of its own, without a secret."""
 
 import socket
 import threading

@@ -124,7 +124,7 @@ def test_a_copy_that_somebody_else_put_there_is_not_run(tmp_path, monkeypatch):
     shutil.chown(planted, "nobody")
     monkeypatch.setattr(embedded, "_package", lambda name: package)
     monkeypatch.setattr(embedded, "_copy_folder", lambda package: planted)
-    with pytest.raises(RuntimeError, match="belongs to somebody else"):
+    with pytest.raises(RuntimeError, match="belongs to another user"):
         embedded._reachable_programs()
 
 

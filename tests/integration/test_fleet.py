@@ -1,4 +1,4 @@
-"""What operators are told of the broker's queues."""
+"""Length of the broker's queues, as operators see it."""
 
 import os
 import subprocess

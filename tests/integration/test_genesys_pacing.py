@@ -1,4 +1,4 @@
-"""The fleet's pace on a real Redis: rate, limiter and circuit, asked by many workers at once."""
+"""Rate limiter and circuit breaker of the fleet on a real Redis, with many workers at once."""
 
 import time
 import uuid

@@ -1,4 +1,4 @@
-"""The way to Genesys on the wire: real TLS servers, private CAs, and proxies by CONNECT."""
+"""TLS to Genesys: real servers, private CAs, host names, and proxies by CONNECT."""
 
 import select
 import shutil

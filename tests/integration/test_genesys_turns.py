@@ -1,4 +1,4 @@
-"""Runs that wait for Genesys: in the ledger, in order, uncounted, never past their expiry."""
+"""The send queue: runs that wait for Genesys, in order, uncounted, never past their expiry."""
 
 import pytest
 import redis

@@ -1,4 +1,4 @@
-"""A broker that hangs or is down costs a call half a second of events, and no more for a while."""
+"""Events of links: no call waits for a broker that hangs or is down, and what it takes arrives."""
 
 import json
 import os
@@ -12,37 +12,36 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 # in a process of its own: a Celery app remembers the settings that it was first used with
 PROGRAM = """
-import json, os, signal, sys, threading, time
+import json, os, signal, sys, time
+from runtime import logs
+from tasks import events
 from tasks.app import app
-from tasks.events import LinkEvents
-
-events = LinkEvents(app)
+logs.configure()
 
 def send():
     began = time.monotonic()
-    for _ in range(30):  # more than Celery's dispatcher keeps
-        events.send("task-started", "host", uuid="u")
-    events.flush()
+    for _ in range(30):  # more than Celery's dispatcher keeps by default
+        kept.send("task-started", "host", uuid="u")
     times.append(time.monotonic() - began)
 
 times = []
+kept = events.LinkEvents(app)
 if sys.argv[2] == "warm":
     send()
+    kept.flush()
 os.kill(int(sys.argv[1]), getattr(signal, sys.argv[3]))
 del times[:]
-thread = threading.Thread(target=lambda: [send(), send(), send()], daemon=True)
-thread.start()
-thread.join(20)
-print(json.dumps(times + [99.0] * (3 - len(times))), flush=True)
+for _ in range(4):
+    send()
+    time.sleep(events.FLUSH_EVERY_S)
+print(json.dumps(max(times)), flush=True)
 os._exit(0)
 """
 
 
 @pytest.mark.parametrize("connection", ["cold", "warm"])
 @pytest.mark.parametrize("sent", ["SIGSTOP", "SIGKILL"])
-def test_events_that_the_broker_does_not_take_cost_half_a_second_in_five(
-    own_redis_server, connection, sent
-):
+def test_no_call_waits_for_a_broker_that_takes_no_events(own_redis_server, connection, sent):
     server = own_redis_server()
     env = {**os.environ, "REDIS_URL": server.url, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", PROGRAM, str(server.pid), connection, sent]
@@ -53,6 +52,4 @@ def test_events_that_the_broker_does_not_take_cost_half_a_second_in_five(
     finally:
         if sent == "SIGSTOP":
             os.kill(server.pid, signal.SIGCONT)
-    first, second, third = json.loads(done.stdout.splitlines()[-1])
-    assert first < 1.5  # 0.5 s by the settings, and what a busy machine adds
-    assert max(second, third) < 0.4  # none is sent
+    assert json.loads(done.stdout.splitlines()[-1]) < 0.4  # a publish to it takes 0.5 s

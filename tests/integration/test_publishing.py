@@ -1,4 +1,4 @@
-"""What the receiver puts on the broker: one message a run, and nothing that a query needs."""
+"""Messages that the receiver publishes: one a run, and nothing that a query needs."""
 
 import json
 import subprocess
@@ -15,7 +15,7 @@ import json, sys
 from webhook.intake import Intake
 call = {"id": "c", "type": "function", "function": {"name": "n", "arguments": "{}"}}
 intake = Intake()
-keys = [intake.accept("r", [call]).key for _ in range(2)]
+keys = [intake.accept({"run_id": "r", "tool_calls": [call]}, {}).key for _ in range(2)]
 ours = sorted({name.partition(".")[0] for name in sys.modules})
 print(json.dumps([keys[0], ours, sorted(name for name in sys.modules if name.startswith("tasks"))]))
 """

@@ -3,6 +3,7 @@
 import logging
 
 import pytest
+import redis
 import sentry_sdk
 from flask import request
 from opentelemetry.instrumentation.flask import FlaskInstrumentor
@@ -23,6 +24,7 @@ PATH = "/webhook/tool-calls"
 @pytest.fixture
 def app(redis_server, monkeypatch):
     """The receiver's app on a real Redis, under a client that speaks WSGI to it."""
+    redis.Redis.from_url(redis_server.url).flushall()  # runs that wait would make it busy
     monkeypatch.setenv("REDIS_URL", redis_server.url)
     monkeypatch.setenv("WEBHOOK_SECRETS", SECRET)
     settings._read_all.cache_clear()

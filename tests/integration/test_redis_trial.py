@@ -1,4 +1,4 @@
-"""What a Redis lacks for our work is found by trying it, and said in a sentence of its own."""
+"""What a Redis lacks for the service is found by trying it, and named in a sentence."""
 
 import pytest
 import redis

@@ -1,4 +1,4 @@
-"""What the chaos tests take for a loss, on entries and attempts written out by hand."""
+"""The judge of the chaos tests: what counts as lost, on entries that are written out."""
 
 import json
 

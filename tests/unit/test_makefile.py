@@ -1,4 +1,4 @@
-"""What `make` says of a Python that it cannot use, and when it installs anew."""
+"""The Makefile refuses an old Python, and installs again when it must."""
 
 import os
 import shutil
@@ -17,8 +17,9 @@ def checkout(tmp_path):
     folder = tmp_path / "checkout"
     folder.mkdir()
     shutil.copy(_MAKEFILE, folder)
-    for name in ("requirements-dev.lock", "requirements-conformance.lock", "pyproject.toml"):
-        (folder / name).touch()
+    for name in ("dev", "bench", "conformance"):
+        (folder / f"requirements-{name}.lock").touch()
+    (folder / "pyproject.toml").touch()
     return folder
 
 
@@ -35,7 +36,7 @@ def make(folder, *arguments):
     )
 
 
-@pytest.mark.parametrize("target", ["install", "conformance"])
+@pytest.mark.parametrize("target", ["install", "bench", "conformance"])
 @pytest.mark.parametrize(
     "python", ["", "/nowhere/python3", "false"], ids=["empty", "absent", "old"]
 )

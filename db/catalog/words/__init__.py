@@ -1,1 +1,1 @@
-"""Words for the model: what a schema accepts, and what to write instead of what it refused."""
+"""Error sentences for the model: what a schema accepts, and how to correct a value."""

@@ -1,4 +1,4 @@
-"""A rule of a schema that a value breaks."""
+"""Value object: one rule of a schema that a value breaks."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

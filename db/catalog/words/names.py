@@ -7,7 +7,7 @@ from typing import Any
 from db.catalog.schema.subschemas import resolved
 from db.catalog.words.broken import Broken
 from db.catalog.words.describe import described
-from db.catalog.words.types import read_json
+from db.catalog.words.wrong_types import read_json
 
 MAX_NAMES = 50
 """Names of an object that a sentence lists."""

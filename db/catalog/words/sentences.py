@@ -9,6 +9,7 @@ from db.catalog.schema.equality import first_repeated
 from db.catalog.schema.subschemas import resolved
 from db.catalog.words.broken import LEAVE_OUT, Broken, left_out
 from db.catalog.words.describe import FORMATS_IN_WORDS, described, known_text, listed, one_of
+from db.catalog.words.format_mistakes import reason
 from db.catalog.words.names import (
     MAX_NAMES,
     additional_sentence,
@@ -16,8 +17,7 @@ from db.catalog.words.names import (
     letters_of,
     required_sentence,
 )
-from db.catalog.words.reasons import reason
-from db.catalog.words.types import form, type_sentence
+from db.catalog.words.wrong_types import form, type_sentence
 
 
 def sentence(broken: Broken, root: Mapping[str, Any]) -> str:

@@ -1,5 +1,5 @@
--- One run is one hash. All times are this server's, in milliseconds, so that the clocks of
--- workers play no part.
+-- Helpers of all steps: time, fields and state of a run, which is one hash. All times are this
+-- server's, in milliseconds, so that the clocks of workers play no part.
 local function now_ms()
   local time = redis.call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)

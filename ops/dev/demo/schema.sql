@@ -36,7 +36,22 @@ CREATE TABLE tickets (
     subject text NOT NULL
 );
 CREATE INDEX tickets_by_customer ON tickets (customer_id, opened_at DESC);
+CREATE TABLE invoices (
+    invoice_number text PRIMARY KEY,
+    customer_id integer NOT NULL REFERENCES customers,
+    issued_on date NOT NULL,
+    amount numeric(10, 2) NOT NULL,
+    currency text NOT NULL,
+    state text NOT NULL CHECK (state IN ('OPEN', 'PAID'))
+);
+CREATE INDEX invoices_by_customer ON invoices (customer_id, issued_on DESC);
 
 -- What the workers log in as: it may read these tables and do nothing else.
 CREATE ROLE toolworker_reader LOGIN PASSWORD 'reader' NOSUPERUSER NOCREATEDB NOCREATEROLE;
-GRANT SELECT ON inventory, customers, orders, order_lines, tickets TO toolworker_reader;
+GRANT SELECT ON inventory, customers, orders, order_lines, tickets, invoices TO toolworker_reader;
+
+-- Of the invoices it sees those of the customer who is bound, and none while nobody is: the setting
+-- is NULL before, and empty after, the first call that binds it in a session.
+ALTER TABLE invoices ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own_invoices ON invoices FOR SELECT TO toolworker_reader
+    USING (customer_id = (SELECT nullif(current_setting('toolworker.customer_id', true), '')::integer));

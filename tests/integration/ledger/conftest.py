@@ -1,4 +1,4 @@
-"""A client of a real server, emptied for each test."""
+"""Fixtures of the ledger's integration tests: a client of a real Redis, emptied for each test."""
 
 import pytest
 import redis

@@ -1,4 +1,4 @@
-"""What an operator does with runs: find one, send a dead letter again in three ways, drop one."""
+"""Operators' queries: find a run, replay a dead letter in three ways, drop a run."""
 
 import json
 

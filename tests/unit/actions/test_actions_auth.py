@@ -1,4 +1,4 @@
-"""Which headers carry a secret; nothing from outside raises anything but Unauthorized."""
+"""Authorization of data actions: which headers carry a secret; only Unauthorized is raised."""
 
 import base64
 

@@ -118,15 +118,19 @@ def test_the_page_keeps_what_is_written_around_the_figures(tmp_path):
     found["slow"] = {"toolworker": FOUND["slow"]["toolworker"]}  # no Node on this machine
     page = tmp_path / "performance.md"
     marks = "<!-- figures: written by make bench -->\nold\n<!-- end of figures -->"
-    page.write_text(f"# Title\n\n{marks}\n\n## After\n")
+    detailed = tmp_path / "README.md"
+    for file in (page, detailed):
+        file.write_text(f"# Title\n\n{marks}\n\n## After\n")
 
-    report.write(found, page)
+    report.write(found, page, detailed)
 
-    text = page.read_text()
-    assert text.startswith("# Title\n\n<!-- figures: written by make bench -->\n")
-    assert text.endswith("<!-- end of figures -->\n\n## After\n")
-    assert "old" not in text
-    assert "| 90 ms | at most 100 ms | met |" in text
+    for text in (page.read_text(), detailed.read_text()):
+        assert text.startswith("# Title\n\n<!-- figures: written by make bench -->\n")
+        assert text.endswith("<!-- end of figures -->\n\n## After\n")
+        assert "old" not in text
+    assert "| 90 ms | at most 100 ms | met |" in page.read_text()
+    assert "| calls | a run on |" in detailed.read_text()
+    assert "| calls | a run on |" not in page.read_text()
 
 
 MACHINE = ("cpu", "cpus", "load", "system", "python", "redis", "postgres", "node", "packages")

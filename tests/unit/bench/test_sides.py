@@ -1,4 +1,4 @@
-"""A side of the benchmark that fails is named, whatever became of it."""
+"""A side of the benchmark that fails is named."""
 
 import os
 

@@ -41,11 +41,11 @@ def test_a_whole_number_is_bound_as_one_however_it_is_written(text, value):
 
 @pytest.mark.parametrize("email", ["a@" + "a." * 30_000 + "@", "a." * 30_000 + "@", "@" * 60_000])
 def test_no_e_mail_address_holds_a_worker_up(email):
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(ToolError) as refused:
         catalog.load(SHIPPED).validate("list_recent_tickets", json.dumps({"email": email}))
     assert refused.value.code == "invalid_arguments"
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 5  # half a minute where each dot is tried for every dot
 
 
 @pytest.mark.parametrize(

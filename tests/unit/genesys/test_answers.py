@@ -1,4 +1,4 @@
-"""What goes into a request and what is read from an answer, without a socket."""
+"""Bodies, paths, rules and delays of the Genesys client, without a socket."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Where Genesys is, and what is wrong with the settings, all at once."""
+"""Settings of Genesys: regions, URLs, and all mistakes at once."""
 
 from pathlib import Path
 

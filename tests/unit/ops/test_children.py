@@ -1,4 +1,4 @@
-"""A program we started is ready, ended or gone, and never left behind."""
+"""A child process is waited for until ready, and never left behind."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""What a user's mistake looks like, and how quick help is."""
+"""The command line: errors of a user without a traceback, and `--help` that is quick."""
 
 import socket
 import subprocess

@@ -1,4 +1,4 @@
-"""What `toolworker send` and the demo put on the wire."""
+"""Signatures and requests that `toolworker send` and the demo make."""
 
 import json
 from pathlib import Path

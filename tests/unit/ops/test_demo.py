@@ -78,9 +78,10 @@ def test_a_repeat_must_be_told_apart_and_a_first_delivery_must_not():
 def test_the_five_runs_are_those_that_the_readme_promises():
     runs = demo.load_runs()
 
-    assert [len(run.delivery["tool_calls"]) for run in runs] == [3, 2, 1, 1, 3]
+    assert [len(run.delivery["tool_calls"]) for run in runs] == [3, 4, 1, 1, 3]
     codes = [[output.get("code") for output in run.outputs.values()] for run in runs]
-    assert codes[1:4] == [["invalid_arguments", None], ["unknown_tool"], ["timeout"]]
+    second = ["invalid_arguments", None, None, "forbidden"]
+    assert codes[1:4] == [second, ["unknown_tool"], ["timeout"]]
     assert runs[4].delivery == runs[0].delivery
     assert [run.is_repeat for run in runs] == [False, False, False, False, True]
 

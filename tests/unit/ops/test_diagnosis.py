@@ -1,4 +1,4 @@
-"""Which reason a run is given, for observations that are written out."""
+"""The reason that `runs why` gives, for observations that are written out."""
 
 from genesys.pacing.status import GenesysStatus
 from ledger.admin import Place

@@ -1,4 +1,4 @@
-"""What people are shown fits their terminal, and obeys nothing that a stranger wrote."""
+"""Console tables fit the terminal, and control characters of a run id are not printed."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""A log line is never worth a run."""
+"""Log lines are one JSON object each, and logging never fails a run."""
 
 import io
 import json

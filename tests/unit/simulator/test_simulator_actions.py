@@ -9,8 +9,8 @@ import threading
 import pytest
 
 from simulator import actions, contracts
-from simulator.checks import BadOrder
 from simulator.templates import TemplateError, render
+from simulator.validation import BadOrder
 from tests.endpoint import CERTIFICATE
 
 VALUES = {"input.sku": 'A"1', "input.n": 5, "input.rawRequest": '{"n":5}', "credentials.key": "s e"}

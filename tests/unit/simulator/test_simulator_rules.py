@@ -1,12 +1,12 @@
-"""What the simulated Genesys takes and refuses, without HTTP."""
+"""Rules of the simulated Genesys, without HTTP: what it accepts and refuses."""
 
 import json
 
 import pytest
 
 from simulator import genesys as rules
-from simulator.checks import BadOrder
 from simulator.genesys import Genesys
+from simulator.validation import BadOrder
 
 DELIVERY = {
     "run_id": "r",

@@ -4,10 +4,12 @@ from types import SimpleNamespace
 
 import fakeredis
 import pytest
+from celery import Task
 from celery.app.trace import trace_task
 
 from db.catalog import Tool
 from ledger import Ledger
+from ledger.errors import LedgerUnavailable
 from runtime import settings
 from tasks import pipeline
 
@@ -33,8 +35,8 @@ def held(monkeypatch):
     ledger = Ledger(fakeredis.FakeRedis(), **times, dead_letter_retention_s=600)
     held = SimpleNamespace(
         ledger=ledger,
-        catalog=SimpleNamespace(validate=lambda name, arguments: (TOOL, {})),
-        databases=SimpleNamespace(query=lambda tool, values, timeout_ms: '{"n": 1}'),
+        catalog=SimpleNamespace(validate=lambda name, arguments, context: (TOOL, {})),
+        databases=SimpleNamespace(query=lambda tool, values, **_: '{"n": 1}'),
         key=ledger.accept("r", [CALL]).key,
     )
     monkeypatch.setattr(pipeline, "resources", lambda: held)
@@ -46,7 +48,9 @@ def held(monkeypatch):
 
 def _run(task, held, *args, **request):
     """Run a message as a worker's process does; returns how it ended."""
-    ids = {"run_id": "r", "key": held.key, "generation": 0, "index": 0}
+    ids = {"run_id": "r", "key": held.key, "generation": 0}
+    if task is not pipeline.fan_out:
+        ids["index"] = 0
     headers = {"id": "m", "task": task.name, "ignore_result": True, **request}
     return trace_task(task, "m", args, ids, headers, app=pipeline.app)
 
@@ -72,3 +76,21 @@ def test_a_retried_query_that_is_only_delivered_again_leaves_the_lease_to_its_wo
     _run(pipeline.query, held, "m", retries=1, delivery_info={"redelivered": False})
     assert _entry(held)[b"tries:0"] == b"2"
     assert _entry(held)[b"code:0"] == b"ok"
+
+
+def test_a_validate_behind_a_fan_out_that_is_retried_as_a_message_has_its_lease(held, monkeypatch):
+    published, start = [], held.ledger.start
+    monkeypatch.setattr(Task, "apply_async", lambda *given, **options: published.append(given))
+
+    def take_the_lease_and_go_away(*arguments, **named):
+        start(*arguments, **named)
+        raise LedgerUnavailable("the reply is lost")
+
+    held.ledger.start = take_the_lease_and_go_away
+    _run(pipeline.fan_out, held)
+    ((task, args, kwargs, *_),) = published
+    assert (task.name, _entry(held)[b"tries:0"]) == ("validate", b"1")
+    held.ledger.start = start
+    retry = {"id": "v", "task": "validate", "retries": 1}
+    trace_task(task, "v", args, kwargs, retry, app=pipeline.app)
+    assert _entry(held)[b"tries:0"] == b"2"

@@ -1,3 +1,3 @@
--- one row when the report is done, which it never is within 500 ms
+-- One row is the report, after a sleep that exceeds the tool's timeout of 500 ms.
 SELECT 'done' AS status
 FROM pg_sleep(%(seconds)s)

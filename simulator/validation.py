@@ -1,4 +1,4 @@
-"""What can be wrong with what the simulator is sent: submissions, and orders under /_sim."""
+"""Validation of requests to the simulator: submissions, and orders under /_sim."""
 
 import json
 from typing import Any
@@ -9,7 +9,7 @@ Fault = int | str | dict[str, Any]
 
 
 class BadOrder(Exception):
-    """A control under /_sim was asked for what it cannot do; the message says what."""
+    """An order under /_sim that cannot be carried out; the message names what."""
 
 
 def check_faults(faults: Any) -> None:

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from runtime.deadline import watched
+from runtime.watchdog import watched
 
 
 def test_a_block_that_takes_too_long_is_acted_on_while_it_runs():

@@ -1,4 +1,4 @@
-"""Deadlines of blocks: call an action when one takes too long, with one thread for all."""
+"""Watchdog timers: call a function when a block takes too long; one thread for all."""
 
 import os
 import threading

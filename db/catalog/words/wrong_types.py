@@ -1,4 +1,4 @@
-"""Sentences about a value of the wrong type, and how nearly right it is written."""
+"""Error sentences about a value of the wrong type: quotes around a number, a lone value, null."""
 
 import json
 from collections.abc import Mapping, Sequence
