@@ -13,7 +13,7 @@ MOVED := $(if $(wildcard .venv),$(shell grep -qsF " $(CURDIR)/.venv" .venv/pyven
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: moved help install demo up test fuzz tools-check bench-tools chaos versions compose-check test-image conformance mutation bench bench-long bench-genesys bench-actions lint clean lock
+.PHONY: moved help install demo up roll test fuzz tools-check bench-tools chaos pages-check screenshots versions compose-check test-image conformance mutation bench bench-long bench-genesys bench-actions lint clean lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ demo: install ## the main job on embedded servers: five deliveries and a data ac
 up: install ## the whole stack on embedded servers, until Ctrl-C
 	@$(BIN)/toolworker up
 
+roll: ## replace a running compose installation's containers, one by one (IMAGE=toolworker:1.4)
+	@ops/roll.sh $(IMAGE)
+
 test: lint ## lint, types, import rules, then every test on real Redis and Postgres
 	$(BIN)/pytest -n 4
 
@@ -49,6 +52,12 @@ bench-tools: install ## what checking 100 tools and validating a call cost
 
 chaos: install ## break everything under traffic and hold every run to the promises (SEED=1)
 	$(BIN)/pytest tests/chaos -m chaos -q --chaos-seed $(SEED)
+
+pages-check: install ## ten faults found from a run id in Chromium, and what the pages cost (2 min)
+	$(BIN)/pytest tests/dashboard -m browser -q -s
+
+screenshots: install ## write docs/screenshots anew, with Chromium
+	$(BIN)/pytest tests/dashboard/test_browser.py -q --screenshots docs/screenshots
 
 versions: install ## the last release beside this one, on the same Redis: every run answered once (2 min)
 	$(BIN)/pytest tests/acceptance/test_versions.py -m versions -q -s
@@ -97,7 +106,7 @@ lint: install ## ruff, mypy --strict, import-linter
 
 lock: ## write the lock files anew from pyproject.toml (needs uv)
 	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 pyproject.toml -o requirements.lock
-	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 --extra bench --extra embedded --extra test -c requirements.lock pyproject.toml -o requirements-dev.lock
+	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 --extra bench --extra browser --extra embedded --extra test -c requirements.lock pyproject.toml -o requirements-dev.lock
 	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 --extra bench --extra embedded -c requirements-dev.lock pyproject.toml -o requirements-bench.lock
 	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 --extra bench --extra conformance --extra embedded --extra test -c requirements-dev.lock pyproject.toml -o requirements-conformance.lock
 	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 --extra embedded --extra mutation --extra test -c requirements-dev.lock pyproject.toml -o requirements-mutation.lock

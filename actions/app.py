@@ -32,7 +32,7 @@ _log = logs.get("actions")
 def build() -> Flask:
     """Make the app of the one gunicorn worker; it connects to databases when it is first called."""
     logs.configure()
-    values, tools = check()
+    values, tools = _kept or keep()
     databases = Databases(values.database_urls(), max_size=values.actions_at_once)
     databases.open()
     return make(values, tools, databases)
@@ -65,6 +65,35 @@ def check() -> tuple[Settings, Catalog]:
     except (settings.SettingsError, CatalogError) as mistakes:
         raise SystemExit(f"the data-action endpoint cannot start:\n{mistakes}") from mistakes
     return values, tools
+
+
+_kept: tuple[Settings, Catalog] | None = None
+"""Of gunicorn's master, which forks a process when another has ended: it has the same tools."""
+
+
+def keep() -> tuple[Settings, Catalog]:
+    """Check settings and tools as `check` does, for this process and those that it forks."""
+    global _kept
+    _kept = check()
+    return _kept
+
+
+def reload() -> Settings:
+    """Load the tools anew; with a mistake in them the settings and tools stay as they are."""
+    logs.configure()
+    values, before = _kept or keep()
+    try:
+        values, tools = keep()
+    except SystemExit as mistakes:
+        _log.error("catalog.refused", catalog=before.digest, mistakes=str(mistakes))
+    else:
+        _log.info("catalog.reloaded", catalog=tools.digest, before=before.digest)
+    return values
+
+
+def gauge() -> Mapping[str, Mapping[tuple[str, ...], float]]:
+    """The metric that names the catalogue, as `metrics.serve_from` takes it."""
+    return {"catalog": {(_kept[1].digest,): 1.0}} if _kept else {}
 
 
 class _Endpoint:
@@ -180,7 +209,7 @@ def _record(app: Flask) -> None:
         code, tool = g.get("code", ""), g.get("tool", "")
         metrics.count("actions", status=str(response.status_code))
         if tool:  # others are not ours: a label for each would be the caller's choice
-            metrics.observe("tool_call_seconds", took_s, tool=tool, code=code)
+            metrics.observe_call(took_s, tool=tool, code=code)
         conversation = g.get("conversation_id")
         _log.info(
             "action.answered",

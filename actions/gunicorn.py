@@ -34,17 +34,27 @@ SPARE_THREADS = 8
 
 def on_starting(arbiter: Any) -> None:
     """Refuse to start, before the port is open; a worker that refuses is only started again."""
-    from actions.app import check
+    from actions.app import gauge, keep
     from runtime import logs, metrics, settings
 
-    values, _ = check()
+    values, loaded = keep()
     arbiter.cfg.set("threads", values.actions_at_once + SPARE_THREADS)
     if values.metrics_port:
         logs.configure()
         try:
-            metrics.serve_from(values)
+            metrics.serve_from(values, gauges=gauge)
         except settings.SettingsError as mistake:
             raise SystemExit(f"the data-action endpoint cannot start:\n{mistake}") from mistake
+        for name in loaded.tools:
+            metrics.count("tool_failures", 0, tool=name)
+
+
+def on_reload(arbiter: Any) -> None:
+    """On SIGHUP let new workers have the tools as they are now, or the old ones for a mistake."""
+    from actions.app import reload
+
+    # gunicorn has just read this file anew, where no number of threads is given
+    arbiter.cfg.set("threads", reload().actions_at_once + SPARE_THREADS)
 
 
 def post_fork(arbiter: Any, worker: Any) -> None:

@@ -29,6 +29,13 @@ _NOT_REPLAYABLE = {
 }
 
 
+def is_data(field: str) -> bool:
+    """Whether a field of a run's entry holds a caller's arguments or identity, rows, or both."""
+    return field in ("body", "bound", "bound_digests") or field.startswith(
+        ("arguments:", "output:")
+    )
+
+
 @dataclass(frozen=True)
 class Place:
     """
@@ -46,10 +53,15 @@ class Place:
 
 @dataclass(frozen=True)
 class Counts:
-    """How many runs are open and how many are dead letters, and the age of the oldest open one."""
+    """
+    How many runs are open and how many are dead letters, and ages, 0 where there is none.
+
+    `oldest_waiting_ms` is of the oldest run that no worker has begun.
+    """
 
     open_runs: int
     oldest_open_ms: int
+    oldest_waiting_ms: int
     dead_letters: int
 
 
@@ -118,6 +130,18 @@ class RunStore:
             raise NoSuchRun(f"{name} called tools {len(found)} times: {', '.join(found)}")
         raise NoSuchRun(f"no run has the key, the id or the trace id {name}")
 
+    def outline(self, key: str) -> dict[str, str]:
+        """Every field of one run, those with data empty (see `is_data`); empty without a run."""
+        name = f"{RUN}{key}"
+        fields = [
+            field.decode() for field in self._ledger.call(lambda: self._ledger.client.hkeys(name))
+        ]
+        plain = [field for field in fields if not is_data(field)]
+        values = self._ledger.call(lambda: self._ledger.client.hmget(name, plain)) if plain else []
+        known = {f: to_text(v) for f, v in zip(plain, values, strict=True) if v is not None}
+        # one that was dropped, or ended, between the two replies
+        return {**dict.fromkeys(filter(is_data, fields), ""), **known} if "state" in known else {}
+
     def entry(self, key: str) -> dict[str, str]:
         """Every field of one run as text; empty when there is none."""
         found = self._ledger.call(lambda: self._ledger.client.hgetall(f"{RUN}{key}"))
@@ -141,14 +165,46 @@ class RunStore:
     def counts(self) -> Counts:
         """How many runs there are; a replay counts from when it was opened again."""
         ledger, keys = self._ledger, self.keys("open")
-        (seconds, micros), dead = ledger.call(
-            lambda: (ledger.client.time(), ledger.client.zcard(DEAD))
+        (seconds, micros), dead, first = ledger.call(
+            lambda: (
+                ledger.client.time(),
+                ledger.client.zcard(DEAD),
+                ledger.client.zrange(WAITING, 0, 0, withscores=True),
+            )
         )
         now_ms, oldest_ms = seconds * 1000 + micros // 1000, 0
+        waiting_ms = max([0, *(now_ms - int(accepted_at) for _, accepted_at in first)])
         for (expires_at,) in self._read(keys, ["expires_at"]):
             if expires_at:
                 oldest_ms = max(oldest_ms, now_ms - int(expires_at) + ledger.expires_ms)
-        return Counts(len(keys), oldest_ms, dead)
+        return Counts(len(keys), oldest_ms, waiting_ms, dead)
+
+    def new_dead_letters(self, within_s: float) -> int:
+        """How many runs ended as dead letters so lately, and were not replayed or dropped since."""
+        return int(
+            self._ledger.call(lambda: self._ledger.client.zcount(DEAD, *self._lately(within_s)))
+        )
+
+    def ended_calls(self, within_s: float, *, most: int) -> list[tuple[str, str]]:
+        """Tool and code of each call of the newest runs that ended well so lately, *most* runs."""
+        since, until = self._lately(within_s)
+        keys = self._ledger.call(
+            lambda: self._ledger.client.zrange(
+                ENDED, until, since, desc=True, byscore=True, offset=0, num=most
+            )
+        )
+        found = []
+        for entry in (self.entry(key.decode()) for key in keys):
+            calls = range(int(entry.get("calls", 0)))
+            found += [
+                (entry[f"name:{n}"], entry[f"code:{n}"]) for n in calls if f"code:{n}" in entry
+            ]
+        return found
+
+    def _lately(self, within_s: float) -> tuple[int, str]:
+        """Scores from so many seconds ago until now, by the ledger's clock."""
+        seconds, _ = self._ledger.call(self._ledger.client.time)
+        return int((seconds - within_s) * 1000), "+inf"
 
     def summaries(self, keys: Sequence[str]) -> list[dict[str, str]]:
         """Key and main fields of each run, in the order of *keys*; those that are gone left out."""

@@ -26,6 +26,8 @@ _RUN = (
 _CALL = ("id", "name", "started_at", "ended_at", "validate_ms", "took_ms", "code", "tries", "bytes")
 _ATTEMPT = ("attempt_at", "attempt_status", "attempt_code", "attempt_took_ms")
 _STEP = ("step", "step_at")
+_TRIES = 3
+"""Of a call; after so many it is answered as poison."""
 _STEPS = 50
 """As many as due.lua keeps."""
 
@@ -102,3 +104,5 @@ def _fields(entry: Mapping[str, str]) -> Iterator[str]:
     for names, first, end in counts:
         for index in range(first, end):
             yield from (f"{name}:{index}" for name in names)
+            if names is _CALL:
+                yield from (f"try_at:{index}:{n}" for n in range(1, _TRIES + 1))

@@ -11,7 +11,19 @@ import redis
 from ledger import scripts
 from ledger.errors import Busy, Conflict, LedgerUnavailable
 from ledger.owners import new_owner_id
-from ledger.scripts import BEGUN, DEAD, DUE, ENDED, RUN, SEND_QUEUE, WAITING, to_bytes, to_text
+from ledger.scripts import (
+    BEGUN,
+    DEAD,
+    DUE,
+    ENDED,
+    RECONCILERS,
+    RUN,
+    SEND_QUEUE,
+    UNPUBLISHED,
+    WAITING,
+    to_bytes,
+    to_text,
+)
 from ledger.values import Accepted, Begun, Claim, DueRun, Outputs, Started, ToolCall
 from runtime import metrics, settings
 from runtime.trace_context import RunTrace, run_trace
@@ -32,6 +44,11 @@ LEASE_MS = 12_000
 """One POST may last 10 s in all; its sender counts as dead 2 s after that."""
 STEP_MS = 5_000
 """A run given to a reconciler that dies is due again after this; a claim sets its own time."""
+MESSAGES = 200
+"""Runs that wait for a worker with a message in the broker; further ones wait in the ledger, since
+what ends there leaves no message. Reconcilers look twice a second, so 400 runs a second begin."""
+SEEN_MS = 60_000
+"""A reconciler that was not seen for so long is one no more."""
 DUE_AT_ONCE = 200
 """Runs that one look goes through; the script holds the ledger for about a millisecond."""
 
@@ -72,10 +89,14 @@ class Ledger:
             int(self.answer_by_s * 1000),
             int(self.expires_s * 1000),
         )
-        # only what differs from the default travels with each lease
-        special = {n: ms for n, ms in self.timeouts_ms.items() if ms != self.default_timeout_ms}
-        self._special_timeouts = json.dumps(special)
+        self.use_timeouts(self.timeouts_ms)
         self._scripts = scripts.register(self.client)
+
+    def use_timeouts(self, timeouts_ms: Mapping[str, int]) -> None:
+        """Lease further calls for what these tools may take, by name; others have the default."""
+        # only what differs from the default travels with each lease
+        special = {n: ms for n, ms in timeouts_ms.items() if ms != self.default_timeout_ms}
+        self._special_timeouts = json.dumps(special)
 
     def accept(
         self,
@@ -103,20 +124,20 @@ class Ledger:
         parts = [(c["id"], c["function"]["name"], c["function"]["arguments"]) for c in calls]
         digest = _digest([text for part in parts for text in part])
         bounds = [self.answer_by_ms, self.expires_ms, REPUBLISH_MS[0]]
-        limits = [int(self.max_wait_s * 1000), self.max_waiting]
+        limits = [int(self.max_wait_s * 1000), self.max_waiting, MESSAGES]
         fields = [word for index, part in enumerate(parts) for word in _call_fields(index, *part)]
         digests = {name: _digest([key, json.dumps(v)])[:16] for name, v in (context or {}).items()}
         kept = [json.dumps(context) if context else "", json.dumps(digests), traceparent]
         answer = self.step(
             "accept",
-            [f"{RUN}{key}", DUE, WAITING, BEGUN],
+            [f"{RUN}{key}", DUE, WAITING, BEGUN, UNPUBLISHED],
             [key, run_id, digest, new_owner_id(), *bounds, *limits, *kept, *fields],
         )
         if answer == b"conflict":
             raise Conflict(key)
         if isinstance(answer, int):
             raise Busy(retry_after_s=answer)
-        return Accepted(key, is_duplicate=answer == b"duplicate")
+        return Accepted(key, answer == b"duplicate", must_publish=answer == b"accepted")
 
     def begin(
         self, key: str, generation: int, *, message: str = "", may_take_over: bool = False
@@ -129,10 +150,18 @@ class Ledger:
 
             may_take_over: The process that had this message before is dead; what it had is free.
         """
+        times = [MARGIN_MS, *REPUBLISH_MS]
         answer = self.step(
             "begin",
             [f"{RUN}{key}", DUE, WAITING, BEGUN],
-            [key, generation, new_owner_id(), message, int(may_take_over), *REPUBLISH_MS],
+            [
+                key,
+                generation,
+                new_owner_id(),
+                message,
+                int(may_take_over),
+                *times,
+            ],
         )
         if answer[0] == b"gone":
             return None
@@ -142,13 +171,22 @@ class Ledger:
         return Begun(round_, tuple(missing), is_complete=outputs == calls)
 
     def start(
-        self, key: str, generation: int, index: int, *, message: str, may_take_over: bool = False
+        self,
+        key: str,
+        generation: int,
+        index: int,
+        *,
+        message: str,
+        queue: str = "",
+        may_take_over: bool = False,
     ) -> Started | int | None:
         """
         Lease a call and count the try, before any work on it.
 
         Args:
             message: The task id under which the call is worked on.
+
+            queue: Where the call's own message waited; empty for a call behind its fan-out.
 
             may_take_over: The process that had this message before is dead, and so is its lease.
 
@@ -161,8 +199,8 @@ class Ledger:
         lease = [self.default_timeout_ms, self._special_timeouts, MARGIN_MS, MAX_TRIES]
         answer = self.step(
             "start",
-            [f"{RUN}{key}", DUE],
-            [generation, index, owner, message, int(may_take_over), *lease],
+            [f"{RUN}{key}", DUE, BEGUN],
+            [generation, index, owner, message, queue, int(may_take_over), *lease],
         )
         word = answer[0]
         if word == b"recorded":
@@ -223,10 +261,11 @@ class Ledger:
             return None
         run_id, trace = to_text(answer[1]), _trace(key, *answer[3:])
         if answer[0] == b"frozen":
-            return Outputs(run_id, (), (), answer[2], trace)
-        ids, outputs = answer[2][::2], answer[2][1::2]
+            return Outputs(run_id, (), (), answer[2], trace=trace)
+        ids, outputs, started = (answer[2][at::3] for at in range(3))
         found = tuple(to_text(output) or None for output in outputs)
-        return Outputs(run_id, tuple(map(to_text, ids)), found, None, trace)
+        unstarted = frozenset(index for index, at in enumerate(started) if not at)
+        return Outputs(run_id, tuple(map(to_text, ids)), found, None, unstarted, trace)
 
     def park(self, key: str, generation: int, why: str) -> str:
         """
@@ -358,7 +397,9 @@ class Ledger:
         """Delete a run that has ended: "dropped", "gone" or "not ended"."""
         return to_text(self.step("drop", [f"{RUN}{key}", ENDED, DEAD], [key]))
 
-    def due(self, *, senders: int, may_go: int | None = None) -> list[DueRun]:
+    def due(
+        self, *, senders: int, may_go: int | None = None, queued: Mapping[str, int] | None = None
+    ) -> list[DueRun]:
         """
         Take runs that need a step; submissions inside their answer-by first, nearest first.
 
@@ -366,10 +407,18 @@ class Ledger:
             senders: At most so many steps that need one.
 
             may_go: At most so many submissions; None means as many as senders.
+
+            queued: How many messages each of the broker's queues holds, that of runs first; None
+                when it is not known, and then no message counts as waiting.
         """
         most = senders if may_go is None else may_go
-        bounds = [DUE_AT_ONCE, STEP_MS, senders, most]
-        answer = self.step("due", [DUE, SEND_QUEUE], [RUN, *bounds, *REPUBLISH_MS])
+        bounds = [DUE_AT_ONCE, STEP_MS, senders, most, MESSAGES]
+        lengths = [word for pair in (queued or {}).items() for word in pair]
+        answer = self.step(
+            "due",
+            [DUE, SEND_QUEUE, WAITING, BEGUN, UNPUBLISHED],
+            [RUN, *bounds, len(lengths) // 2, *lengths, *REPUBLISH_MS],
+        )
         return [
             DueRun(
                 key.decode(),
@@ -381,9 +430,13 @@ class Ledger:
             for key, run_id, generation, step, *trace in answer
         ]
 
+    def seen(self, name: str) -> None:
+        """Note that the reconciler *name* is at work; it is forgotten after a minute."""
+        self.step("seen", [RECONCILERS, DUE], [name, SEEN_MS])
+
     def ping(self) -> None:
         """Try whether the ledger takes new runs, with a step that changes nothing."""
-        self.step("ping", [f"{RUN}ping", DUE, WAITING, BEGUN], [])
+        self.step("ping", [f"{RUN}ping", DUE, WAITING, BEGUN, UNPUBLISHED], [])
 
     def call(self, command: Any) -> Any:
         """
@@ -432,19 +485,22 @@ def from_settings(
     timeout_s: float,
     retries: int,
     timeouts_ms: Mapping[str, int] | None = None,
+    client_name: str | None = None,
 ) -> Ledger:
     """
     A ledger with this deployment's times; nothing is connected yet.
 
     Args:
-        timeout_s, retries: See `scripts.connect`.
+        timeout_s, retries, client_name: See `scripts.connect`.
 
         timeouts_ms: By tool; needed only where calls are started.
     """
     url = values.ledger()
     tls = values.redis_tls(url)
     return Ledger(
-        scripts.connect(url, timeout_s=timeout_s, retries=retries, tls=tls),
+        scripts.connect(
+            url, timeout_s=timeout_s, retries=retries, tls=tls, client_name=client_name
+        ),
         answer_by_s=values.run_answer_by_s,
         expires_s=values.run_expires_s,
         retention_s=values.run_retention_s,

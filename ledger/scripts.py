@@ -12,6 +12,8 @@ from redis.retry import Retry
 
 RUN, DUE, DEAD, ENDED = "tw:run:", "tw:due", "tw:dead", "tw:ended"
 WAITING, BEGUN, SEND_QUEUE = "tw:waiting", "tw:begun", "tw:turns"
+UNPUBLISHED = "tw:unpublished"
+RECONCILERS = "tw:reconcilers"
 EXPORTED_ENDED, EXPORTED_DEAD = "tw:exported:ended", "tw:exported:dead"
 EXPORT_CURSORS, ALERTS, ALERTS_OUTBOX = "tw:exports", "tw:alerts", "tw:alerts:outbox"
 
@@ -27,7 +29,12 @@ _KEEPALIVE = {
 
 
 def connect(
-    url: str, *, timeout_s: float, retries: int, tls: Mapping[str, Any] | None = None
+    url: str,
+    *,
+    timeout_s: float,
+    retries: int,
+    tls: Mapping[str, Any] | None = None,
+    client_name: str | None = None,
 ) -> redis.Redis:
     """
     A client for the ledger's Redis; nothing is sent yet.
@@ -39,10 +46,13 @@ def connect(
             is made at once. Every step may be repeated: each names its owner or writes once.
 
         tls: Of `Settings.redis_tls`, for a rediss:// URL.
+
+        client_name: Under which Redis lists these connections (CLIENT LIST).
     """
     return redis.Redis.from_url(
         url,
         **(tls or {}),
+        client_name=client_name,
         socket_timeout=timeout_s,
         socket_connect_timeout=timeout_s,
         socket_keepalive=True,

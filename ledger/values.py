@@ -31,10 +31,16 @@ class Delivery(TypedDict):
 
 @dataclass(frozen=True)
 class Accepted:
-    """A stored run; a duplicate was stored before, by an equal delivery."""
+    """
+    A stored run; a duplicate was stored before, by an equal delivery.
+
+    `must_publish` is False when as many runs wait for a worker as the broker is given messages for:
+    a reconciler publishes this one in its turn.
+    """
 
     key: str
     is_duplicate: bool
+    must_publish: bool = True
 
 
 @dataclass(frozen=True)
@@ -74,12 +80,17 @@ class Started:
 
 @dataclass(frozen=True)
 class Outputs:
-    """What there is to send: outputs in call order (None is missing), or the frozen body."""
+    """
+    What there is to send: outputs in call order (None is missing), or the frozen body.
+
+    `unstarted` are the indexes of calls that no worker has started.
+    """
 
     run_id: str
     call_ids: tuple[str, ...]
     outputs: tuple[str | None, ...]
     body: bytes | None
+    unstarted: frozenset[int] = frozenset()
     trace: RunTrace = UNTRACED
 
     @property

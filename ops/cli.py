@@ -87,21 +87,30 @@ def reconcile() -> None:
 @click.option("--tools", "also", flag_value="tools", multiple=True, help="Prepare each tool's SQL.")
 @click.option("--token", "also", flag_value="token", multiple=True, help="Request a token.")
 @click.option(
-    "--workers",
-    "also",
-    flag_value="workers",
-    multiple=True,
-    help="Compare the workers' tools with those here.",
+    "--workers", "also", flag_value="workers", multiple=True, help="Part of every check by now."
 )
-@click.option("--all", "everything", is_flag=True, help="All three of these.")
+@click.option("--all", "everything", is_flag=True, help="Everything, however long it takes.")
+@click.option(
+    "--before-start", is_flag=True, help="Leave out what shows only in a running service."
+)
 def doctor(
-    *, wait: bool, timeout_s: float, verbose: bool, also: tuple[str, ...], everything: bool
+    *,
+    wait: bool,
+    timeout_s: float,
+    verbose: bool,
+    also: tuple[str, ...],
+    everything: bool,
+    before_start: bool,
 ) -> None:
-    """Check settings, Redis, Postgres and the tools; silent and 0 when all is well, else 1."""
+    """Check settings, servers, tools and every part; silent and 0 when all is well, else 1."""
     from ops.doctor.examination import examine
 
-    also = ("tools", "token", "workers") if everything else also
-    is_well = examine(wait_s=timeout_s if wait else 0, verbose=verbose, also=also)
+    is_well = examine(
+        wait_s=timeout_s if wait else 0,
+        verbose=verbose,
+        also=("tools", "token") if everything else also,
+        before_start=before_start,
+    )
     raise SystemExit(0 if is_well else 1)
 
 
@@ -138,6 +147,16 @@ def flower(address: str, port: int, database: Path) -> None:
     from ops.commands.flower import serve
 
     serve(address=address, port=port, database=database)
+
+
+@main.command()
+@click.option("--address", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(1, 65535), default=5556, show_default=True)
+def dashboard(address: str, port: int) -> None:
+    """Show runs, dead letters, tools and fleet; user `operator`, DASHBOARD_PASSWORD."""
+    from ops.pages.serve import serve
+
+    serve(address=address, port=port)
 
 
 @main.command(hidden=True)

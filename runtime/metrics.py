@@ -4,7 +4,7 @@ import atexit
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,22 @@ COUNTERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "runs": ("Runs that ended.", ("state",)),
     "submissions": ("POSTs to Genesys; status is none when no answer came.", ("status",)),
     "token_refreshes": ("Requests for a token.", ("outcome",)),
+    "calls_unanswered": ("Tool calls without an output when the answer went out.", ()),
+    "tool_failures": ("Tool calls that ended in a fault of the tool or its database.", ("tool",)),
 }
 """Name without `toolworker_` and `_total`: help and labels."""
+
+BORN: Mapping[str, Sequence[str]] = {
+    "deliveries": ("202", "duplicate", "401", "503"),
+    "runs": ("submitted", "dead"),
+    "submissions": ("200", "429", "none"),
+    "token_refreshes": ("granted", "rejected", "unavailable"),
+}
+"""Values of a counter's label that every process shows as 0 from its start: of a series that begins
+at 1 Prometheus sees no increase, and the first dead letter of a process would raise no alert."""
+
+TOOL_FAULTS = frozenset({"timeout", "unavailable", "query_failed", "internal_error"})
+"""Codes of error outputs that are no fault of the model's arguments."""
 
 _CALL_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _RUN_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 300, 600)
@@ -29,24 +43,42 @@ TIMINGS: Mapping[str, tuple[str, tuple[str, ...], tuple[float, ...]]] = {
 }
 """Name without `toolworker_`: help, labels, and upper bounds in seconds."""
 
-GAUGES: Mapping[str, str] = {
-    "oldest_open_run_seconds": "Age of the oldest run that has not ended.",
-    "open_runs": "Runs that have not ended.",
-    "dead_letters": "Dead letters that can be replayed.",
-    "circuit_open": "1 while Genesys counts as down.",
-    "last_look_seconds": "Since this reconciler last read what is due.",
+GAUGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "oldest_open_run_seconds": ("Age of the oldest run that has not ended.", ()),
+    "oldest_waiting_run_seconds": ("Age of the oldest run that no worker has begun.", ()),
+    "open_runs": ("Runs that have not ended.", ()),
+    "dead_letters": ("Dead letters that can be replayed.", ()),
+    "circuit_open": ("1 while Genesys counts as down.", ()),
+    "last_look_seconds": ("Since this reconciler last read what is due.", ()),
+    "redis_up": ("1 while this Redis answers.", ("server",)),
+    "redis_memory_ratio": ("Used memory by maxmemory; at 1 writes are refused.", ("server",)),
+    "redis_disk_ok": ("0 when its last write to its disk failed.", ("server",)),
+    "redis_disk_free_ratio": ("Free space of the disk under it.", ("server",)),
+    "certificate_ends_seconds": ("Until the proxy's certificate ends; below 0 it has.", ()),
+    "catalog": ("1, with the digest of the tool catalogue that this process serves.", ("digest",)),
 }
-"""Name without `toolworker_`: help. A reconciler reads them when Prometheus reads its page."""
+"""Name without `toolworker_`: help and labels. Read when Prometheus reads the page: the catalogue's
+by a worker, all others by a reconciler."""
+
+Gauges = Mapping[str, float | Mapping[tuple[str, ...], float]]
+"""Name of a gauge to its value, or to its values by those of its labels."""
 
 _log = logs.get("metrics")
 _metrics: dict[str, Any] = {}
 
 
-def count(name: str, **labels: str) -> None:
-    """Add one to a counter; nothing happens in a process that serves no metrics."""
+def count(name: str, amount: int = 1, **labels: str) -> None:
+    """Add to a counter; 0 makes it visible. Nothing happens in a process without metrics."""
     metric = _metrics.get(name)
     if metric is not None:
-        (metric.labels(**labels) if labels else metric).inc()
+        (metric.labels(**labels) if labels else metric).inc(amount)
+
+
+def observe_call(seconds: float, *, tool: str, code: str) -> None:
+    """Observe one tool call that ended with *code*, and count it if the tool failed."""
+    observe("tool_call_seconds", seconds, tool=tool, code=code)
+    if code in TOOL_FAULTS:
+        count("tool_failures", tool=tool)
 
 
 def observe(name: str, seconds: float, **labels: str) -> None:
@@ -56,7 +88,7 @@ def observe(name: str, seconds: float, **labels: str) -> None:
         (metric.labels(**labels) if labels else metric).observe(seconds)
 
 
-def serve(port: int, *, gauges: Callable[[], Mapping[str, float]] | None = None) -> int:
+def serve(port: int, *, gauges: Callable[[], Gauges] | None = None) -> int:
     """
     Count from now on, and serve the metrics on *port* of every address, in a thread.
 
@@ -97,9 +129,7 @@ def serve(port: int, *, gauges: Callable[[], Mapping[str, float]] | None = None)
     return int(server.server_port)
 
 
-def serve_from(
-    values: Settings, *, gauges: Callable[[], Mapping[str, float]] | None = None
-) -> None:
+def serve_from(values: Settings, *, gauges: Callable[[], Gauges] | None = None) -> None:
     """
     Serve on `METRICS_PORT`, if one is set.
 
@@ -139,6 +169,10 @@ def _define(folder: Path) -> None:
             "command does; set PROMETHEUS_MULTIPROC_DIR to any folder"
         )
     _metrics.update(metrics)
+    for name, born in BORN.items():
+        (label,) = COUNTERS[name][1]
+        for value in born:
+            count(name, 0, **{label: value})
 
 
 def _remove(folder: Path, owner: int) -> None:
@@ -149,11 +183,17 @@ def _remove(folder: Path, owner: int) -> None:
 class _Gauges:
     """prometheus_client's collector protocol: gauges read when the page is."""
 
-    def __init__(self, read: Callable[[], Mapping[str, float]]) -> None:
+    def __init__(self, read: Callable[[], Gauges]) -> None:
         self._read = read
 
     def collect(self) -> Iterable[Any]:
         from prometheus_client.core import GaugeMetricFamily
 
-        for name, value in self._read().items():
-            yield GaugeMetricFamily(f"toolworker_{name}", GAUGES[name], value=value)
+        for name, values in self._read().items():
+            text, labels = GAUGES[name]
+            family = GaugeMetricFamily(f"toolworker_{name}", text, labels=labels)
+            for label_values, value in (
+                values.items() if isinstance(values, Mapping) else [((), values)]
+            ):
+                family.add_metric(label_values, value)
+            yield family

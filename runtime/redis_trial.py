@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 import redis
 from redis import exceptions
 
+FULL = "its memory is full (maxmemory), so that it takes no writes"
 _KEPT_MS = 5_000
 
 
@@ -57,7 +58,7 @@ def _trial(right: str, trial: Callable[[], object]) -> str | None:
     except exceptions.ReadOnlyError:
         return "it is a replica, which takes no writes; the URL must lead to the primary"
     except exceptions.OutOfMemoryError:
-        return "its memory is full (maxmemory), so that it takes no writes"
+        return FULL
     except exceptions.ResponseError as error:
         code = str(error).partition(" ")[0]
         return _CODES.get(code, f"it refuses what we need with {code}")

@@ -94,8 +94,18 @@ class Settings(Struct, frozen=True, kw_only=True):
     tools_dir: Path = BUILT_IN_TOOLS
 
     flower_password: Secret | None = None
+    dashboard_password: Secret | None = None
+    dashboard_admin_password: Secret | None = None
+    dashboard_hosts: str = "localhost,127.0.0.1"
+    dashboard_flower_url: str | None = None
     metrics_port: Annotated[int, Meta(ge=0, le=65535)] = 0
     debug_solo_pool: bool = False
+
+    # what doctor and reconcilers look at besides, where they can
+    receiver_url: str | None = None
+    tls_endpoint: Annotated[str, Meta(pattern=r"^[^/\s]+:[0-9]+$")] | None = None
+    ledger_disk: Path | None = None
+    broker_disk: Path | None = None
 
     # as OpenTelemetry names them; the SDK itself is given these and reads none
     otel_exporter_otlp_endpoint: str | None = None
@@ -152,6 +162,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     def action_schemes(self) -> list[str]:
         """How a data action may prove where it comes from, in lower case."""
         return _listed(self.actions_auth)
+
+    def dashboard_host_names(self) -> list[str]:
+        """The host names by which browsers may reach the dashboard."""
+        return [text for part in self.dashboard_hosts.split(",") if (text := part.strip().lower())]
 
     def otlp_headers(self) -> dict[str, str]:
         """Headers of each export; empty when they cannot be read."""

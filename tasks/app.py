@@ -7,6 +7,8 @@ from typing import Any
 
 from celery import Celery
 from celery.signals import celeryd_init, setup_logging
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 import tasks.compat  # noqa: F401  (applies the patches, in every process that uses the broker)
 from runtime import logs, settings
@@ -49,6 +51,22 @@ def publish_fan_out(run_id: str, key: str, generation: int) -> None:
         kwargs={"run_id": run_id, "key": key, "generation": generation},
         task_id=f"{key}:{generation}:fan_out",
     )
+
+
+def queue_lengths() -> dict[str, int]:
+    """
+    How many messages each queue holds that no worker has taken yet, that of runs first.
+
+    Raises:
+        OperationalError: The broker did not reply.
+    """
+    pool: Any = app.pool  # of connections; the stubs have one of producers
+    try:
+        with pool.acquire(block=True) as connection:
+            client = connection.default_channel.client
+            return {queue.name: client.llen(queue.name) for queue in app.conf.task_queues}
+    except (RedisError, OSError) as exc:
+        raise OperationalError(f"the broker did not reply: {type(exc).__name__}") from exc
 
 
 def limit_publishing() -> None:

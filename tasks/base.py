@@ -91,6 +91,8 @@ class RunTask(Task):  # type: ignore[type-arg]  # generic in the stubs alone
         return self.request.get("work")  # type: ignore[no-any-return]
 
     def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
+        # for the lines of those who know no run, such as the database's
+        logs.begin(**{name: kwargs[name] for name in ("run_id", "key") if name in kwargs})
         request, front = self.request, self._front
         if front is None:
             self.request.update(work=Work(self._received()))
@@ -108,6 +110,8 @@ class RunTask(Task):  # type: ignore[type-arg]  # generic in the stubs alone
         if status == "SUCCESS":
             for run_link in self.work.links:
                 run_link()
+        if self._front is None:
+            logs.begin()
 
     # Celery's main process sends the events of messages, and does not know of links behind them.
 

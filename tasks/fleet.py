@@ -1,6 +1,6 @@
 """Live workers, their processes and tools, by Celery's remote control; length of the queues."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +12,8 @@ from tasks.app import app
 
 ANSWER_S = 1.0
 """What a worker has to answer; its main process does nothing else that takes time."""
+RELOAD_S = 30.0
+"""What a worker has to check its tool folders; 100 tools take it a second."""
 ANSWER_AGAIN_S = 2.5
 """A second request waits this long before no worker is reported, for a busy machine."""
 
@@ -32,6 +34,15 @@ class Worker:
     def slots(self) -> int:
         """How many tool calls it can have in hand at a time."""
         return len(self.pids)
+
+
+@dataclass(frozen=True)
+class Reloaded:
+    """Digests of a worker's catalogue before and after; with `mistakes` it is as it was."""
+
+    before: str
+    after: str
+    mistakes: str
 
 
 def workers() -> Sequence[Worker]:
@@ -56,6 +67,29 @@ def catalogs() -> dict[str, str]:
             "toolworker", reply=True, timeout=ANSWER_S, connection=connection
         )
     return {node: said["catalog"] for answer in found or () for node, said in answer.items()}
+
+
+def reload_tools() -> dict[str, Reloaded | None]:
+    """
+    Let all workers load their tool folders anew; None for one that did not answer.
+
+    Raises:
+        BrokerUnavailable: Nobody could be asked.
+    """
+    nodes = [worker.node for worker in workers()]
+    if not nodes:
+        return {}
+    with _connected() as connection:
+        found = app.control.broadcast(
+            "reload_tools",
+            destination=nodes,
+            reply=True,
+            timeout=RELOAD_S,
+            limit=len(nodes),
+            connection=connection,
+        )
+    replies = {node: reply for answer in found or () for node, reply in answer.items()}
+    return {node: _reloaded(replies[node]) if node in replies else None for node in nodes}
 
 
 def answers(node: str) -> bool:
@@ -92,6 +126,12 @@ def _ask(timeout_s: float) -> Sequence[Worker]:
         for node, said in found.items()
     ]
     return sorted(workers, key=lambda worker: worker.node)
+
+
+def _reloaded(reply: Mapping[str, str]) -> Reloaded:
+    # a worker of the last release does not know the command: Celery replies with an error
+    mistakes = reply.get("mistakes", "") or reply.get("error", "")
+    return Reloaded(reply.get("before", ""), reply.get("after", ""), mistakes)
 
 
 @contextmanager

@@ -121,6 +121,7 @@ def query(
         return checked
     started = time.monotonic()
     call, tool, values, _ = checked
+    logs.begin(run_id=run_id, key=key, tool=tool.name)
     try:
         traceparent = call.trace.traceparent("query", index)
         output = answer(resources().databases, tool, values, call.left_ms, traceparent=traceparent)
@@ -152,9 +153,17 @@ def call(self: RunTask, run_id: str, key: str, generation: int, index: int) -> N
 
 def _check(task: RunTask, ids: RunIds, index: int, lease: str) -> Checked | int | None:
     """Lease a call and check its arguments; an error output is recorded at once."""
-    started, is_free = time.monotonic(), task.work.message.owner_died
+    started, message = time.monotonic(), task.work.message
+    # behind another task there was no message of its own
+    has_message = message.task_id == task.request.id
+    queue = (task.request.delivery_info or {}).get("routing_key") if has_message else None
     leased = resources().ledger.start(
-        ids["key"], ids["generation"], index, message=lease, may_take_over=is_free
+        ids["key"],
+        ids["generation"],
+        index,
+        message=lease,
+        queue=queue or "",
+        may_take_over=message.owner_died,
     )
     if not isinstance(leased, Started):
         return leased
@@ -178,7 +187,7 @@ def _record(ids: RunIds, call: Started, output: str, code: str, **took: int) -> 
     # the model may call a tool of any name: only those that exist are told apart
     tool = call.name if code != "unknown_tool" and not call.is_poison else ""
     if left is not None:
-        metrics.observe("tool_call_seconds", took["query_ms"] / 1000, tool=tool, code=code)
+        metrics.observe_call(took["query_ms"] / 1000, tool=tool, code=code)
     names = {"run_id": ids["run_id"], "key": ids["key"], "tool_call_id": call.call_id, "tool": tool}
     facts = {"index": call.index, "took_ms": took["query_ms"], "bytes": len(output)}
     _log.info("call.dropped" if left is None else "call.recorded", **names, code=code, **facts)

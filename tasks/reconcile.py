@@ -1,5 +1,7 @@
 """The reconciler: finish what the fast path could not, from the ledger's due runs."""
 
+import os
+import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -11,13 +13,17 @@ from ledger import Ledger
 from ledger.errors import LedgerUnavailable
 from ledger.values import DueRun
 from runtime import logs
-from tasks.app import publish_fan_out
+from tasks.app import publish_fan_out, queue_lengths
 from tasks.submission import submit_run
 
+CLIENT_NAME = "toolworker-reconciler"
+"""Of a reconciler's connections to the ledger, so that the doctor finds it among them."""
 LOOK_EVERY_S = 0.5
 """Between two looks at the due set; what a run waits at most beyond its due time."""
 SENDERS = 8
 """Threads that submit. At 10 s a POST this is the worst case's rate; Genesys takes 5 a second."""
+SEEN_EVERY_S = 5.0
+"""Between two signs of this process in the ledger, for operators."""
 HELD_S = 1.0
 """Without a token no submission is taken for this long; one then finds out whether there is one."""
 
@@ -43,6 +49,8 @@ class Reconciler:
         self._wake = threading.Event()
         self._is_behind = False
         self._held_until = 0.0
+        self._seen_at = 0.0
+        self._name = f"{socket.gethostname()}:{os.getpid()}"
         # by key; the ledger counts a run as published when it is given out
         self._unpublished: dict[str, DueRun] = {}
         self._is_broker_down = False
@@ -86,12 +94,15 @@ class Reconciler:
             Whether to look again at once, because more may be due.
         """
         self.looked_at = time.monotonic()
+        if self.looked_at - self._seen_at > SEEN_EVERY_S:
+            self._ledger.seen(self._name)
+            self._seen_at = self.looked_at
         # a submission is taken only when a sender is free: here it would wait, there it may not
         free = sum(self._free.acquire(blocking=False) for _ in range(SENDERS))
         taken = 0
         try:
             may_go = self._may_go(free)
-            due = self._ledger.due(senders=free, may_go=may_go)
+            due = self._ledger.due(senders=free, may_go=may_go, queued=_queued())
             for run in due:
                 if run.step == "publish":
                     self._unpublished[run.key] = run
@@ -155,3 +166,11 @@ class Reconciler:
             self._free.release()
             if self._is_behind:
                 self._wake.set()
+
+
+def _queued() -> dict[str, int] | None:
+    """How many messages each queue holds; None while the broker is down."""
+    try:
+        return queue_lengths()
+    except OperationalError:
+        return None

@@ -1,8 +1,8 @@
 """Resources of a worker process: ledger, tool catalogue, connection pools, Genesys client."""
 
 import gc
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from celery.signals import worker_before_create_process, worker_init, worker_process_init
@@ -12,6 +12,7 @@ from db import catalog, connection, pool
 from db.errors import CatalogError
 from genesys import client as genesys
 from runtime import logs, metrics, risks, settings
+from tasks import catalogs
 
 LEDGER_TIMEOUT_S, LEDGER_RETRIES = 5.0, 6
 """Of a worker and a reconciler: together longer than a restart of the ledger."""
@@ -27,36 +28,47 @@ class Resources:
     genesys: genesys.Client
 
 
-@cache
+_resources: Resources | None = None
+
+
 def resources() -> Resources:
-    """The resources of this process, made on first use. Nothing is connected yet."""
+    """
+    The resources of this process, made on first use; nothing is connected yet.
+
+    Their catalogue is the one that the worker has now: `toolworker tools reload` replaces it.
+    """
+    global _resources
+    current = catalogs.shared().current()
+    if _resources is None:
+        _resources = _make(current)
+    elif _resources.catalog is not current:
+        _resources.ledger.use_timeouts(_timeouts_ms(current))
+        _resources = replace(_resources, catalog=current)
+    return _resources
+
+
+def _make(loaded: catalog.Catalog) -> Resources:
     values = settings.load("REDIS_URL", "DATABASE_URL")
-    loaded = checked_catalog()
     databases = pool.Databases(values.database_urls())
     databases.open()
     return Resources(open_ledger(values, loaded), loaded, databases, genesys.from_settings(values))
 
 
-def open_ledger(values: settings.Settings, loaded: catalog.Catalog) -> ledger.Ledger:
+def open_ledger(
+    values: settings.Settings, loaded: catalog.Catalog, *, client_name: str | None = None
+) -> ledger.Ledger:
     """The ledger of a worker or a reconciler; nothing is connected yet."""
-    timeouts_ms = {tool.name: tool.timeout_ms for tool in loaded.tools.values()}
     return ledger.from_settings(
-        values, timeout_s=LEDGER_TIMEOUT_S, retries=LEDGER_RETRIES, timeouts_ms=timeouts_ms
+        values,
+        timeout_s=LEDGER_TIMEOUT_S,
+        retries=LEDGER_RETRIES,
+        timeouts_ms=_timeouts_ms(loaded),
+        client_name=client_name,
     )
 
 
-@cache
-def checked_catalog() -> catalog.Catalog:
-    """
-    Load settings and tool catalogue, as a start must before it takes work.
-
-    Once: what is made of a worker's tools before it forks is shared by its processes, those that
-    replace others included, whatever has become of the files by then.
-
-    Raises:
-        SettingsError, CatalogError: All mistakes at once.
-    """
-    return catalog.load(settings.load().tools_dir)
+def _timeouts_ms(loaded: catalog.Catalog) -> Mapping[str, int]:
+    return {tool.name: tool.timeout_ms for tool in loaded.tools.values()}
 
 
 @worker_init.connect
@@ -65,7 +77,7 @@ def _check_before_start(**_: Any) -> None:
     try:
         values = settings.load("REDIS_URL", "DATABASE_URL")
         risks.log_risks(values)
-        loaded = checked_catalog()
+        loaded = catalogs.shared().current()
         missing = loaded.without_database(values.database_urls())
         if missing:
             raise CatalogError(missing)
@@ -75,7 +87,9 @@ def _check_before_start(**_: Any) -> None:
             # no reason not to start: it may come back before the first call
             logs.get("worker").warning("database.unreachable", database=name, cause=cause)
         genesys.from_settings(values)
-        metrics.serve_from(values)
+        metrics.serve_from(values, gauges=catalogs.gauge)
+        for name in loaded.tools:
+            metrics.count("tool_failures", 0, tool=name)
     except (settings.SettingsError, CatalogError) as mistakes:
         raise SystemExit(f"the worker cannot start:\n{mistakes}") from mistakes
     logs.get("worker").info("worker.started", catalog=loaded.digest)
@@ -83,7 +97,7 @@ def _check_before_start(**_: Any) -> None:
 
 @worker_before_create_process.connect
 def _share_memory(**signal: Any) -> None:
-    for tool in checked_catalog().tools.values():
+    for tool in catalogs.shared().current().tools.values():
         _ = tool.validator  # compiled here, once, and not in each child: 2 MB of a worker's memory
     # a full collection in a child would touch every object, and so copy the pages that it shares
     # with its parent; what is garbage by now would be frozen for good

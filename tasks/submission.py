@@ -16,7 +16,7 @@ from ledger import Ledger
 from ledger.errors import LedgerUnavailable
 from ledger.owners import new_owner_id
 from ledger.values import Claim, Outputs
-from runtime import logs
+from runtime import logs, metrics
 from runtime.trace_context import RunTrace
 
 IN_PLACE_S = 2.0
@@ -64,6 +64,8 @@ def submit_run(ledger: Ledger, client: Client, key: str, generation: int) -> str
             since, ids = time.monotonic(), (key, generation, found.run_id)
             claim = ledger.claim(key, generation, body, seen=found.count, owner=owner)
             if isinstance(claim, Claim):
+                if found.body is None:  # this claim froze it, once for all attempts
+                    metrics.count("calls_unanswered", found.outputs.count(None))
                 return _Sender(ledger, client, *ids, claim, permit, since, found.trace).send(body)
             client.give_back(permit)
             word = claim
@@ -79,7 +81,10 @@ def submit_run(ledger: Ledger, client: Client, key: str, generation: int) -> str
 
 def _encode(client: Client, found: Outputs) -> bytes:
     """All outputs in call order, cut to what one submission may hold."""
-    texts = [_NO_ANSWER_IN_TIME if output is None else output for output in found.outputs]
+    texts = [
+        output or (_NO_WORKER if index in found.unstarted else _NO_ANSWER_IN_TIME)
+        for index, output in enumerate(found.outputs)
+    ]
     fitting = fit(texts, client.room(found.call_ids))
     pairs = zip(found.call_ids, fitting, strict=True)
     return client.encode([ToolOutput(tool_call_id=call_id, output=text) for call_id, text in pairs])
@@ -218,5 +223,18 @@ def _shown(outcome: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in outcome.items() if name != "error"}
 
 
-_TOO_LATE = "The tool did not answer in time. Tell the caller, or try the same call again."
-_NO_ANSWER_IN_TIME = error_output(ToolError("timeout", _TOO_LATE, retryable=True))
+_NO_ANSWER_IN_TIME = error_output(
+    ToolError(
+        "timeout",
+        "The tool did not answer in time. Tell the caller, or try the same call again.",
+        retryable=True,
+    )
+)
+_NO_WORKER = error_output(
+    ToolError(
+        "unavailable",
+        "The system was too busy to call the tool, so nothing was looked up. Tell the caller that "
+        "it takes a moment longer, and try the same call once more.",
+        retryable=True,
+    )
+)

@@ -28,6 +28,7 @@ _GROUPS = {
     "tests/acceptance/test_receiver_openapi.py": "openapi",
     "tests/acceptance/test_receiver_outages.py": RECEIVER_OUTAGES,
     "tests/acceptance/test_receiver_senders.py": "senders",
+    "tests/dashboard/test_browser.py": "browser",
     "tests/acceptance/test_stopping.py": "stopping",
     "tests/acceptance/test_tools_cli.py": "tools",
     "tests/acceptance/test_observability.py": "observability",

@@ -61,11 +61,12 @@ class Intake:
         if accepted.is_duplicate:
             _log.info("delivery.duplicate", **ids)
             return accepted
-        try:
-            with self._broker_outage.guard():
-                publish_fan_out(**ids, generation=0)
-        except OperationalError as error:
-            _log.warning("delivery.unpublished", **ids, reason=type(error).__name__)
+        if accepted.must_publish:
+            try:
+                with self._broker_outage.guard():
+                    publish_fan_out(**ids, generation=0)
+            except OperationalError as error:
+                _log.warning("delivery.unpublished", **ids, reason=type(error).__name__)
         _log.info("delivery.accepted", **ids, calls=len(calls))
         return accepted
 

@@ -1,19 +1,22 @@
 -- Stores a run unless its key is there already. Atomic, so that fifty equal deliveries at once make
 -- one run, and a run never exists without a due time. While the oldest run that no worker has begun
--- waits too long, or too many wait, no other is taken.
+-- waits too long, or too many wait, no other is taken. So that the broker's queue stays short, a run
+-- behind many others gets no message yet: it is left to a reconciler (due.lua).
 --
--- KEYS: run, due, waiting, begun
+-- KEYS: run, due, waiting, begun, unpublished
 -- ARGV: key, run_id, digest, owner, answer_by_ms, expires_ms, first_look_ms, max_wait_ms,
---   max_waiting, context (a JSON object of source to value, or ''), context_digests (one of source
---   to digest), traceparent (of the delivery, or ''), then the fields of the calls, names and values
---   by turns, six of a call
--- Returns: 'accepted', 'duplicate', 'conflict', or the seconds after which to try again
+--   max_waiting, messages (runs that wait with a message, at most), context (a JSON object of source
+--   to value, or ''), context_digests (one of source to digest), traceparent (of the delivery, or
+--   ''), then the fields of the calls, names and values by turns, six of a call
+-- Returns: 'accepted', 'unpublished' when it gets no message yet, 'duplicate', 'conflict', or the
+--   seconds after which to try again
 --- @include "run"
-local run, due, waiting, begun = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local run, due, waiting, begun, unpublished = unpack(KEYS)
 local key, run_id, digest, owner = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local answer_by_ms, expires_ms, first_look_ms = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
-local max_wait_ms, max_waiting, first_call = tonumber(ARGV[8]), tonumber(ARGV[9]), 13
-local context, context_digests, traceparent = ARGV[10], ARGV[11], ARGV[12]
+local max_wait_ms, max_waiting = tonumber(ARGV[8]), tonumber(ARGV[9])
+local messages, first_call = tonumber(ARGV[10]), 14
+local context, context_digests, traceparent = ARGV[11], ARGV[12], ARGV[13]
 local prefix = string.sub(run, 1, #run - #key)
 
 -- How many runs the queue has passed, and when the next one was accepted. It gives them out in the
@@ -117,7 +120,10 @@ if known[1] then
     return 'conflict'
   end
   -- the same owner calls again when the reply to its first call was lost
-  return known[2] == owner and 'accepted' or 'duplicate'
+  if known[2] ~= owner then
+    return 'duplicate'
+  end
+  return redis.call('ZSCORE', unpublished, key) and 'unpublished' or 'accepted'
 end
 local now = now_ms()
 local wait_s = retry_after_s(now)
@@ -135,5 +141,15 @@ if context ~= '' then
   redis.call('HSET', run, 'bound', context, 'bound_digests', context_digests)
 end
 redis.call('ZADD', due, now + first_look_ms, key)
+local is_behind = redis.call('ZCARD', waiting) >= messages
+  or redis.call('EXISTS', unpublished) == 1 -- runs keep their order
+local newest = redis.call('ZRANGE', waiting, -1, -1, 'WITHSCORES')
+if newest[2] and now - tonumber(newest[2]) > max_wait_ms then
+  is_behind = false -- let in to find out whether a worker is there (is_late): it needs a message
+end
 redis.call('ZADD', waiting, now, key)
+if is_behind then
+  redis.call('ZADD', unpublished, now, key)
+  return 'unpublished'
+end
 return 'accepted'

@@ -1,17 +1,19 @@
 -- Begins a run, or goes on with what is left of it: gives out the calls that are missing, and
 -- counts them as queued for a while. Atomic, so that of two fan-outs the second gets only what the
--- first did not. A fan-out that comes back from a dead process gets all that it had.
+-- first did not. A fan-out that comes back from a dead process gets all that it had; one that comes
+-- when no call can end in time gets none.
 --
 -- KEYS: run, due, waiting, begun
 -- ARGV: key, generation, owner, message (the task id of the fan-out), may_take_over (0 or 1),
---   then the milliseconds for which calls count as queued, by round, the last for all further ones
+--   margin_ms (kept free before answer-by), then the milliseconds for which calls count as queued,
+--   by round, the last for all further ones
 -- Returns: {'gone'}, or {'begun', round, calls, outputs, milliseconds since acceptance if this is
 --   the first begin of the run (else -1), indexes of the missing calls ...}
 --- @include "run"
 --- @include "missing"
 local run, due, waiting, begun = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local key, generation, owner, message, may_take_over = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local delays = {unpack(ARGV, 6)}
+local margin_ms, delays = tonumber(ARGV[6]), {unpack(ARGV, 7)}
 --- @include "free_write"
 
 -- what the dead process of this message had: the call it worked on, and those it may not have sent
@@ -62,6 +64,9 @@ end
 -- called again by the same owner, because the first reply was lost: nobody has what it gave out
 local before = redis.call('HMGET', run, 'begun_by', 'begun_until')
 local idle, next_look = missing(run, now, before[1] == owner and before[2])
+if now >= number(run, 'answer_by') - margin_ms then
+  idle = {}
+end
 local round = number(run, 'round')
 if #idle > 0 then
   round = redis.call('HINCRBY', run, 'round', 1)

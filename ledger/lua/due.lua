@@ -4,23 +4,59 @@
 -- first, then the late ones, oldest first. While it waits there a run stays due at its expiry, so
 -- that no closed rate limit or open circuit can make that pass unseen.
 --
--- KEYS: due, send queue
+-- A run is published again when its message is missing, and not when its queue is long: a queue
+-- gives messages out in their order, so one is missing when its queue is empty, or has given out a
+-- later one ('reached' of each queue). Runs that have no message yet get theirs, the oldest first,
+-- while the queues hold fewer than so many.
+--
+-- KEYS: due, send queue, waiting, begun, unpublished
 -- ARGV: prefix (of the runs' keys), look_at (runs at most), step_ms (until a run that was given out
---   is due again), senders, may_go (submissions at most), then the milliseconds between two
---   publishes of a run, by their count, the last for all further ones
+--   is due again), senders, may_go (submissions at most), messages (in all queues together, at
+--   most), queues (how many are named), then the name and the length of each, that of runs first;
+--   none when the broker is down. Then the milliseconds between two publishes of a run, by their
+--   count, the last for all further ones
 -- Returns: for each run {key, run id, generation, 'publish' | 'submit' | 'expire', traceparent or '',
 --   replays}
 --- @include "run"
 --- @include "missing"
-local due, send_queue, prefix = KEYS[1], KEYS[2], ARGV[1]
-local look_at, step_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
-local senders, may_go = tonumber(ARGV[4]), tonumber(ARGV[5])
-local delays = {unpack(ARGV, 6)}
+local due, send_queue, waiting, begun, unpublished = unpack(KEYS)
+local prefix, look_at, step_ms = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local senders, may_go, messages = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local queues, delays = tonumber(ARGV[7]), {unpack(ARGV, 8 + 2 * tonumber(ARGV[7]))}
 --- @include "free_write"
 local now = now_ms()
 local answer = {}
 
-local function need(run)
+-- whether queue number 'place' has given out all that was put into it until this time
+local function has_given_out(place, at)
+  local name, length = ARGV[6 + 2 * place], tonumber(ARGV[7 + 2 * place])
+  return length == 0 or at < number(begun, place == 1 and 'reached' or 'reached:' .. name)
+end
+
+-- whether the message of a run that no worker has begun, or those of its idle calls, still wait
+local function is_queued(key, run, idle)
+  local at = redis.call('HMGET', run, 'state', 'generation', 'accepted_at', 'begun_at')
+  if at[1] == 'accepted' then
+    if redis.call('ZSCORE', unpublished, key) then
+      return true
+    end
+    return queues > 0 and at[2] == '0' and not has_given_out(1, tonumber(at[3]))
+  end
+  for _, index in ipairs(idle) do
+    if redis.call('HEXISTS', run, 'started_at:' .. index) == 1 then
+      return false -- its worker died, or returned it
+    end
+  end
+  for place = 2, queues do
+    if not has_given_out(place, tonumber(at[4] or '') or 0) then
+      return true
+    end
+  end
+  return false
+end
+
+local function need(key)
+  local run = prefix .. key
   local at = redis.call('HMGET', run, 'state', 'answer_by', 'expires_at', 'calls', 'outputs',
     'lease_until', 'next_attempt_at', 'body', 'publishes')
   if not at[1] or at[1] == 'submitted' or at[1] == 'dead' then
@@ -43,7 +79,10 @@ local function need(run)
   if #idle == 0 then
     return 'wait', math.min(next_look, tonumber(at[2]))
   end
-  -- the message is lost or the queue is long; once more is harmless, and rarer each time
+  if is_queued(key, run, idle) then
+    return 'wait', math.min(now + tonumber(delays[1]), next_look or math.huge, tonumber(at[2]))
+  end
+  -- the message is lost, as far as one can know; once more is harmless, and rarer each time
   local published = redis.call('HINCRBY', run, 'publishes', 1)
   local wait = tonumber(delays[math.min(published + 1, #delays)])
   return 'publish', math.min(now + wait, next_look or now + wait, tonumber(at[2]))
@@ -66,7 +105,11 @@ end
 
 for _, key in ipairs(redis.call('ZRANGE', due, '-inf', now, 'BYSCORE', 'LIMIT', 0, look_at)) do
   local run = prefix .. key
-  local step, at = need(run)
+  local step, at = need(key)
+  if step == 'submit' or step == 'expire' then -- it waits for no worker any more
+    redis.call('ZREM', waiting, key)
+    redis.call('ZREM', unpublished, key)
+  end
   if step == 'forget' then
     redis.call('ZREM', due, key)
   elseif step == 'wait' then
@@ -92,7 +135,7 @@ local function give_out_queued(from, to)
     end
     for _, key in ipairs(keys) do
       redis.call('ZREM', send_queue, key)
-      if need(prefix .. key) == 'submit' then -- else it has gone another way meanwhile
+      if need(key) == 'submit' then -- else it has gone another way meanwhile
         senders, may_go = senders - 1, may_go - 1
         give_out(key, 'submit', now + step_ms)
       end
@@ -100,6 +143,25 @@ local function give_out_queued(from, to)
   end
 end
 
+local function publish_first(room)
+  while room > 0 do
+    local key = redis.call('ZPOPMIN', unpublished)[1]
+    if not key then
+      return
+    end
+    local at = redis.call('HMGET', prefix .. key, 'state', 'answer_by')
+    if at[1] == 'accepted' and now < tonumber(at[2]) then
+      room = room - 1
+      give_out(key, 'publish', math.min(now + tonumber(delays[1]), tonumber(at[2])))
+    end
+  end
+end
+
 give_out_queued('(' .. now, '+inf')
 give_out_queued('-inf', now)
+if queues > 0 then
+  local room = messages
+  for place = 1, queues do room = room - tonumber(ARGV[7 + 2 * place]) end
+  publish_first(room)
+end
 return answer

@@ -2,24 +2,29 @@
 -- its workers is known by its tries. A message that comes back from a dead process takes over the
 -- lease that it held; any other finds the call leased.
 --
--- KEYS: run, due
--- ARGV: generation, index, owner, message (the task id under which the call is worked on),
---   may_take_over (0 or 1), default_ms and special (what a call may take, and a JSON object of the
+-- KEYS: run, due, begun
+-- ARGV: generation, index, owner, message (the task id under which the call is worked on), queue
+--   (that the message came from; empty for a call behind its fan-out), may_take_over (0 or 1),
+--   default_ms and special (what a call may take, and a JSON object of the
 --   tools that differ), margin_ms (kept free before answer-by and after a call's own time),
 --   max_tries
 -- Returns: {'started' or 'poison', tries, milliseconds left for the output, tool name, arguments,
 --   call id, context or nothing, traceparent or '', replays}; {'recorded', outputs missing}; or
 --   {'gone'}, {'leased'}, {'late'}
 --- @include "run"
-local run, due = KEYS[1], KEYS[2]
-local generation, index, owner, message, may_take_over = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local default_ms, special, margin_ms = tonumber(ARGV[6]), cjson.decode(ARGV[7]), tonumber(ARGV[8])
-local max_tries = tonumber(ARGV[9])
+local run, due, begun = KEYS[1], KEYS[2], KEYS[3]
+local generation, index, owner, message, queue = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local may_take_over, default_ms = ARGV[6], tonumber(ARGV[7])
+local special, margin_ms = cjson.decode(ARGV[8]), tonumber(ARGV[9])
+local max_tries = tonumber(ARGV[10])
 --- @include "free_write"
 if not takes_outputs(run, generation) then
   return {'gone'}
 elseif redis.call('HEXISTS', run, 'output:' .. index) == 1 then
   return {'recorded', number(run, 'calls') - number(run, 'outputs')}
+end
+if queue ~= '' and number(run, 'begun_at') > number(begun, 'reached:' .. queue) then
+  redis.call('HSET', begun, 'reached:' .. queue, number(run, 'begun_at')) -- see due.lua
 end
 local now = now_ms()
 local at = redis.call('HMGET', run, 'name:' .. index, 'arguments:' .. index, 'id:' .. index,
@@ -41,7 +46,10 @@ if at[8] or (tries >= max_tries and not is_repeat) then
   redis.call('HSET', run, 'is_poison:' .. index, 1)
 elseif not is_repeat then
   tries = redis.call('HINCRBY', run, 'tries:' .. index, 1)
-  redis.call('HSETNX', run, 'started_at:' .. index, now)
+  if redis.call('HSETNX', run, 'started_at:' .. index, now) == 0 then
+    -- of further tries, which are rare, each has its own time
+    redis.call('HSET', run, 'try_at:' .. index .. ':' .. tries, now)
+  end
 end
 redis.call('HSET', run, 'holder:' .. index, owner, 'message:' .. index, message,
   'busy_until:' .. index, now + (special[at[1]] or default_ms) + margin_ms)

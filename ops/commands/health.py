@@ -46,6 +46,7 @@ CHECKS: Mapping[str, Callable[[], bool]] = {
     "worker": _worker_answers,
     "reconciler": _reconciler_looks,
     "flower": lambda: _answers("http://127.0.0.1:5555/healthcheck"),
+    "dashboard": lambda: _answers("http://127.0.0.1:5556/livez"),
     "simulator": lambda: _answers("http://127.0.0.1:8090/_sim/submissions"),
 }
 """Whether the part on this host does its work; an outage of what it needs is not its fault."""

@@ -4,11 +4,11 @@ import signal
 
 from db import catalog
 from genesys import client as genesys
-from ops.commands.gauges import Gauges
+from ops.commands.gauges import FleetGauges
 from ops.observability.exporter import exporter_from
 from runtime import logs, metrics, risks, settings
 from tasks.app import limit_publishing
-from tasks.reconcile import Reconciler
+from tasks.reconcile import CLIENT_NAME, Reconciler
 from tasks.resources import open_ledger
 
 
@@ -23,11 +23,11 @@ def serve() -> None:
     values = settings.load("REDIS_URL")
     risks.log_risks(values)
     loaded = catalog.load(values.tools_dir)
-    ledger = open_ledger(values, loaded)
+    ledger = open_ledger(values, loaded, client_name=CLIENT_NAME)
     client = genesys.from_settings(values)
     limit_publishing()
     reconciler = Reconciler(ledger, client)
-    metrics.serve_from(values, gauges=Gauges(ledger, client, reconciler))
+    metrics.serve_from(values, gauges=FleetGauges(values, client, reconciler))
     for ending in (signal.SIGTERM, signal.SIGINT):
         signal.signal(ending, lambda number, frame: reconciler.stop())
     log = logs.get("reconcile")

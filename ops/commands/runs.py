@@ -14,10 +14,6 @@ if TYPE_CHECKING:
     from ledger.admin import Kind, Mode, RunStore
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-# the reconciler publishes a run again after this, so its message was lost or waits
-_BEGIN_MS = 5_000
-# a POST that started at answer-by may be under way for this long
-_ANSWER_MS = 2_000
 _OUTPUT = click.option(
     "-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True
 )
@@ -81,6 +77,8 @@ def list_runs(state: str, age_s: int | None, output: str, *, is_stuck: bool) -> 
 @_OUTPUT
 def show(key: str, *, body: bool, output: str) -> None:
     """Show the timeline of a run, by its key, its run id or its trace id."""
+    from ledger.admin import is_data
+
     store = _store()
     found = _find(store, key)
     entry = store.entry(found)
@@ -92,7 +90,7 @@ def show(key: str, *, body: bool, output: str) -> None:
             raise click.ClickException("no body is kept: none was sent yet, or the run ended well")
         click.echo(entry["body"])
         return
-    fields = {"key": found, **{k: v for k, v in entry.items() if not _is_data(k)}}
+    fields = {"key": found, **{k: v for k, v in entry.items() if not is_data(k)}}
     if output == "json":
         click.echo(json.dumps(fields, indent=2, ensure_ascii=False, sort_keys=True))
         return
@@ -215,12 +213,12 @@ def _select(store: RunStore, state: str, age_s: int | None) -> list[dict[str, st
 def _stuck(found: list[dict[str, str]], now_ms: int) -> list[dict[str, str]]:
     """Runs that no worker began in time, or that are not answered at answer-by."""
 
-    def is_stuck(run: dict[str, str]) -> bool:
-        is_late = now_ms > float(run["answer_by"] or 0) + _ANSWER_MS
-        waits = not run["begun_at"] and now_ms > float(run["accepted_at"]) + _BEGIN_MS
-        return is_late or waits
+    from ops.diagnosis.reasons import is_stuck
 
-    return [run for run in found if is_stuck(run)]
+    def times(run: dict[str, str]) -> tuple[int, int, int]:
+        return int(run["accepted_at"]), int(run["begun_at"] or 0), int(run["answer_by"] or 0)
+
+    return [run for run in found if is_stuck(now_ms, *times(run))]
 
 
 def _row(run: dict[str, str]) -> tuple[str, ...]:
@@ -231,10 +229,3 @@ def _row(run: dict[str, str]) -> tuple[str, ...]:
     accepted = when(run["accepted_at"])
     shown = (run["key"], accepted, run["state"], answered, run["attempts"], run["reason"])
     return (*shown, run["run_id"])
-
-
-def _is_data(field: str) -> bool:
-    """Whether a field holds a caller's arguments or identity, rows of a database, or both."""
-    return field in ("body", "bound", "bound_digests") or field.startswith(
-        ("arguments:", "output:")
-    )

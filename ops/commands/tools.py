@@ -158,7 +158,8 @@ def test(names: tuple[str, ...], folder: Path | None, output: str) -> None:
 @_DIR
 def call(name: str, arguments: str, bound: str, folder: Path | None) -> None:
     """Run one call as a worker would; ARGUMENTS is a JSON object. Exit 1 for an error output."""
-    from ops.commands.examples import call_tool, read_bound
+    from ops.commands.examples import read_bound
+    from ops.diagnosis.tool_call import call_tool
 
     try:
         values = read_bound(bound)
@@ -172,6 +173,21 @@ def call(name: str, arguments: str, bound: str, folder: Path | None) -> None:
     _echo_json(json.loads(output), output)
     click.echo(f"{took_ms:.1f} ms, {len(output.encode())} bytes", err=True)
     raise SystemExit(1 if '"error":' in output and "code" in json.loads(output) else 0)
+
+
+@tools.command()
+def reload() -> None:
+    """Let running workers load their tool folders anew; exit 1 if one keeps what it had."""
+    from ops.commands.reload import reload_tools
+    from tasks.fleet import BrokerUnavailable
+
+    try:
+        lines = list(reload_tools())
+    except BrokerUnavailable as error:
+        raise click.ClickException(f"the broker did not answer ({error})") from error
+    for line, _ in lines:
+        click.echo(line)
+    raise SystemExit(0 if all(is_well for _, is_well in lines) else 1)
 
 
 @tools.command()
@@ -233,7 +249,7 @@ def _find(catalog: Catalog, name: str) -> Tool:
 
 def _databases(catalog: Catalog) -> Any:
     from db.errors import CatalogError
-    from ops.commands.examples import opened
+    from ops.diagnosis.tool_call import opened
     from runtime import settings
 
     urls = settings.load("DATABASE_URL").database_urls()

@@ -101,6 +101,7 @@ def show(folder: Path, console: Console) -> bool:
     verdict = f"{wrong} of {len(seen)} runs differ" if wrong else "all five as expected"
     verdict += ", the data action differs" if action.differs else ", the data action too"
     console.print(Text(f"{verdict}, {time.monotonic() - began:.0f} s in all"))
+    console.print(Text("to look at runs in a browser: make up, and the address that it prints"))
     return not wrong and not action.differs
 
 

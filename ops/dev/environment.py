@@ -9,6 +9,10 @@ from ops.dev.server import Server
 
 SECRET = "demo-webhook-secret"  # noqa: S105  (of servers that live on loopback, for minutes)
 ACTION_SECRET = "demo-action-secret"  # noqa: S105
+DASHBOARD_PASSWORDS = {
+    "DASHBOARD_PASSWORD": "demo-dashboard",
+    "DASHBOARD_ADMIN_PASSWORD": "demo-dashboard-admin",
+}
 READER = "toolworker_reader:reader"
 """Role and password of the demo's tables, as in demo/schema.sql."""
 

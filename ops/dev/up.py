@@ -16,6 +16,7 @@ from db import catalog
 from db.catalog.bind import document_of
 from ops import deliveries
 from ops.dev import demo
+from ops.dev.environment import DASHBOARD_PASSWORDS
 from ops.dev.server import free_port
 from ops.dev.stack import Stack, is_up
 from runtime import settings
@@ -113,7 +114,8 @@ def serve(folder: Path, console: Console) -> bool:
             Text(instructions(stack.webhook_url, stack.simulator_url, stack.env, own)),
             soft_wrap=True,
         )
-        _show_flower(stack, console)
+        flower_url = _show_flower(stack, console)
+        _show_dashboard(stack, console, flower_url)
         while True:
             signal.pause()
 
@@ -125,7 +127,8 @@ def _whose(own: Own) -> str:
     return f"serving {tools}, from your {' and '.join(sorted(own.databases))}"
 
 
-def _show_flower(stack: Stack, console: Console) -> None:
+def _show_flower(stack: Stack, console: Console) -> str:
+    """Start Flower and print its address, which is returned."""
     port = free_port()
     options = ["--port", str(port), "--db", str(stack.folder / "flower")]
     flower = stack.launch(
@@ -140,6 +143,20 @@ def _show_flower(stack: Stack, console: Console) -> None:
         url for name, url in stack.metrics_urls.items() if name not in ("flower", "simulator")
     )
     console.print(Text(f"metrics: {pages}"), soft_wrap=True)
+    return url
+
+
+def _show_dashboard(stack: Stack, console: Console, flower_url: str) -> None:
+    port = free_port()
+    env = {**DASHBOARD_PASSWORDS, "DASHBOARD_FLOWER_URL": flower_url}
+    dashboard = stack.launch(
+        "dashboard", "-m", "ops.cli", "dashboard", "--port", str(port), env=env
+    )
+    url = f"http://127.0.0.1:{port}"
+    dashboard.wait_until(lambda: is_up(f"{url}/livez"), timeout_s=_FLOWER_S)
+    password, second = DASHBOARD_PASSWORDS.values()
+    how = f"user operator, password {password}; to see data and replay, {second}"
+    console.print(Text(f"see the runs: {url} ({how})"), soft_wrap=True)
 
 
 def instructions(

@@ -122,10 +122,13 @@ def _queued(key: str, calls: list[Call], seen: Observations, facts: Facts) -> Di
         where = f"no worker has begun it; {place.begins_after} runs are before it"
         facts = {**facts, "runs_before": place.begins_after}
     sentence = f"{where}, for {len(seen.workers)} workers with {slots} slots"
+    command = f"docker compose up -d --scale worker={2 * max(1, len(seen.workers))}"
+    if not seen.queue_length:
+        sentence += "; no message is in a queue: its own was lost, or a worker has just taken it"
     if is_overdue(place):
         sentence += "; no reconciler is running"
-    more = f"docker compose up -d --scale worker={2 * max(1, len(seen.workers))}"
-    return Diagnosis("QUEUED", sentence, {**facts, "slots": slots}, (more,))
+        command = "docker compose up -d reconciler"
+    return Diagnosis("QUEUED", sentence, {**facts, "slots": slots}, (command,))
 
 
 def _count(calls: list[Call]) -> str:

@@ -27,6 +27,9 @@ OPEN = 3
 OVERDUE_MS = 3_000
 """A reconciler looks every 0.5 s; a run that is due for longer has no reconciler."""
 
+_BEGIN_MS = 5_000  # the reconciler publishes a run again after this, so a message may be lost
+_ANSWER_MS = 2_000  # an answer that started at answer-by may be under way for this long
+
 Facts = dict[str, Any]
 
 
@@ -38,6 +41,12 @@ class Diagnosis:
     sentence: str
     facts: Facts
     next: tuple[str, ...]
+
+
+def is_stuck(now_ms: int, accepted_at: int, begun_at: int, answer_by: int) -> bool:
+    """Whether an open run should have been begun or answered; times in ms, 0 for one unknown."""
+    is_late = now_ms > answer_by + _ANSWER_MS
+    return is_late or (not begun_at and now_ms > accepted_at + _BEGIN_MS)
 
 
 def is_overdue(place: Place) -> bool:

@@ -8,9 +8,9 @@ import click
 from db import catalog
 from db.errors import CatalogError
 from genesys import client as genesys
-from ops.doctor import servers
+from ops.doctor import running, servers
 from ops.doctor.result import CheckResult
-from runtime import settings
+from runtime import redis_trial, settings
 
 _AGAIN_S = 0.5
 _REQUIRED = (
@@ -22,7 +22,9 @@ _REQUIRED = (
 )
 
 
-def examine(*, wait_s: float, verbose: bool, also: Sequence[str] = ()) -> bool:
+def examine(
+    *, wait_s: float, verbose: bool, also: Sequence[str] = (), before_start: bool = False
+) -> bool:
     """
     Run every check and print the problems on stderr; nothing when all is well.
 
@@ -31,19 +33,22 @@ def examine(*, wait_s: float, verbose: bool, also: Sequence[str] = ()) -> bool:
 
         verbose: Print a line for each check that passed, too.
 
-        also: Optional checks: "token", "workers", "tools".
+        also: Optional checks, which may take longer than 5 s: "token", "tools".
+
+        before_start: Leave out what shows only while the service runs, and what keeps it from
+            taking new runs but not from ending those that it has.
 
     Returns:
         Whether all is well.
     """
     deadline = time.monotonic() + wait_s
-    results = _check_once(also)
+    results = check(also, before_start=before_start)
     waits_for = [result.subject for result in results if result.problem is not None]
     if wait_s and _could_heal(results):
         click.echo(f"waiting for {', '.join(waits_for)} ...", err=True)
     while _could_heal(results) and time.monotonic() < deadline:
         time.sleep(_AGAIN_S)
-        results = _check_once(also)
+        results = check(also, before_start=before_start)
     for result in results:
         if result.problem is not None:
             click.echo(f"{result.subject}: {result.problem}", err=True)
@@ -58,13 +63,32 @@ def _could_heal(results: list[CheckResult]) -> bool:
     return bool(wrong) and all(result.can_heal for result in wrong)
 
 
-def _check_once(also: Sequence[str]) -> list[CheckResult]:
-    """Each result once: two parts may need the same missing setting."""
-    return list(dict.fromkeys(_check(also)))
+def check(
+    also: Sequence[str], required: Sequence[str] = _REQUIRED, *, before_start: bool = False
+) -> list[CheckResult]:
+    """
+    Run every check once; takes a second, more where a server does not answer.
+
+    Args:
+        also: See `examine`.
+
+        required: The settings that must be there; a part of the service is not given all of them.
+
+        before_start: See `examine`.
+
+    Returns:
+        Each result once: two parts may need the same missing setting.
+    """
+    results = list(dict.fromkeys(_check(also, required, before_start)))
+    if before_start:  # a full Redis is emptied by the parts that would wait for it
+        results = [result for result in results if result.problem != redis_trial.FULL]
+    return results
 
 
-def _check(also: Sequence[str]) -> Iterator[CheckResult]:
-    values, mistakes = _settings()
+def _check(
+    also: Sequence[str], required: Sequence[str], before_start: bool
+) -> Iterator[CheckResult]:
+    values, mistakes = _settings(required)
     yield from mistakes or [CheckResult("settings")]
     if values is None:
         return
@@ -85,13 +109,14 @@ def _check(also: Sequence[str]) -> Iterator[CheckResult]:
         yield from servers.database(name, url, [tool for tool in tools if tool.database == name])
     if "token" in also:
         yield from servers.token(values)
-    if "workers" in also:
+    if not before_start and values.broker():
         yield from servers.workers(values)
+        yield from running.running(values)
 
 
-def _settings() -> tuple[settings.Settings | None, list[CheckResult]]:
+def _settings(required: Sequence[str]) -> tuple[settings.Settings | None, list[CheckResult]]:
     try:
-        return settings.load(*_REQUIRED), []
+        return settings.load(*required), []
     except settings.SettingsError as error:
         mistakes = [_mistake(line) for line in str(error).splitlines()]
     try:

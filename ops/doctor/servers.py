@@ -84,6 +84,11 @@ def _problems(client: redis.Redis, *, is_ledger: bool, is_broker: bool) -> Itera
     offset_s = client.time()[0] - time.time()
     if abs(offset_s) > _CLOCK_S:
         yield f"its clock is {offset_s:+.0f} s from ours; set both by NTP"
+    if is_ledger:
+        try:
+            client.client_setname("toolworker-doctor")
+        except redis.exceptions.NoPermissionError:
+            yield "we may not name our connections, as a reconciler does; give +client|setname"
     policy = _config(client, "maxmemory-policy")
     if policy not in ("noeviction", None):
         what = "accepted runs" if is_ledger else "messages"
@@ -153,11 +158,14 @@ def workers(values: settings.Settings) -> Iterator[CheckResult]:
     from tasks import fleet
 
     try:
-        found = fleet.catalogs()
+        found = fleet.catalogs() or fleet.catalogs()  # once more, on a busy machine
     except fleet.BrokerUnavailable:
         return  # reported before
     if not found:
-        yield CheckResult("workers", "no worker answers; start one: docker compose up -d worker")
+        problem = (
+            "none answers; start one (docker compose up -d worker): docs/runbooks/no-worker.md"
+        )
+        yield CheckResult("workers", problem, can_heal=True)
     try:
         ours = catalog.load(values.tools_dir).digest
     except CatalogError:
@@ -166,5 +174,8 @@ def workers(values: settings.Settings) -> Iterator[CheckResult]:
         if digest == ours:
             yield CheckResult(f"worker {node}")
         else:
-            problem = f"its tools differ from those in {values.tools_dir}; restart it"
+            problem = (
+                f"its tools differ from those in {values.tools_dir}; run: toolworker tools reload "
+                "(docs/runbooks/catalogs-differ.md)"
+            )
             yield CheckResult(f"worker {node}", problem)

@@ -139,8 +139,21 @@ class _Spans:
             attributes,
             error,
         )
+        yield from self._tries(index, call_id, end)
         if code and started:
             yield from self._parts(index, tool, call_id, (start, end), code)
+
+    def _tries(self, index: int, call_id: str, end: int) -> Iterator[Span]:
+        """The tries before the last one; the process of each has ended, or hung."""
+        tries = self._number(f"tries:{index}")
+        for number in range(1, tries):
+            at = self._number(f"try_at:{index}:{number}")
+            until = self._number(f"try_at:{index}:{number + 1}") or end
+            if at:
+                span_id = self._trace.span_id("try", index, number)
+                times = (at, max(at, min(until, end)))
+                attributes = {"toolworker.call.try": number}
+                yield Span("try", "internal", span_id, call_id, *times, attributes, "worker_lost")
 
     def _parts(
         self, index: int, tool: str, call_id: str, times: tuple[int, int], code: str

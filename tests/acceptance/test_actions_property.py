@@ -18,8 +18,8 @@ from actions.app import make
 from db import catalog
 from db.errors import CatalogError
 from db.pool import Databases
-from ops.commands.examples import call_tool
 from ops.commands.export import checked_for
+from ops.diagnosis.tool_call import call_tool
 from ops.exports.action import import_file
 from ops.exports.ava import definition, shared, tool_name
 from ops.exports.shape import Options

@@ -8,7 +8,7 @@ import requests
 from werkzeug.serving import make_server
 
 from db import catalog
-from ops.commands.examples import call_tool, opened
+from ops.diagnosis.tool_call import call_tool, opened
 from ops.exports.action import api_body, import_file
 from ops.exports.shape import Options
 from simulator.app import create_app

@@ -57,5 +57,28 @@ def test_the_ledger_is_told_of_by_the_reconciler_alone(service):
     assert told["toolworker_last_look_seconds"] < 5
     assert {"toolworker_open_runs", "toolworker_oldest_open_run_seconds"} <= set(told)
     for part in ("webhook", "worker-1"):
-        gauges = [name for name in _samples(service, part) if re.search("open|dead|last", name)]
+        gauges = [
+            name for name in _samples(service, part) if re.search("_(open|last|redis)_", name)
+        ]
         assert gauges == []
+
+
+def test_both_redis_are_seen_by_the_reconciler_and_the_catalogue_by_each_worker(service):
+    told = _samples(service, "reconciler-1")
+    for server in ("ledger", "broker"):
+        assert told[f'toolworker_redis_up{{server="{server}"}}'] == 1
+        assert told[f'toolworker_redis_disk_ok{{server="{server}"}}'] == 1
+    shown = [
+        name for name in _samples(service, "worker-1") if name.startswith("toolworker_catalog")
+    ]
+    assert len(shown) == 1
+
+
+def test_what_an_alert_counts_is_0_from_the_start_of_each_process(service):
+    for part in ("webhook", "worker-1", "reconciler-1"):
+        told = _samples(service, part)
+        assert told['toolworker_runs_total{state="dead"}'] >= 0
+        assert told['toolworker_token_refreshes_total{outcome="rejected"}'] >= 0
+        assert told["toolworker_calls_unanswered_total"] >= 0
+    assert told['toolworker_deliveries_total{answer="503"}'] == 0
+    assert _samples(service, "worker-1")['toolworker_tool_failures_total{tool="get_order"}'] >= 0

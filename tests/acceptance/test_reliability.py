@@ -71,8 +71,8 @@ def test_runs_that_no_worker_takes_are_all_answered_at_answer_by(own_service):
     assert sorted(record["run_id"] for record in records) == sorted(accepted)
     outputs = service.answer("r0")
     assert [(output["code"], output["retryable"]) for output in outputs.values()] == [
-        ("timeout", True),
-        ("timeout", True),
+        ("unavailable", True),
+        ("unavailable", True),
     ]
 
 
@@ -114,7 +114,7 @@ def test_a_broker_that_stalls_holds_back_no_answer(service):
             accepted[run_id] = time.time()
         # with 5 s for each publish the reconciler sent nothing for minutes
         for run_id, accepted_at in accepted.items():
-            assert service.answer(run_id, within_s=30)["good"]["code"] == "timeout"
+            assert service.answer(run_id, within_s=30)["good"]["code"] == "unavailable"
             assert service.submissions(run_id)[0]["at"] - accepted_at < 6 + 5
 
 

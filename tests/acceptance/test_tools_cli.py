@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from db import catalog
-from ops.commands.examples import opened, run_examples
+from ops.commands.examples import run_examples
+from ops.diagnosis.tool_call import opened
 from tests import forked_cli
 
 ROOT = Path(__file__).resolve().parents[2]

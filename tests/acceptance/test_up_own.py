@@ -60,6 +60,10 @@ def test_ones_own_tools_and_database_are_served(tmp_path, reader_url):
         while not (submissions := requests.get(seen, timeout=5).json()):
             assert time.monotonic() < deadline, "nothing was submitted"
         assert r"{\"items\":[{\"orders\":7}],\"total\":1}" in json.dumps(submissions)
+        address = next(line for line in running.stdout if line.startswith("see the runs: "))
+        dashboard, password = address.split()[3], address.split("password ")[1].partition(";")[0]
+        page = requests.get(f"{dashboard}/runs", auth=("operator", password), timeout=20)
+        assert "own-run-1" in page.text
     finally:
         os.killpg(running.pid, signal.SIGINT)
         running.wait(timeout=60)

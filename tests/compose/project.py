@@ -3,9 +3,11 @@
 import http.client
 import json
 import os
+import shutil
 import socket
 import ssl
 import subprocess
+import tempfile
 import time
 import uuid
 from pathlib import Path
@@ -16,6 +18,7 @@ from ops.dev.server import free_port
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = b"demo-webhook-secret"
 PATH = "/webhook/tool-calls"
+_NOT_COPIED = (".git", ".venv*", ".env", ".demo", "__pycache__", ".*_cache")
 _CALL = {
     "id": "c",
     "type": "function",
@@ -44,17 +47,28 @@ def signed(body):
 
 
 class Compose:
-    """Calls `docker compose …`; deliveries go through the proxy, over TLS."""
+    """
+    Calls `docker compose …` in a copy of the checkout; deliveries go through the proxy, over TLS.
+
+    Attributes: `folder`, the copy; `env` of each command; `image`, which each service of ours runs.
+    """
 
     def __init__(self):
+        self.folder = Path(tempfile.mkdtemp(prefix="toolworker-compose-")) / "checkout"
+        shutil.copytree(ROOT, self.folder, ignore=shutil.ignore_patterns(*_NOT_COPIED))
+        self.image = os.environ.get("TOOLWORKER_IMAGE", "toolworker")
         self.proxy, self.simulator, self.flower = free_port(), free_port(), free_port()
+        self.dashboard = free_port()
         self.name = f"toolworker-check-{uuid.uuid4().hex[:8]}"
         self.env = {
             **os.environ,
             "COMPOSE_PROJECT_NAME": self.name,
+            "TOOLWORKER_IMAGE": self.image,
+            "WEBHOOK_REPLICAS": "1",
             "PROXY_PORT": str(self.proxy),
             "SIMULATOR_PORT": str(self.simulator),
             "FLOWER_PORT": str(self.flower),
+            "DASHBOARD_PORT": str(self.dashboard),
         }
         self._tls = None
 
@@ -62,7 +76,7 @@ class Compose:
         """The standard output of `docker compose …`."""
         done = subprocess.run(
             ["docker", "compose", "--env-file", ".env.demo", *arguments],
-            cwd=ROOT,
+            cwd=self.folder,
             env=self.env,
             capture_output=True,
             text=True,
@@ -71,6 +85,11 @@ class Compose:
         )
         assert done.returncode == 0, f"{arguments}: {done.stderr[-4000:]}"
         return done.stdout
+
+    def remove(self):
+        """Take the project down, with its volumes."""
+        self("down", "-v", "--timeout", "60")
+        shutil.rmtree(self.folder.parent)
 
     def up(self, *, workers):
         self("up", "-d", "--wait", "--scale", f"worker={workers}", "--no-recreate")
@@ -120,6 +139,21 @@ class Compose:
                 pass
             assert time.monotonic() < deadline, run_id
             time.sleep(0.2)
+
+    def roll(self, image):
+        """What `ops/roll.sh IMAGE` prints; further commands use that image, too."""
+        done = subprocess.run(
+            ["ops/roll.sh", image],
+            cwd=self.folder,
+            env={**self.env, "ENV_FILE": ".env.demo"},
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr[-4000:]
+        self.env["TOOLWORKER_IMAGE"] = image
+        return done.stdout
 
     def submissions(self):
         url = f"http://127.0.0.1:{self.simulator}/_sim/submissions"

@@ -47,7 +47,7 @@ def test_scaling_4_1_4_under_load_loses_nothing(compose):
 
 
 def test_no_container_runs_as_root_or_shows_a_secret(compose):
-    for service in ("webhook", "worker", "reconciler", "flower"):
+    for service in ("webhook", "worker", "reconciler", "flower", "dashboard"):
         for container in compose.containers(service):
             found = json.loads(docker("inspect", container))[0]
             assert found["Config"]["User"] == "toolworker"

@@ -135,7 +135,7 @@ def _in_place_of_the_receiver(compose, *command):
     compose("stop", "webhook")
     try:
         docker("run", "-d", "--rm", "--name", name, "--network", f"{compose.name}_default",
-               "--network-alias", "webhook", "toolworker", *command)  # fmt: skip
+               "--network-alias", "webhook", compose.image, *command)  # fmt: skip
         yield
     finally:
         with contextlib.suppress(Exception):
@@ -188,7 +188,7 @@ def test_a_receiver_that_was_recreated_is_found_again_within_five_seconds(compos
     assert (status, answer, headers["Retry-After"]) == (503, AWAY, "5")
     # something else takes its address, so that the next one has another
     network = f"{compose.name}_default"
-    other = docker("run", "-d", "--rm", "--network", network, "toolworker", "sleep", "600")
+    other = docker("run", "-d", "--rm", "--network", network, compose.image, "sleep", "600")
     try:
         compose("up", "-d", "--no-deps", "webhook")
         _wait_for(

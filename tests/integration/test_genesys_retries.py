@@ -84,7 +84,9 @@ class Runs:
 
 
 @pytest.fixture
-def runs(redis_server, simulator_url):
+def runs(redis_server, simulator_url, monkeypatch):
+    # without a broker; all messages are taken at once
+    monkeypatch.setattr("tasks.reconcile.queue_lengths", dict)
     yield Runs(redis_server.url, simulator_url)
     requests.delete(f"{simulator_url}/_sim/state", timeout=5)
 
@@ -93,6 +95,24 @@ def test_a_2xx_ends_the_run(runs):
     key = runs.accept()
     assert runs.submit(key) == "submitted"
     assert runs.entry(key)["state"] == "submitted"
+
+
+def test_a_call_without_an_output_is_counted_once_however_often_its_run_is_sent(runs, monkeypatch):
+    counted = []
+
+    def count(name, amount=1, **labels):
+        if name == "calls_unanswered":
+            counted.append(amount)
+
+    monkeypatch.setattr("tasks.submission.metrics.count", count)
+    key = runs.ledger.accept("r", [{**CALL, "id": name} for name in "abc"]).key
+    runs.ledger.record(key, 0, 1, '{"n": 1}', code="ok", owner="o")
+    assert runs.submit(key) == "incomplete"
+    runs.redis.hset(f"tw:run:{key}", "answer_by", 0)
+    runs.faults({"status": 503, "retry_after": 5})
+    assert runs.submit(key) == "postponed"
+    assert runs.submit_again(key) == "submitted"
+    assert counted == [2]
 
 
 def test_a_refusal_of_what_another_sender_has_ended_meanwhile_ends_nothing(runs, monkeypatch):

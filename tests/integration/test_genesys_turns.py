@@ -70,11 +70,11 @@ def test_a_run_that_waits_has_no_attempt_no_lease_and_no_frozen_body(ledger, cli
 
 
 def test_nothing_is_taken_while_nothing_may_go_and_other_steps_are(ledger, client):
+    call = {"id": "c", "type": "function", "function": {"name": "get_order", "arguments": "{}"}}
+    behind = ledger.accept("behind", [call]).key
     waiting = [_complete(ledger, f"w{number}") for number in range(300)]
     for key in waiting:
         client.zadd("tw:due", {key: 0})
-    call = {"id": "c", "type": "function", "function": {"name": "get_order", "arguments": "{}"}}
-    behind = ledger.accept("behind", [call]).key
     client.zadd("tw:due", {behind: 1})
     taken = [step for _ in range(3) for step in _taken(ledger, senders=8, may_go=0)]
     assert taken == [("behind", "publish")]

@@ -144,6 +144,29 @@ def test_a_process_that_could_not_sum_its_children_refuses_to_serve(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_process_that_counted_nothing_shows_0_for_what_alerts_look_at(tmp_path):
+    code = (
+        "import sys; from runtime import metrics; print(metrics.serve(0), flush=True);"
+        "metrics.count('tool_failures', 0, tool='get_order'); print('up', flush=True);"
+        "sys.stdin.readline()"
+    )
+    with _start(code, tmp_path) as process:
+        try:
+            port = int(process.stdout.readline())
+            assert process.stdout.readline() == "up\n"
+            page = _read(port)
+        finally:
+            process.kill()
+    for sample in (
+        'toolworker_runs_total{state="dead"}',
+        'toolworker_token_refreshes_total{outcome="rejected"}',
+        'toolworker_deliveries_total{answer="503"}',
+        'toolworker_tool_failures_total{tool="get_order"}',
+        "toolworker_calls_unanswered_total",
+    ):
+        assert _value(page, sample) == 0.0
+
+
 def test_without_a_port_nothing_is_counted_and_nothing_breaks():
     code = (
         "import sys; from runtime import metrics; metrics.count('runs', state='dead');"

@@ -12,7 +12,8 @@ _COMPOSE = yaml.safe_load((_ROOT / "docker-compose.yml").read_text())
 _SERVICES = _COMPOSE["services"]
 _ONE_SHOTS = {"doctor", "demo-data", "demo-certificate"}
 _LASTING = sorted(set(_SERVICES) - _ONE_SHOTS)
-_OURS = sorted(name for name in _SERVICES if _SERVICES[name].get("image") == "toolworker")
+_IMAGE = "${TOOLWORKER_IMAGE:-toolworker}"  # `make roll` names another
+_OURS = sorted(name for name in _SERVICES if _SERVICES[name].get("image") == _IMAGE)
 
 
 def _seconds(text):
@@ -21,10 +22,12 @@ def _seconds(text):
 
 def test_the_services_are_those_of_the_design():
     expected = {
-        "redis", "ledger", "postgres", "proxy", "webhook", "worker", "reconciler", "flower"
+        "redis", "ledger", "postgres", "proxy", "webhook", "worker", "reconciler", "flower",
+        "dashboard",
     }  # fmt: skip
     assert {name for name in _LASTING if "profiles" not in _SERVICES[name]} == expected
     assert _SERVICES["reconciler"]["deploy"]["replicas"] == 2
+    assert _SERVICES["webhook"]["deploy"]["replicas"] == "${WEBHOOK_REPLICAS:-2}"
 
 
 @pytest.mark.parametrize("name", _LASTING)
@@ -48,7 +51,7 @@ def test_our_containers_have_no_rights_that_they_do_not_need(name):
 
 def test_no_port_is_open_to_others_unless_told_to():
     ports = [port for service in _SERVICES.values() for port in service.get("ports", ())]
-    assert len(ports) == 3
+    assert len(ports) == 4
     assert all(re.match(r"127\.0\.0\.1:|\$\{[A-Z]+_ADDRESS:-127\.0\.0\.1\}:", p) for p in ports)
 
 
@@ -57,13 +60,14 @@ def test_the_proxy_is_the_only_way_to_the_receiver():
         "${PROXY_ADDRESS:-127.0.0.1}:${PROXY_PORT:-8443}:${PROXY_LISTEN:-8443}"
     ]
     with_ports = {name for name, service in _SERVICES.items() if "ports" in service}
-    assert with_ports == {"proxy", "flower", "simulator"}
+    assert with_ports == {"proxy", "flower", "dashboard", "simulator"}
 
 
 _SECRETS = {
     "redis_url", "ledger_url", "database_url", "genesys_client_secret", "webhook_secrets",
-    "flower_password", "actions_secrets",
+    "flower_password", "actions_secrets", "dashboard_password", "dashboard_admin_password",
 }  # fmt: skip
+_OWN = {"actions_secrets", "dashboard_password", "dashboard_admin_password"}
 _REDIS = {"redis_url", "ledger_url"}
 
 
@@ -75,8 +79,9 @@ _REDIS = {"redis_url", "ledger_url"}
         ("worker", {*_REDIS, "database_url", "genesys_client_secret"}),
         ("reconciler", {*_REDIS, "genesys_client_secret"}),
         ("flower", {"redis_url", "flower_password"}),
+        ("dashboard", _SECRETS - {"webhook_secrets", "actions_secrets", "flower_password"}),
         ("actions", {"database_url", "actions_secrets"}),
-        ("doctor", _SECRETS - {"actions_secrets"}),  # it looks at what all the others need, once
+        ("doctor", _SECRETS - _OWN),  # it looks at what all the others need, once
         ("redis", {"redis_users"}),
         ("ledger", {"redis_users"}),
         ("postgres", {"postgres_password"}),
@@ -138,6 +143,20 @@ def test_redis_refuses_writes_before_the_kernel_ends_it(name):
     assert 0.6 < most / _megabytes(_SERVICES[name]["mem_limit"]) < 0.75
 
 
+@pytest.mark.parametrize("name", ["doctor", "reconciler"])
+def test_what_is_measured_besides_is_reached_and_the_disks_are_read_only(name):
+    service = _SERVICES[name]
+    assert service["environment"]["RECEIVER_URL"] == "http://webhook:8000"
+    assert service["environment"]["TLS_ENDPOINT"] == "${TLS_ENDPOINT-proxy:8443}"
+    for setting, volume in (("LEDGER_DISK", "ledger"), ("BROKER_DISK", "redis")):
+        assert f"{volume}:{service['environment'][setting]}:ro" in service["volumes"]
+    assert "./tools:/app/tools:ro" in service["volumes"]
+
+
+def test_the_start_waits_for_nothing_that_only_a_running_service_shows():
+    assert "--before-start" in _SERVICES["doctor"]["command"]
+
+
 def test_a_stopping_part_has_more_time_than_it_takes():
     # celeryconfig.task_time_limit, gunicorn's graceful_timeout, one POST
     assert _seconds(_SERVICES["worker"]["stop_grace_period"]) > 45
@@ -147,7 +166,7 @@ def test_a_stopping_part_has_more_time_than_it_takes():
 
 
 def test_every_service_of_ours_waits_for_the_doctor():
-    for name in ("webhook", "actions", "worker", "reconciler", "flower"):
+    for name in ("webhook", "actions", "worker", "reconciler", "flower", "dashboard"):
         waits = _SERVICES[name]["depends_on"]["doctor"]
         assert waits["condition"] == "service_completed_successfully"
 

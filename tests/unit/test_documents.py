@@ -27,6 +27,7 @@ def _exists(name: str) -> bool:
 def test_files_tests_and_settings_of_a_page_exist(page):
     text = page.read_text(encoding="utf-8")
     known = {field.name.upper() for field in fields(Settings)}
+    known |= set(re.findall(r"\$\{([A-Z_]+)", (_ROOT / "docker-compose.yml").read_text()))
 
     missing = [n for n, _ in _FILE.findall(text) if n not in _FOREIGN and not _exists(n)]
     missing += [name for name in _FOLDER.findall(text) if not (_ROOT / name).is_dir()]

@@ -463,3 +463,109 @@ def test_a_run_past_its_expiry_is_not_sent_any_more(make_ledger, client):
     ledger.bury(key, 0, "expired")
     assert client.hget(f"tw:run:{key}", "reason") == b"expired"
     assert client.zscore("tw:dead", key) is not None
+
+
+def _queued(runs=0, calls=0, further=0):
+    return {"toolworker": runs, "toolworker.calls": calls, "toolworker.further": further}
+
+
+def _steps(ledger, client, *keys, **queued):
+    """What a reconciler is given when the runs of *keys* are due."""
+    client.zadd("tw:due", dict.fromkeys(keys, 0))
+    found = ledger.due(senders=1, queued=_queued(**queued))
+    return {run.key: run.step for run in found}
+
+
+def test_a_run_whose_message_still_waits_is_not_published_again(ledger, client):
+    key = ledger.accept("r-1", _calls("a")).key
+    assert _steps(ledger, client, key, runs=1) == {}
+    assert _steps(ledger, client, key) == {key: "publish"}
+
+
+def test_a_run_is_published_again_when_a_later_one_has_begun(ledger, client):
+    lost, later = (ledger.accept(run_id, _calls("a")).key for run_id in ("r-1", "r-2"))
+    client.hincrby(f"tw:run:{later}", "accepted_at", 1)
+    client.hset("tw:begun", "reached", client.hget(f"tw:run:{lost}", "accepted_at"))
+    assert _steps(ledger, client, lost, runs=7) == {}
+    _begin(ledger, later)
+    assert _steps(ledger, client, lost, runs=7) == {lost: "publish"}
+
+
+@pytest.mark.parametrize("queue", ["calls", "further"])
+def test_calls_whose_messages_still_wait_are_not_fanned_out_again(
+    ledger, client, monkeypatch, queue
+):
+    monkeypatch.setattr("ledger.ledger.REPUBLISH_MS", (0, 5_000))
+    key = ledger.accept("r-1", _calls("a", "b")).key
+    _begin(ledger, key)
+    assert _steps(ledger, client, key, **{queue: 1}) == {}
+    assert _steps(ledger, client, key, runs=9) == {key: "publish"}
+    later = ledger.accept("r-2", _calls("a", "b")).key
+    _begin(ledger, later)
+    client.zrem("tw:due", later)
+    client.hincrby(f"tw:run:{later}", "begun_at", 1)
+    _start(ledger, later, 0)  # behind its fan-out: it says nothing of a queue
+    assert _steps(ledger, client, key, **{queue: 1}) == {}
+    _start(ledger, later, 1, queue=f"toolworker.{queue}")
+    assert _steps(ledger, client, key, **{queue: 1}) == {key: "publish"}
+
+
+def test_a_call_that_a_worker_lost_or_returned_is_published_however_long_the_queue(
+    ledger, client, monkeypatch
+):
+    monkeypatch.setattr("ledger.ledger.RELEASE_MS", 0)
+    key = ledger.accept("r-1", _calls("a")).key
+    _begin(ledger, key)
+    call = _start(ledger, key, 0)
+    client.hset(f"tw:run:{key}", mapping={"busy_until:0": 1, "queued_until:0": 1})
+    assert _steps(ledger, client, key, calls=9) == {key: "publish"}
+    client.hset(f"tw:run:{key}", "busy_until:0", 10**13)
+    assert ledger.release(key, 0, call)
+    assert _steps(ledger, client, key, calls=9) == {key: "publish"}
+
+
+def test_the_broker_holds_so_many_runs_and_the_ledger_those_behind_them(
+    ledger, client, monkeypatch
+):
+    monkeypatch.setattr("ledger.ledger.MESSAGES", 2)
+    runs = [ledger.accept(f"r-{number}", _calls("a")) for number in range(4)]
+    assert [run.must_publish for run in runs] == [True, True, False, False]
+    keys = [run.key for run in runs]
+    assert _steps(ledger, client, *keys, runs=2) == {}
+    assert _steps(ledger, client, *keys, runs=1) == {keys[2]: "publish"}
+    _begin(ledger, keys[0])
+    # runs keep their order: one is behind those that wait in the ledger
+    assert not ledger.accept("r-4", _calls("a")).must_publish
+    assert _steps(ledger, client, keys[3], runs=0, calls=1) == {keys[3]: "publish"}
+
+
+def test_a_run_that_finds_out_whether_workers_are_there_has_a_message(ledger, client, monkeypatch):
+    monkeypatch.setattr("ledger.ledger.MESSAGES", 1)
+    ledger.accept("r-1", _calls("a"))
+    assert not ledger.accept("r-2", _calls("a")).must_publish
+    for waiting in client.zrange("tw:waiting", 0, -1):
+        client.zincrby("tw:waiting", -15_001, waiting)
+    assert ledger.accept("probe", _calls("a")).must_publish
+
+
+def test_a_run_that_waited_until_answer_by_leaves_no_message_and_no_place(
+    make_ledger, client, monkeypatch
+):
+    monkeypatch.setattr("ledger.ledger.MESSAGES", 1)
+    ledger = make_ledger(answer_by_s=0)
+    keys = [ledger.accept(run_id, _calls("a")).key for run_id in ("r-1", "r-2")]
+    client.zadd("tw:due", dict.fromkeys(keys, 0))
+    found = ledger.due(senders=2, queued=_queued(runs=1))
+    assert {run.key: run.step for run in found} == dict.fromkeys(keys, "submit")
+    assert client.exists("tw:waiting", "tw:unpublished") == 0
+    # the message that was left: its calls could not end in time
+    assert _begin(ledger, keys[0]).missing == ()
+
+
+def test_calls_that_no_worker_started_are_told_from_those_that_took_too_long(ledger):
+    key = ledger.accept("r-1", _calls("a", "b", "c")).key
+    _begin(ledger, key)
+    for index in (1, 2):
+        _start(ledger, key, index)
+    _record(ledger, key, 1)
+    assert ledger.outputs(key, 0).unstarted == {0}

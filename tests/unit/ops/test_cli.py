@@ -26,7 +26,7 @@ def test_help_lists_the_commands_without_importing_what_they_need():
         [sys.executable, "-c", code], cwd=_ROOT, capture_output=True, text=True, check=True
     )
 
-    for command in ("demo", "up", "doctor", "send", "tools", "reconcile"):
+    for command in ("demo", "up", "doctor", "send", "tools", "reconcile", "dashboard"):
         assert f"\n  {command} " in done.stdout
     assert done.stdout.splitlines()[-1] == "set()"
 
@@ -93,6 +93,13 @@ def test_a_setting_that_make_up_does_not_print_is_not_sought_there():
     assert done.stderr == (
         "the settings are wrong:\nFLOWER_PASSWORD: is not set (or FLOWER_PASSWORD_FILE)\n"
     )
+
+
+def test_a_dashboard_without_a_password_does_not_start():
+    done = toolworker("dashboard", REDIS_URL="redis://127.0.0.1:1/0")
+
+    assert done.returncode == 2
+    assert "DASHBOARD_PASSWORD: is not set (or DASHBOARD_PASSWORD_FILE)" in done.stderr
 
 
 def test_send_to_nobody_says_the_address_and_exits_1(free_port):

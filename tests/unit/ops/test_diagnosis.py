@@ -126,3 +126,14 @@ def test_a_dead_letter_without_a_body_is_replayed_in_full():
     said = reason(dead)
     assert (said.reason, EXIT_CODES[said.reason]) == ("DEAD", 4)
     assert said.next[1] == "toolworker runs replay key --mode full"
+
+
+def test_a_run_whose_message_is_in_no_queue_may_have_lost_it():
+    accepted = {**OPEN, "state": "accepted"}
+    lost = reason(accepted, begins_after=0, queue_length=0, due_in_ms=-4000)
+    assert lost.reason == "QUEUED"
+    assert lost.sentence == (
+        "no worker has begun it; 0 runs are before it, for 1 workers with 2 slots; no message is "
+        "in a queue: its own was lost, or a worker has just taken it; no reconciler is running"
+    )
+    assert lost.next == ("docker compose up -d reconciler",)

@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import click
@@ -27,7 +29,7 @@ _LABELS = {
         for name, (_, labels, _) in TIMINGS.items()
         for suffix, extra in (("bucket", ("le",)), ("count", ()), ("sum", ()))
     },
-    **{f"toolworker_{name}": () for name in GAUGES},
+    **{f"toolworker_{name}": labels for name, (_, labels) in GAUGES.items()},
 }
 
 
@@ -36,7 +38,7 @@ def test_every_metric_and_label_that_is_asked_for_exists(expression):
     asked = re.findall(r"(toolworker_\w+|\bup\b)(?:\{([^}]*)\})?", expression)
     assert asked
     for name, matchers in asked:
-        known = ("job", *_LABELS[name]) if name != "up" else ("job", "instance")
+        known = ("job", *_LABELS[name]) if name != "up" else ("job", "instance", "part")
         for label in re.findall(r"(\w+)\s*=~?", matchers):
             assert label in known
     for labels in re.findall(r"by \(([^)]*)\)", expression):
@@ -50,7 +52,65 @@ def test_an_expression_is_promql_and_its_rates_have_a_range(expression):
     assert len(re.findall(r"\b(?:rate|increase)\(", expression)) == expression.count("[")
 
 
-def test_every_metric_of_the_issue_is_on_the_dashboard_or_in_an_alert():
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("check", "rules", "alerts.yml"),
+        ("test", "rules", "alerts_test.yml"),
+        ("check", "config", "prometheus.yml"),
+    ],
+    ids=" ".join,
+)
+def test_promtool_finds_no_mistake(arguments):
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed (Debian's package prometheus has it)")
+    done = subprocess.run(
+        [promtool, *arguments], cwd=_MONITORING, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_alert_is_tested_to_fire_within_90_s_of_its_cause():
+    cases = yaml.safe_load((_MONITORING / "alerts_test.yml").read_text())["tests"]
+    checks = [check for case in cases for check in case.get("alert_rule_test", ())]
+    fired = {check["alertname"] for check in checks if check["exp_alerts"]}
+    assert fired == {rule["alert"] for rule in _RULES}
+    for rule in _RULES:
+        # 10 s each until it is scraped and until the rule is evaluated
+        assert _seconds(rule.get("for", "0s")) + 20 <= 90, rule["alert"]
+
+
+def test_absent_parts_are_found_by_the_label_that_the_scrape_gives_them():
+    (job,) = yaml.safe_load((_MONITORING / "prometheus.yml").read_text())["scrape_configs"]
+    (discovery,) = job["dns_sd_configs"]
+    named = {part for text in _EXPRESSIONS for part in re.findall(r'part="(\w+)"', text)}
+    assert named == {"webhook", "worker"}
+    assert named <= set(discovery["names"])
+    assert {"source_labels": ["__meta_dns_name"], "target_label": "part"} in job["relabel_configs"]
+
+
+def _seconds(text):
+    return int(text[:-1]) * {"s": 1, "m": 60}[text[-1]]
+
+
+def test_links_between_the_pages_lead_somewhere():
+    pages = [*(_ROOT / "docs").rglob("*.md"), _ROOT / "README.md"]
+    for page in pages:
+        for link in re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text()):
+            file, _, anchor = link.partition("#")
+            target = (page.parent / file).resolve() if file else page
+            assert target.exists(), f"{page.name}: {link}"
+            assert not anchor or anchor in _anchors(target), f"{page.name}: {link}"
+
+
+def _anchors(page):
+    """The anchors of a page's headings, as GitHub and others make them."""
+    titles = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_every_metric_is_on_the_dashboard_or_in_an_alert():
     shown = set(re.findall(r"toolworker_\w+?(?=_total|_bucket|_count|\b)", " ".join(_EXPRESSIONS)))
     every = {f"toolworker_{name}" for name in (*COUNTERS, *TIMINGS, *GAUGES)}
     assert {re.sub(r"_(total|bucket|count)$", "", name) for name in shown} == every

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import fakeredis
 import pytest
+import structlog
 from celery import Task
 from celery.app.trace import trace_task
 
@@ -94,3 +95,16 @@ def test_a_validate_behind_a_fan_out_that_is_retried_as_a_message_has_its_lease(
     retry = {"id": "v", "task": "validate", "retries": 1}
     trace_task(task, "v", args, kwargs, retry, app=pipeline.app)
     assert _entry(held)[b"tries:0"] == b"2"
+
+
+def test_each_log_line_of_a_query_has_run_key_and_tool(held):
+    ids = []
+
+    def query(tool, values, timeout_ms):
+        ids.append(structlog.contextvars.get_contextvars())
+        return '{"n": 1}'
+
+    held.databases.query = query
+    _run(pipeline.query, held, "m")
+    assert ids == [{"run_id": "r", "key": held.key, "tool": "ask"}]
+    assert structlog.contextvars.get_contextvars() == {}

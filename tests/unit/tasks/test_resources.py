@@ -1,6 +1,7 @@
 """What a worker makes before it forks."""
 
 import gc
+from types import SimpleNamespace
 
 from celery.signals import worker_before_create_process
 
@@ -22,7 +23,8 @@ TOOL = Tool(
 
 
 def test_the_validators_of_all_tools_are_compiled_before_the_fork_and_so_shared(monkeypatch):
-    monkeypatch.setattr(resources, "checked_catalog", lambda: Catalog({"find": TOOL}, "digest"))
+    loaded = SimpleNamespace(current=lambda: Catalog({"find": TOOL}, "digest"))
+    monkeypatch.setattr(resources.catalogs, "shared", lambda: loaded)
     try:
         worker_before_create_process.send(sender=None)
         assert "validator" in vars(TOOL)

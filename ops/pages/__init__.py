@@ -1,0 +1,10 @@
+"""The page of a run, and those around it: `toolworker dashboard`."""
+
+from typing import Any
+
+
+def create_app() -> Any:
+    """The Flask app of one gunicorn worker."""
+    from ops.pages.app import build  # gunicorn reads its settings in this package before it forks
+
+    return build()

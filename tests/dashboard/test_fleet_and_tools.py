@@ -1,0 +1,73 @@
+"""What surrounds the runs: the doctor's findings, workers, reconcilers, tools and their calls."""
+
+import re
+
+from ops.doctor.result import CheckResult
+from tests.dashboard.conftest import Operator
+from tests.dashboard.seed import CALL, Seed, examples
+
+
+def test_the_fleet_page_shows_what_the_doctor_finds(operator, around):
+    assert "The doctor finds nothing wrong" in operator.shows("/fleet", "ALL WELL")
+    around.results = [CheckResult("LEDGER_URL", "its memory is full (maxmemory)")]
+    page = operator.shows("/fleet", "1 PROBLEM")
+    assert "<b>LEDGER_URL</b> its memory is full (maxmemory)" in page
+    assert "1 problem</a>" in operator.text("/runs")
+
+
+def test_the_fleet_page_names_workers_and_reconcilers(operator, ledger, around):
+    with Seed(ledger) as seed:
+        ledger.zadd("tw:reconcilers", {"host-a:311": seed.now, "host-b:298": seed.now - 40_000})
+    page = operator.shows("/fleet", "worker@host-b")
+    assert "worker@host-a" in page
+    words = page.partition("host-b:298")[2]
+    assert words.partition("</li>")[0].endswith('<span class="badge bad">silent</span>')
+    around.workers = []
+    assert "No worker answers" in operator.shows("/fleet", "No worker answers")
+
+
+def test_the_fleet_page_shows_how_long_runs_wait_for_a_worker(operator, ledger):
+    with Seed(ledger) as seed:
+        seed.open("waits", age_ms=20_000, begun_at=0, state="accepted")
+    assert re.search(r"2\d\.\d s: new runs are refused", operator.text("/fleet"))
+
+
+def test_tools_are_shown_with_their_calls_errors_and_p95(operator, ledger):
+    with Seed(ledger) as seed:
+        for n in range(1, 101):
+            seed.submitted(f"run-{n}", {"tool": "get_order", "took": n})
+        seed.submitted("wrong", {"tool": "nonsense", "code": "unknown_tool"})
+        seed.submitted("slow", {**CALL, "code": "timeout"})
+    page = operator.shows("/tools", "nonsense")
+    row = page.partition(">get_order</a>")[2].partition("</tr>")[0]
+    assert '<td class="n">100</td>' in row
+    assert '<td class="n">95 ms</td>' in row
+    assert "not in the catalogue" in page.partition(">nonsense</a>")[2].partition("</tr>")[0]
+    assert "timeout 1" in page.partition(">search_inventory</a>")[2].partition("</tr>")[0]
+    assert "slow" in page.partition("Last failing calls")[2]
+
+
+def test_a_tools_page_shows_what_its_database_has_against_it(operator):
+    page = operator.shows("/tools/search_inventory", '<p class="reason">WELL</p>')
+    assert "SELECT sku, quantity, status" in page
+
+
+def test_a_name_that_is_no_tool_is_explained(operator, ledger):
+    with Seed(ledger) as seed:
+        seed.submitted("wrong", {"tool": "nonsense", "code": "unknown_tool"})
+    operator.shows("/tools", "nonsense")
+    assert "The catalogue has no tool of this name" in operator.text("/tools/nonsense")
+    assert operator.get("/tools/never-called").status_code == 404
+
+
+def test_a_ledger_that_does_not_answer_is_a_page_that_names_it(make_app, free_port):
+    operator = Operator(make_app(f"redis://127.0.0.1:{free_port()}/0"))
+    for path in ("/runs", "/runs/0", "/dead", "/fleet", "/find?q=x"):
+        answer = operator.get(path)
+        assert answer.status_code == 503
+        assert "The ledger does not answer" in answer.text
+
+
+def test_every_example_of_the_screenshots_has_a_page(operator, ledger):
+    for key in examples(ledger).values():
+        assert operator.get(f"/runs/{key}").status_code == 200
