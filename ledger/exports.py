@@ -105,4 +105,4 @@ def _fields(entry: Mapping[str, str]) -> Iterator[str]:
         for index in range(first, end):
             yield from (f"{name}:{index}" for name in names)
             if names is _CALL:
-                yield from (f"try_at:{index}:{n}" for n in range(1, _TRIES + 1))
+                yield from (f"try_at:{index}:{n}" for n in range(2, _TRIES + 1))

@@ -8,7 +8,7 @@ _TRACEPARENT = re.compile(
     r"(?!ff)[0-9a-f]{2}-(?P<trace>[0-9a-f]{32})-(?P<parent>[0-9a-f]{16})-(?P<flags>[0-9a-f]{2})"
     r"(?P<more>-.*)?"
 )
-_RATIO_BITS = 56
+_RATIO_END = 1 << 56
 
 
 def parse_traceparent(header: str) -> str:
@@ -73,7 +73,7 @@ def is_in_share(trace_id: str, share: float) -> bool:
     By the trace id's last 56 bits, which are random by W3C's recommendation, and so the same for
     each exporter and each attempt.
     """
-    return int(trace_id, 16) % 2**_RATIO_BITS < share * 2**_RATIO_BITS
+    return int(trace_id, 16) % _RATIO_END < share * _RATIO_END
 
 
 UNTRACED = run_trace("0" * 31 + "1")

@@ -121,7 +121,7 @@ def query(
         return checked
     started = time.monotonic()
     call, tool, values, _ = checked
-    logs.begin(run_id=run_id, key=key, tool=tool.name)
+    logs.begin(run_id=run_id, key=key, tool=tool.name, trace_id=call.trace.trace_id)
     try:
         traceparent = call.trace.traceparent("query", index)
         output = answer(resources().databases, tool, values, call.left_ms, traceparent=traceparent)

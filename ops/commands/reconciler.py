@@ -5,6 +5,7 @@ import signal
 from db import catalog
 from genesys import client as genesys
 from ops.commands.gauges import FleetGauges
+from ops.observability.alerts import alerter_from
 from ops.observability.exporter import exporter_from
 from runtime import logs, metrics, risks, settings
 from tasks.app import limit_publishing
@@ -32,7 +33,8 @@ def serve() -> None:
         signal.signal(ending, lambda number, frame: reconciler.stop())
     log = logs.get("reconcile")
     log.info("reconciler.started", catalog=loaded.digest)
-    stop_traces = exporter_from(values, ledger)
+    stops = [exporter_from(values, ledger), alerter_from(values, ledger, client)]
     reconciler.run()
-    stop_traces()
+    for stop in stops:
+        stop()
     log.info("reconciler.stopped")

@@ -120,7 +120,8 @@ class _Spans:
         # a name that no tool has is the model's invention
         tool = _UNKNOWN if code == "unknown_tool" else name
         call_id = self._trace.span_id("call", index)
-        error = "" if code == "ok" else code or "timeout"
+        unanswered = "timeout" if started else "unavailable"  # as the model is told
+        error = "" if code == "ok" else code or unanswered
         attributes: dict[str, str | int] = {
             "gen_ai.operation.name": "execute_tool",
             "gen_ai.tool.name": tool,
@@ -147,7 +148,8 @@ class _Spans:
         """The tries before the last one; the process of each has ended, or hung."""
         tries = self._number(f"tries:{index}")
         for number in range(1, tries):
-            at = self._number(f"try_at:{index}:{number}")
+            first = self._number(f"started_at:{index}") if number == 1 else 0
+            at = first or self._number(f"try_at:{index}:{number}")
             until = self._number(f"try_at:{index}:{number + 1}") or end
             if at:
                 span_id = self._trace.span_id("try", index, number)
