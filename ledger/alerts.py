@@ -23,7 +23,7 @@ class Event(NamedTuple):
     kind: str
     at_ms: int
     cause: Mapping[str, Any]
-    raw: bytes
+    raw: str
 
 
 class AlertStore:
@@ -54,7 +54,7 @@ class AlertStore:
         """The oldest events that were not sent."""
         client = self._ledger.client
         found = self._ledger.call(lambda: client.lrange(ALERTS_OUTBOX, 0, most - 1))
-        return [_event(raw) for raw in found]
+        return [_event(to_text(raw)) for raw in found]
 
     def sent(self, event: Event) -> None:
         """Forget an event. Calling twice is safe."""
@@ -67,6 +67,6 @@ class AlertStore:
         )
 
 
-def _event(raw: bytes) -> Event:
-    kind, at_ms, cause = to_text(raw).split(" ", 2)
+def _event(raw: str) -> Event:
+    kind, at_ms, cause = raw.split(" ", 2)
     return Event(kind, int(at_ms), json.loads(cause), raw)

@@ -89,8 +89,8 @@ def _observability_mistakes(settings: "Settings") -> list[str]:
     if alert_url and not alert_url.reveal().startswith(("http://", "https://")):
         mistakes.append("ALERT_URL: must be http:// or https://")
     secret = settings.alert_secret.reveal() if settings.alert_secret else ""
-    if alert_url and not _is_standard_secret(secret.encode()):
-        mistakes.append("ALERT_SECRET: ALERT_URL needs one of the form whsec_<base64>")
+    if secret and not _is_standard_secret(secret.encode()):
+        mistakes.append("ALERT_SECRET: must be of the form whsec_<base64>")
     return mistakes
 
 

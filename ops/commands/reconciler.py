@@ -22,6 +22,8 @@ def serve() -> None:
     """
     logs.configure()
     values = settings.load("REDIS_URL")
+    if values.alert_url:
+        settings.load("ALERT_SECRET")
     risks.log_risks(values)
     loaded = catalog.load(values.tools_dir)
     ledger = open_ledger(values, loaded, client_name=CLIENT_NAME)

@@ -55,7 +55,7 @@ class AlertReceiver:
 
     def send(self, event: Event) -> str:
         """Send one event, signed; "" when it was taken, else why not. It has the same id again."""
-        name = f"alert_{hashlib.sha256(event.raw).hexdigest()[:32]}"
+        name = f"alert_{hashlib.sha256(event.raw.encode()).hexdigest()[:32]}"
         body = json.dumps(_body(event), separators=(",", ":"), ensure_ascii=False).encode()
         at = str(int(time.time()))
         signed = b".".join([name.encode(), at.encode(), body])
