@@ -7,6 +7,8 @@
 -- Returns: 1, or 0 when another owner has the lease
 local cursors, owner, overlap_ms = KEYS[3], ARGV[1], tonumber(ARGV[2])
 local exported = {ended = KEYS[1], dead = KEYS[2]}
+local due = KEYS[1]
+--- @include "free_write"
 if redis.call('HGET', cursors, 'owner') ~= owner then
   return 0
 end

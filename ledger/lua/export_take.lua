@@ -9,6 +9,8 @@
 --- @include "run"
 local cursors, owner, lease_ms = KEYS[5], ARGV[1], tonumber(ARGV[2])
 local most, overlap_ms = tonumber(ARGV[3]), tonumber(ARGV[4])
+local due = KEYS[1]
+--- @include "free_write"
 local sets = {ended = {KEYS[1], KEYS[2]}, dead = {KEYS[3], KEYS[4]}}
 local now = now_ms()
 local lease = redis.call('HMGET', cursors, 'owner', 'lease_until')

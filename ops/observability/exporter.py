@@ -147,5 +147,5 @@ def exporter_from(values: Settings, ledger: Ledger) -> Callable[[], None]:
         ledger, collector, share=values.trace_share, slow_ms=values.trace_slow_s * 1000
     )
     exporter.start()
-    _log.info("traces.started", endpoint=endpoint, share=values.trace_share)
+    _log.info("traces.started", share=values.trace_share)
     return exporter.stop
