@@ -11,6 +11,7 @@ from tests.service import Service
 
 ARGUMENTS = json.dumps({"sku": "ZZ-987654", "warehouse": "US-WEST"})
 CALL = ("c", "search_inventory", ARGUMENTS)
+DOWN_S = 60
 CAUSES = (
     "DEAD_LETTER:rejected",
     "TOOL_FAILS:hold",
@@ -46,7 +47,7 @@ class Watched(Service):
 
 @pytest.mark.chaos
 def test_eight_faults_are_eight_alerts_with_their_causes_and_eight_ends(
-    tmp_path, tools_with_hold, request
+    tmp_path, tools_with_hold, request, capsys
 ):
     receiver = AlertReceiver()
     env = {"ALERT_URL": receiver.url, "ALERT_SECRET": SECRET, "RUN_ANSWER_BY_S": "6"}
@@ -55,13 +56,32 @@ def test_eight_faults_are_eight_alerts_with_their_causes_and_eight_ends(
         _seed_faults(watched)
         for cause in CAUSES:
             watched.alert("ended", cause)
+        _receiver_down(watched)
         took = ", ".join(f"{cause} {took_s:.0f} s" for cause, took_s in watched.took_s.items())
     receiver.close()
-    request.config.pluginmanager.getplugin("terminalreporter").write_line(f"\n{took}")
-    assert sorted(receiver.told()) == sorted((k, c) for c in CAUSES for k in ("raised", "ended"))
-    assert len(set(receiver.ids)) == 16
+    with capsys.disabled():
+        request.config.pluginmanager.getplugin("terminalreporter").write_line(f"\n{took}")
+    told = [*CAUSES, "DEAD_LETTER:rejected"]  # the last while the receiver was down
+    assert sorted(receiver.told()) == sorted((k, c) for c in told for k in ("raised", "ended"))
+    assert len(set(receiver.ids)) == 18
     assert max(watched.took_s.values()) < 30
     assert "ZZ-987654" not in json.dumps(receiver.events)
+
+
+def _receiver_down(watched):
+    """A fault comes and goes while the receiver of alerts is down for a minute."""
+    receiver, until = watched.receiver, time.monotonic() + DOWN_S
+    receiver.status = 503
+    watched.inject(submit=[{"status": 422}])
+    dead = watched.deliver(watched.new_run_id(), CALL).body["key"]
+    outbox = "tw:alerts:outbox"
+    watched.wait_for(lambda: watched.ledger().llen(outbox) == 1, within_s=40)
+    watched.toolworker("runs", "drop", dead)
+    watched.wait_for(lambda: watched.ledger().llen(outbox) == 2, within_s=60)
+    time.sleep(max(0.0, until - time.monotonic()))
+    assert len(receiver.events) == 16
+    receiver.status = 204
+    watched.wait_for(lambda: len(receiver.events) == 18, within_s=60)
 
 
 def _seed_faults(watched):

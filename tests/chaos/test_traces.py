@@ -19,7 +19,7 @@ _ARGUMENTS = '{"sku": "AB-1001", "warehouse": "US-WEST"}'
 
 
 @pytest.mark.chaos
-def test_each_of_300_runs_is_one_whole_trace(tmp_path, request, tools_with_hold):
+def test_each_of_300_runs_is_one_whole_trace(tmp_path, request, capsys, tools_with_hold):
     random.seed(request.config.getoption("--chaos-seed"))
     collector = Collector()
     env = {
@@ -50,12 +50,12 @@ def test_each_of_300_runs_is_one_whole_trace(tmp_path, request, tools_with_hold)
         }
         attempts = {key: int(service.entry(key)["attempts"]) for key in sent}
     posts = {key: sum(s["name"] == "POST" for s in traces[key].values()) for key in sent}
-    terminal = request.config.pluginmanager.getplugin("terminalreporter")
-    terminal.write_line(
-        f"\n{len(sent)} runs, {KILLS} kills, collector down {DOWN_S} s: "
-        f"{len(sent) - len(broken)} whole traces, {lost} lost tries in them, "
-        f"{collector.repeated} spans sent twice under the same id"
-    )
+    with capsys.disabled():
+        request.config.pluginmanager.getplugin("terminalreporter").write_line(
+            f"\n{len(sent)} runs, {KILLS} kills, collector down {DOWN_S} s: "
+            f"{len(sent) - len(broken)} whole traces, {lost} lost tries in them, "
+            f"{collector.repeated} spans sent twice under the same id"
+        )
     assert broken == {}
     assert posts == attempts
     assert len(traces) == len(sent) == RUNS
