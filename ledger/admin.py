@@ -116,7 +116,7 @@ class RunStore:
 
     def find(self, name: str) -> str:
         """
-        The key of a run, given its key or a run id that belongs to one run only.
+        The key of a run, given its key, or a run id or trace id that belongs to one run only.
 
         Raises:
             NoSuchRun: No run, or several; then their keys are named.
@@ -124,12 +124,13 @@ class RunStore:
         if self.entry(name):
             return name
         keys = [key for kind in KINDS for key in self.keys(kind)]
-        found = [s["key"] for s in self.summaries(keys) if s["run_id"] == name]
+        ids = self._read(keys, ("run_id", "traceparent"))
+        found = [key for key, of in zip(keys, ids, strict=True) if name in _names(*of)]
         if len(found) == 1:
             return found[0]
         if found:
             raise NoSuchRun(f"{name} called tools {len(found)} times: {', '.join(found)}")
-        raise NoSuchRun(f"no run has the key or the id {name}")
+        raise NoSuchRun(f"no run has the key, the id or the trace id {name}")
 
     def outline(self, key: str) -> dict[str, str]:
         """Every field of one run, those with data empty (see `is_data`); empty without a run."""
@@ -225,3 +226,8 @@ class RunStore:
                 for key in keys[first : first + _AT_ONCE]:
                     pipe.hmget(f"{RUN}{key}", fields)
                 yield from self._ledger.call(pipe.execute)
+
+
+def _names(run_id: bytes | None, traceparent: bytes | None) -> tuple[str, str]:
+    """The run id and the sender's trace id of a run, "" for those that it has not."""
+    return to_text(run_id or b""), to_text(traceparent or b"")[3:35]

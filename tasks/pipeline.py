@@ -118,9 +118,11 @@ def query(
         return checked
     started = time.monotonic()
     call, tool, values, _ = checked
-    logs.begin(run_id=run_id, key=key, tool=tool.name)
+    logs.begin(run_id=run_id, key=key, tool=tool.name, trace_id=call.trace.trace_id)
     try:
-        output, code = answer(resources().databases, tool, values, call.left_ms), "ok"
+        traceparent = call.trace.traceparent("query", index)
+        output = answer(resources().databases, tool, values, call.left_ms, traceparent=traceparent)
+        code = "ok"
     except ToolError as error:
         output, code = error_output(error), error.code
     except Unavailable:
@@ -162,6 +164,7 @@ def _check(task: RunTask, ids: RunIds, index: int, lease: str) -> Checked | int 
     )
     if not isinstance(leased, Started):
         return leased
+    logs.begin(trace_id=leased.trace.trace_id)
     try:
         if leased.is_poison:
             raise ToolError("internal_error", "The tool failed. Do not try the same call again.")

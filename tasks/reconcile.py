@@ -140,7 +140,7 @@ class Reconciler:
         """Publish what is due; a broker that hangs costs one time limit a look."""
         while self._unpublished:
             run = next(iter(self._unpublished.values()))
-            ids = {"run_id": run.run_id, "key": run.key}
+            ids = {"run_id": run.run_id, "key": run.key, "trace_id": run.trace.trace_id}
             try:
                 publish_fan_out(run.run_id, run.key, run.generation)
             except OperationalError as error:
@@ -154,6 +154,7 @@ class Reconciler:
 
     def _submit(self, run: DueRun) -> None:
         started = time.monotonic()
+        logs.begin(trace_id=run.trace.trace_id)
         ids = {"run_id": run.run_id, "key": run.key}
         try:
             if run.step == "expire":

@@ -7,8 +7,8 @@
 -- ARGV: key, run_id, digest, owner, answer_by_ms, expires_ms, first_look_ms, max_wait_ms,
 --   max_waiting, messages (runs that wait with a message, at most), silent_ms (a reconciler that was
 --   not seen for so long publishes nothing), context (a JSON object of source to value, or ''),
---   context_digests (one of source to digest), then the fields of the calls, names and values by
---   turns, six of a call
+--   context_digests (one of source to digest), traceparent (of the delivery, or ''), then the fields
+--   of the calls, names and values by turns, six of a call
 -- Returns: 'accepted', 'unpublished' when it gets no message yet, 'duplicate', 'conflict', or the
 --   seconds after which to try again
 --- @include "run"
@@ -16,8 +16,8 @@ local run, due, waiting, begun, unpublished, reconcilers = unpack(KEYS)
 local key, run_id, digest, owner = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local answer_by_ms, expires_ms, first_look_ms = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local max_wait_ms, max_waiting = tonumber(ARGV[8]), tonumber(ARGV[9])
-local messages, silent_ms, first_call = tonumber(ARGV[10]), tonumber(ARGV[11]), 14
-local context, context_digests = ARGV[12], ARGV[13]
+local messages, silent_ms, first_call = tonumber(ARGV[10]), tonumber(ARGV[11]), 15
+local context, context_digests, traceparent = ARGV[12], ARGV[13], ARGV[14]
 local prefix = string.sub(run, 1, #run - #key)
 
 -- How many runs the queue has passed, and when the next one was accepted. It gives them out in the
@@ -135,6 +135,9 @@ redis.call('HSET', run, 'version', 1, 'run_id', run_id, 'digest', digest, 'state
   'generation', 0, 'calls', (#ARGV - first_call + 1) / 6, 'outputs', 0, 'accepted_at', now,
   'accepted_by', owner, 'answer_by', now + answer_by_ms, 'expires_at', now + expires_ms,
   unpack(ARGV, first_call))
+if traceparent ~= '' then
+  redis.call('HSET', run, 'traceparent', traceparent)
+end
 if context ~= '' then
   redis.call('HSET', run, 'bound', context, 'bound_digests', context_digests)
 end

@@ -16,7 +16,8 @@
 --   never in the third queue), queues (how many are named), then the name and the length of each: of
 --   runs, of calls, of further calls; none when the broker is down. Then the milliseconds between
 --   two publishes of a run, by their count, the last for all further ones
--- Returns: for each run {key, run id, generation, 'publish' | 'submit' | 'expire'}
+-- Returns: for each run {key, run id, generation, 'publish' | 'submit' | 'expire', traceparent or '',
+--   replays}
 --- @include "run"
 --- @include "missing"
 local due, send_queue, waiting, begun, unpublished = unpack(KEYS)
@@ -93,10 +94,19 @@ local function need(key)
   return 'publish', math.min(now + wait, next_look or now + wait, tonumber(at[2]))
 end
 
+-- the run's timeline keeps its first steps: one that waits for a token is given out again and again
+local function note_step(run, step)
+  local number_of = redis.call('HINCRBY', run, 'steps', 1)
+  if number_of <= 50 then
+    redis.call('HSET', run, 'step:' .. number_of, step, 'step_at:' .. number_of, now)
+  end
+end
+
 local function give_out(key, step, due_again_at)
   redis.call('ZADD', due, due_again_at, key)
-  local ids = redis.call('HMGET', prefix .. key, 'run_id', 'generation')
-  answer[#answer + 1] = {key, ids[1], ids[2], step}
+  note_step(prefix .. key, step)
+  local ids = redis.call('HMGET', prefix .. key, 'run_id', 'generation', 'traceparent', 'replays')
+  answer[#answer + 1] = {key, ids[1], ids[2], step, ids[3] or '', ids[4] or '0'}
   if step == 'publish' and ids[2] ~= '0' then
     redis.call('HSET', prefix .. key, 'published_at', now) -- the others keep the order of acceptance
   end

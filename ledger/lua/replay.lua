@@ -27,12 +27,14 @@ redis.call('HSET', run, 'replayed_at:' .. number(run, 'generation'), now,
   'replayed_reason:' .. number(run, 'generation'), redis.call('HGET', run, 'reason'))
 redis.call('HDEL', run, 'reason', 'ended_at', 'next_attempt_at', 'waits_for')
 for _, field in ipairs(redis.call('HKEYS', run)) do
-  if string.sub(field, 1, 8) == 'attempt_' or string.sub(field, 1, 7) == 'try_at:' then
+  if string.sub(field, 1, 8) == 'attempt_' or string.sub(field, 1, 7) == 'try_at:'
+      or string.sub(field, 1, 4) == 'step' then
     redis.call('HDEL', run, field)
   end
 end
 redis.call('HSET', run, 'attempts', 0, 'answer_by', now + answer_by_ms, 'expires_at', now + expires_ms)
 redis.call('HINCRBY', run, 'fence', 1)
+redis.call('HINCRBY', run, 'replays', 1)
 if mode == 'submission' then
   redis.call('HSET', run, 'state', 'submitting')
 else
