@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from ledger.errors import NoSuchRun, NotReplayable
 from ledger.ledger import Ledger
-from ledger.scripts import DEAD, DUE, ENDED, RUN, SEND_QUEUE, WAITING, to_text
+from ledger.scripts import DEAD, DUE, ENDED, RUN, SEND_QUEUE, UNPUBLISHED, WAITING, to_text
 
 RETRYABLE_CODES = ("timeout", "unavailable")
 """Codes of error outputs that the same call may not end in next time."""
@@ -41,7 +41,8 @@ class Place:
     """
     When a run is looked at next, and how many runs are before it; None where it is in no queue.
 
-    `begins_after` counts runs that no worker has begun, `turn_after` those of the send queue.
+    `begins_after` counts runs that no worker has begun, `turn_after` those of the send queue. A run
+    without `has_message` is behind so many that a reconciler publishes it later.
     All times are milliseconds since the epoch.
     """
 
@@ -49,6 +50,7 @@ class Place:
     due_at: int | None
     begins_after: int | None
     turn_after: int | None
+    has_message: bool = True
 
 
 @dataclass(frozen=True)
@@ -156,11 +158,13 @@ class RunStore:
                 pipe.zscore(DUE, key)
                 pipe.zrank(WAITING, key)
                 pipe.zrank(SEND_QUEUE, key)
+                pipe.zscore(UNPUBLISHED, key)
                 return pipe.execute()
 
-        (seconds, micros), due_at, begins_after, turn_after = self._ledger.call(query)
+        (seconds, micros), due_at, begins_after, turn_after, behind = self._ledger.call(query)
         now_ms = seconds * 1000 + micros // 1000
-        return Place(now_ms, None if due_at is None else int(due_at), begins_after, turn_after)
+        due_at = None if due_at is None else int(due_at)
+        return Place(now_ms, due_at, begins_after, turn_after, has_message=behind is None)
 
     def counts(self) -> Counts:
         """How many runs there are; a replay counts from when it was opened again."""

@@ -47,6 +47,12 @@ STEP_MS = 5_000
 MESSAGES = 200
 """Runs that wait for a worker with a message in the broker; further ones wait in the ledger, since
 what ends there leaves no message. Reconcilers look twice a second, so 400 runs a second begin."""
+SILENT_MS = 15_000
+"""Three signs of a reconciler, which shows itself each 5 s: without any every run gets a message at
+once, as those of the last release, which show nothing, expect."""
+REPLAY_MESSAGES = 20
+"""A replay gets its message while all queues hold fewer than so many: a new run waits behind these.
+A reconciler that published looks again in 0.1 s, so 200 replays a second begin; Genesys takes 5."""
 SEEN_MS = 60_000
 """A reconciler that was not seen for so long is one no more."""
 DUE_AT_ONCE = 200
@@ -124,13 +130,13 @@ class Ledger:
         parts = [(c["id"], c["function"]["name"], c["function"]["arguments"]) for c in calls]
         digest = _digest([text for part in parts for text in part])
         bounds = [self.answer_by_ms, self.expires_ms, REPUBLISH_MS[0]]
-        limits = [int(self.max_wait_s * 1000), self.max_waiting, MESSAGES]
+        limits = [int(self.max_wait_s * 1000), self.max_waiting, MESSAGES, SILENT_MS]
         fields = [word for index, part in enumerate(parts) for word in _call_fields(index, *part)]
         digests = {name: _digest([key, json.dumps(v)])[:16] for name, v in (context or {}).items()}
         kept = [json.dumps(context) if context else "", json.dumps(digests), traceparent]
         answer = self.step(
             "accept",
-            [f"{RUN}{key}", DUE, WAITING, BEGUN, UNPUBLISHED],
+            [f"{RUN}{key}", DUE, WAITING, BEGUN, UNPUBLISHED, RECONCILERS],
             [key, run_id, digest, new_owner_id(), *bounds, *limits, *kept, *fields],
         )
         if answer == b"conflict":
@@ -390,7 +396,7 @@ class Ledger:
             "replayed" and the generation that will be answered; or "gone", "open", "no body" and 0.
         """
         arguments = [key, mode, self.answer_by_ms, self.expires_ms, *codes]
-        answer = self.step("replay", [f"{RUN}{key}", DUE, DEAD], arguments)
+        answer = self.step("replay", [f"{RUN}{key}", DUE, DEAD, UNPUBLISHED], arguments)
         return answer[0].decode(), answer[1] if answer[0] == b"replayed" else 0
 
     def drop(self, key: str) -> str:
@@ -398,7 +404,12 @@ class Ledger:
         return to_text(self.step("drop", [f"{RUN}{key}", ENDED, DEAD], [key]))
 
     def due(
-        self, *, senders: int, may_go: int | None = None, queued: Mapping[str, int] | None = None
+        self,
+        *,
+        senders: int,
+        may_go: int | None = None,
+        queued: Mapping[str, int] | None = None,
+        first_calls: int = 0,
     ) -> list[DueRun]:
         """
         Take runs that need a step; submissions inside their answer-by first, nearest first.
@@ -408,8 +419,11 @@ class Ledger:
 
             may_go: At most so many submissions; None means as many as senders.
 
-            queued: How many messages each of the broker's queues holds, that of runs first; None
-                when it is not known, and then no message counts as waiting.
+            queued: How many messages each of the broker's queues holds: that of runs, that of
+                calls, that of a large run's further calls; None when it is not known, and then no
+                message counts as waiting.
+
+            first_calls: So many calls of a run are never among the further ones.
         """
         most = senders if may_go is None else may_go
         bounds = [DUE_AT_ONCE, STEP_MS, senders, most, MESSAGES]
@@ -417,7 +431,15 @@ class Ledger:
         answer = self.step(
             "due",
             [DUE, SEND_QUEUE, WAITING, BEGUN, UNPUBLISHED],
-            [RUN, *bounds, len(lengths) // 2, *lengths, *REPUBLISH_MS],
+            [
+                RUN,
+                *bounds,
+                REPLAY_MESSAGES,
+                first_calls,
+                len(lengths) // 2,
+                *lengths,
+                *REPUBLISH_MS,
+            ],
         )
         return [
             DueRun(
@@ -436,7 +458,7 @@ class Ledger:
 
     def ping(self) -> None:
         """Try whether the ledger takes new runs, with a step that changes nothing."""
-        self.step("ping", [f"{RUN}ping", DUE, WAITING, BEGUN, UNPUBLISHED], [])
+        self.step("ping", [f"{RUN}ping", DUE, WAITING, BEGUN, UNPUBLISHED, RECONCILERS], [])
 
     def call(self, command: Any) -> Any:
         """

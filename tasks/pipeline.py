@@ -13,15 +13,12 @@ from db.faults import faults_as_answers
 from db.outputs import error_output
 from ledger.values import Begun, Started
 from runtime import logs, metrics
-from tasks.app import app
+from tasks.app import FIRST_CALLS, app
 from tasks.base import Message, RunTask
 from tasks.query import UNAVAILABLE, answer
 from tasks.resources import resources
 from tasks.submission import submit_run
 
-FIRST_CALLS = 8
-"""Calls of a run whose messages share a queue with those of all runs; the messages of further ones
-have a queue of their own, so that a large run does not hold up small ones."""
 FURTHER_CALLS_QUEUE = "toolworker.further"
 SUBMISSION_S = 20.0
 """What must be left of a message's soft time limit for a submission behind its query: a POST of

@@ -233,7 +233,7 @@ _NO_ANSWER_IN_TIME = error_output(
 _NO_WORKER = error_output(
     ToolError(
         "unavailable",
-        "The system was too busy to call the tool, so nothing was looked up. Tell the caller that "
+        "The tool was not called in time, so nothing was looked up. Tell the caller that "
         "it takes a moment longer, and try the same call once more.",
         retryable=True,
     )
