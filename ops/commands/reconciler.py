@@ -7,7 +7,7 @@ from genesys import client as genesys
 from ops.commands.gauges import FleetGauges
 from runtime import logs, metrics, risks, settings
 from tasks.app import limit_publishing
-from tasks.reconcile import CLIENT_NAME, Reconciler
+from tasks.reconcile import Reconciler
 from tasks.resources import open_ledger
 
 
@@ -22,7 +22,7 @@ def serve() -> None:
     values = settings.load("REDIS_URL")
     risks.log_risks(values)
     loaded = catalog.load(values.tools_dir)
-    ledger = open_ledger(values, loaded, client_name=CLIENT_NAME)
+    ledger = open_ledger(values, loaded)
     client = genesys.from_settings(values)
     limit_publishing()
     reconciler = Reconciler(ledger, client)
