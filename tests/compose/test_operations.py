@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from tests.compose.installation import blocks
+from tests.compose.installation import blocks, wait_for
 from tests.compose.project import docker
 
 pytestmark = pytest.mark.compose
@@ -16,6 +16,19 @@ def test_the_first_start_answers_from_the_database_that_it_made(installation):
     (entry,) = [e for e in installation.submissions() if e["run_id"] == "first"]
     output = json.loads(entry["body"]["tool_calls"][0]["output"])
     assert output["items"][0]["quantity"] == 166
+
+
+def test_the_dashboard_shows_a_run_to_an_operator_with_its_password(installation):
+    installation.answer("run-for-the-dashboard")
+    password = (installation.folder / "secrets" / "dashboard_password").read_text().strip()
+    assert installation.dashboard_page("/", "another")[0] == 401
+
+    def shows():
+        status, text = installation.dashboard_page("/runs", password)
+        assert status == 200
+        return "run-for-the-dashboard" in text
+
+    wait_for(shows, within_s=30, what="the run")
 
 
 def test_a_restored_ledger_knows_what_it_knew_at_the_backup(installation):
@@ -118,7 +131,7 @@ def test_the_reading_roles_password_is_rotated(installation):
     installation.shell("toolworker doctor")
 
 
-def test_the_superusers_and_flowers_passwords_are_rotated(installation):
+def test_the_superusers_flowers_and_the_dashboards_passwords_are_rotated(installation):
     block = blocks("Rotate a secret")[5]
     installation.shell(block)
     password = (installation.folder / "secrets" / "flower_password").read_text().strip()

@@ -143,7 +143,7 @@ def _under_traffic(compose, name, change):
 def _images(compose):
     return {
         docker("inspect", "-f", "{{.Config.Image}}", container)
-        for service in ("webhook", "worker", "reconciler", "flower")
+        for service in ("webhook", "worker", "reconciler", "flower", "dashboard")
         for container in compose.containers(service)
     }
 
