@@ -98,8 +98,41 @@ def test_the_webhooks_secret_is_rotated_with_two_good_ones_between(installation)
     assert installation.post_signed("with the old secret", old)[0] == 401
 
 
+@pytest.fixture
+def actions(installation):
+    """Data actions beside the rest, as docs/genesys-actions.md adds them; their one secret."""
+    (installation.folder / "secrets" / "actions_secrets").write_text("first-secret")
+    installation.env["COMPOSE_PROFILES"] = "actions"
+    try:
+        installation("up -d --wait --no-deps actions")
+        yield "first-secret"
+    finally:
+        installation("rm -s -f actions")
+        del installation.env["COMPOSE_PROFILES"]
+
+
+def test_the_data_actions_secret_is_rotated_with_two_good_ones_between(installation, actions):
+    file = installation.folder / "secrets" / "actions_secrets"
+
+    def status(secret):
+        call = {"sku": "AB-1001", "warehouse": "US-WEST"}
+        headers = {"X-API-Key": secret, "Content-Type": "application/json"}
+        path = "/genesys/actions/search_inventory"
+        return installation.ask("POST", path, json.dumps(call).encode(), headers)[0]
+
+    wait_for(lambda: status(actions) == 200, within_s=30, what="data actions")
+    first, then = blocks("Rotate a secret")[2:4]
+    installation.shell(first)
+    new, old = file.read_text().split(",")
+    wait_for(lambda: status(new) == 200, within_s=30, what="the new secret")
+    assert (old, status(old)) == (actions, 200)
+    installation.shell(then)
+    wait_for(lambda: status(new) == 200, within_s=30, what="the new secret alone")
+    assert (file.read_text(), status(old)) == (new, 401)
+
+
 def test_genesys_client_secret_is_rotated_and_what_it_refused_is_sent_again(installation):
-    block = blocks("Rotate a secret")[2]
+    block = blocks("Rotate a secret")[4]
     assert "THE NEW CLIENT SECRET" in block
     installation.serve_simulator("made-new")
     installation.deliver("refused meanwhile")
@@ -109,7 +142,7 @@ def test_genesys_client_secret_is_rotated_and_what_it_refused_is_sent_again(inst
 
 
 def test_the_password_of_both_redis_is_rotated(installation):
-    block = blocks("Rotate a secret")[3]
+    block = blocks("Rotate a secret")[5]
     users = installation.folder / "secrets" / "redis_users"
     old = users.read_text().split(">")[1].split()[0]
     installation.shell(block)
@@ -122,7 +155,7 @@ def test_the_password_of_both_redis_is_rotated(installation):
 
 
 def test_the_reading_roles_password_is_rotated(installation):
-    block = blocks("Rotate a secret")[4]
+    block = blocks("Rotate a secret")[6]
     url = installation.folder / "secrets" / "database_url"
     old = url.read_text()
     installation.shell(block)
@@ -132,7 +165,7 @@ def test_the_reading_roles_password_is_rotated(installation):
 
 
 def test_the_superusers_flowers_and_the_dashboards_passwords_are_rotated(installation):
-    block = blocks("Rotate a secret")[5]
+    block = blocks("Rotate a secret")[7]
     installation.shell(block)
     password = (installation.folder / "secrets" / "flower_password").read_text().strip()
     status = "curl -so /dev/null -w '%{http_code}' --retry 20 --retry-all-errors"
@@ -145,7 +178,7 @@ def test_the_superusers_flowers_and_the_dashboards_passwords_are_rotated(install
 
 
 def test_the_certificate_is_renewed_without_a_restart(installation):
-    (block,) = blocks("Rotate a secret")[6:]
+    (block,) = blocks("Rotate a secret")[8:]
     installation.make_certificate(days=100)
     installation.shell(block)
     installation.answer("with the new certificate")
@@ -153,5 +186,5 @@ def test_the_certificate_is_renewed_without_a_restart(installation):
 
 def test_every_block_of_these_sections_was_typed():
     assert [len(blocks(name)) for name in ("Steps", "Backup and restore", "Rotate a secret")] == [
-        3, 2, 7
+        3, 2, 9
     ]  # fmt: skip

@@ -132,12 +132,20 @@ def _under_traffic(compose, name, change):
         f"\n{name}: {len(refused)} deliveries, the change took {changed_s:.0f} s; refused once"
         f" {refused.count(1)}, more often {sum(n > 1 for n in refused)}; calls {codes};"
         f" worst answer {max(waits):.1f} s, to number"
-        f" {waits.index(max(waits))}; median {sorted(waits)[len(waits) // 2]:.2f} s"
+        f" {waits.index(max(waits))}; median {sorted(waits)[len(waits) // 2]:.2f} s,"
+        f" load average {os.getloadavg()[0]:.0f}; the slowest:\n"
+        + _why(compose, accepted[waits.index(max(waits))].run_id)
     )
     assert all(sent.is_accepted for sent in traffic.sent)
     assert max(refused) <= 1
     assert codes == {"ok": 3 * len(traffic.sent)}
     return max(waits)
+
+
+def _why(compose, run_id):
+    worker = compose.containers("worker")[0]
+    command = ["docker", "exec", worker, "toolworker", "runs", "why", run_id]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
 
 def _images(compose):
