@@ -134,7 +134,7 @@ def _under_traffic(compose, name, change):
         f" worst answer {max(waits):.1f} s, to number"
         f" {waits.index(max(waits))}; median {sorted(waits)[len(waits) // 2]:.2f} s,"
         f" load average {os.getloadavg()[0]:.0f}; the slowest:\n"
-        + _why(compose, accepted[waits.index(max(waits))].run_id)
+        + _timeline(compose, accepted[waits.index(max(waits))].run_id)
     )
     assert all(sent.is_accepted for sent in traffic.sent)
     assert max(refused) <= 1
@@ -142,9 +142,9 @@ def _under_traffic(compose, name, change):
     return max(waits)
 
 
-def _why(compose, run_id):
+def _timeline(compose, run_id):
     worker = compose.containers("worker")[0]
-    command = ["docker", "exec", worker, "toolworker", "runs", "why", run_id]
+    command = ["docker", "exec", worker, "toolworker", "runs", "show", run_id]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
 
