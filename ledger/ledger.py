@@ -507,22 +507,19 @@ def from_settings(
     timeout_s: float,
     retries: int,
     timeouts_ms: Mapping[str, int] | None = None,
-    client_name: str | None = None,
 ) -> Ledger:
     """
     A ledger with this deployment's times; nothing is connected yet.
 
     Args:
-        timeout_s, retries, client_name: See `scripts.connect`.
+        timeout_s, retries: See `scripts.connect`.
 
         timeouts_ms: By tool; needed only where calls are started.
     """
     url = values.ledger()
     tls = values.redis_tls(url)
     return Ledger(
-        scripts.connect(
-            url, timeout_s=timeout_s, retries=retries, tls=tls, client_name=client_name
-        ),
+        scripts.connect(url, timeout_s=timeout_s, retries=retries, tls=tls),
         answer_by_s=values.run_answer_by_s,
         expires_s=values.run_expires_s,
         retention_s=values.run_retention_s,

@@ -16,6 +16,8 @@ _RUN_FIELDS = (
 )  # fmt: skip
 _CALL_FIELDS = ("name", "code", "took_ms", "ended_at")
 _AT_ONCE = 500
+_SILENT_MS = 15_000
+"""A reconciler gives a sign every 5 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,10 @@ class LedgerStatus:
     reconcilers: Mapping[str, int]
     used_bytes: int
     max_bytes: int
+
+    def at_work(self) -> list[str]:
+        """The reconcilers that gave a sign within the last 15 s."""
+        return [name for name, ago_ms in self.reconcilers.items() if ago_ms < _SILENT_MS]
 
 
 class RunLines:

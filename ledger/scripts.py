@@ -34,7 +34,6 @@ def connect(
     timeout_s: float,
     retries: int,
     tls: Mapping[str, Any] | None = None,
-    client_name: str | None = None,
 ) -> redis.Redis:
     """
     A client for the ledger's Redis; nothing is sent yet.
@@ -46,13 +45,10 @@ def connect(
             is made at once. Every step may be repeated: each names its owner or writes once.
 
         tls: Of `Settings.redis_tls`, for a rediss:// URL.
-
-        client_name: Under which Redis lists these connections (CLIENT LIST).
     """
     return redis.Redis.from_url(
         url,
         **(tls or {}),
-        client_name=client_name,
         socket_timeout=timeout_s,
         socket_connect_timeout=timeout_s,
         socket_keepalive=True,

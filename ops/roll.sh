@@ -64,14 +64,15 @@ roll() {
 }
 
 say "doctor: settings, servers and tools, as $image sees them"
-compose run --rm --no-deps doctor toolworker doctor
+# not the running service: what is wrong there may be what this change mends
+compose run --rm --no-deps doctor toolworker doctor --before-start
 # receivers first: what they accept is what workers of either release take
 for service in webhook reconciler worker; do
   roll "$service"
 done
-# Flower holds no work. Data actions have one socket, which an old container would take with it: their
-# callers get 503 for the seconds of a start.
-for service in flower actions; do
+# Flower and the dashboard hold no work. Data actions have one socket, which an old container would
+# take with it: their callers get 503 for the seconds of a start.
+for service in flower dashboard actions; do
   [[ -z $(containers "$service") ]] || compose up -d --no-deps --force-recreate "$service"
 done
 

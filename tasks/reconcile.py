@@ -16,8 +16,6 @@ from runtime import logs
 from tasks.app import FIRST_CALLS, publish_fan_out, queue_lengths
 from tasks.submission import submit_run
 
-CLIENT_NAME = "toolworker-reconciler"
-"""Of a reconciler's connections to the ledger, so that the doctor finds it among them."""
 LOOK_EVERY_S = 0.5
 """Between two looks at the due set; what a run waits at most beyond its due time."""
 LOOK_SOON_S = 0.1

@@ -54,16 +54,13 @@ def _make(loaded: catalog.Catalog) -> Resources:
     return Resources(open_ledger(values, loaded), loaded, databases, genesys.from_settings(values))
 
 
-def open_ledger(
-    values: settings.Settings, loaded: catalog.Catalog, *, client_name: str | None = None
-) -> ledger.Ledger:
+def open_ledger(values: settings.Settings, loaded: catalog.Catalog) -> ledger.Ledger:
     """The ledger of a worker or a reconciler; nothing is connected yet."""
     return ledger.from_settings(
         values,
         timeout_s=LEDGER_TIMEOUT_S,
         retries=LEDGER_RETRIES,
         timeouts_ms=_timeouts_ms(loaded),
-        client_name=client_name,
     )
 
 

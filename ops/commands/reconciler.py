@@ -9,7 +9,7 @@ from ops.observability.alerts import alerter_from
 from ops.observability.exporter import exporter_from
 from runtime import logs, metrics, risks, settings
 from tasks.app import limit_publishing
-from tasks.reconcile import CLIENT_NAME, Reconciler
+from tasks.reconcile import Reconciler
 from tasks.resources import open_ledger
 
 
@@ -26,7 +26,7 @@ def serve() -> None:
         settings.load("ALERT_SECRET")
     risks.log_risks(values)
     loaded = catalog.load(values.tools_dir)
-    ledger = open_ledger(values, loaded, client_name=CLIENT_NAME)
+    ledger = open_ledger(values, loaded)
     client = genesys.from_settings(values)
     limit_publishing()
     reconciler = Reconciler(ledger, client)

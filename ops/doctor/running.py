@@ -5,12 +5,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-import redis
-
 import ledger
 from genesys import client as genesys
 from ledger.admin import RunStore
 from ledger.errors import LedgerUnavailable
+from ledger.lines import RunLines
 from ops import deliveries
 from ops.certificate import NoCertificate, ends_in_s
 from ops.doctor.result import CheckResult
@@ -23,11 +22,8 @@ from runtime.redis_health import (
     free_disk_ratio,
     read_health,
 )
-from tasks.reconcile import CLIENT_NAME
 
 _TIMEOUT_S = 2.0
-_RECONCILER_IDLE_S = 45
-"""A reconciler looks every 0.5 s; a look at a ledger that hangs lasts 40 s."""
 _WAITS_S = 5.0
 _STUCK_S = 60.0
 _CERTIFICATE_S = 14 * 86_400.0
@@ -126,7 +122,7 @@ def ledger_contents(values: settings.Settings) -> Iterator[CheckResult]:
         runs = RunStore(store)
         counted = runs.counts()
         waiting_s, open_s = counted.oldest_waiting_ms / 1000, counted.oldest_open_ms / 1000
-        yield from _reconcilers(store.client)
+        yield from _reconcilers(RunLines(store))
         if waiting_s > _WAITS_S:
             problem = (
                 f"a run has waited {waiting_s:.0f} s for a worker; docs/runbooks/queue-slow.md"
@@ -141,20 +137,8 @@ def ledger_contents(values: settings.Settings) -> Iterator[CheckResult]:
         yield from failing_tools(runs)
 
 
-def _reconcilers(client: redis.Redis) -> Iterator[CheckResult]:
-    """By the names of the ledger's connections; silent where our user may not list them."""
-    try:
-        connections = client.client_list()
-    except redis.ResponseError:
-        return
-    except redis.RedisError as error:
-        raise LedgerUnavailable(type(error).__name__) from error
-    looking = [
-        connection
-        for connection in connections
-        if connection["name"] == CLIENT_NAME and int(connection["idle"]) < _RECONCILER_IDLE_S
-    ]
-    if looking:
+def _reconcilers(lines: RunLines) -> Iterator[CheckResult]:
+    if lines.status().at_work():
         yield CheckResult("reconcilers")
     else:
         problem = "none looks at the ledger; docs/runbooks/no-reconciler.md"

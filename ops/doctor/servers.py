@@ -84,11 +84,6 @@ def _problems(client: redis.Redis, *, is_ledger: bool, is_broker: bool) -> Itera
     offset_s = client.time()[0] - time.time()
     if abs(offset_s) > _CLOCK_S:
         yield f"its clock is {offset_s:+.0f} s from ours; set both by NTP"
-    if is_ledger:
-        try:
-            client.client_setname("toolworker-doctor")
-        except redis.exceptions.NoPermissionError:
-            yield "we may not name our connections, as a reconciler does; give +client|setname"
     policy = _config(client, "maxmemory-policy")
     if policy not in ("noeviction", None):
         what = "accepted runs" if is_ledger else "messages"

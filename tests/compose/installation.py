@@ -68,6 +68,7 @@ class Installation(Compose):
             "PROXY_PORT": str(self.proxy),
             "SIMULATOR_PORT": str(self.simulator),
             "FLOWER_PORT": str(self.flower),
+            "DASHBOARD_PORT": str(self.dashboard),
             # this machine's cores are fewer than a server's
             "WORKER_PROCESSES": "2",
         }

@@ -1,5 +1,6 @@
 """The demo's compose project, under a name and on ports of its own, as a test uses it."""
 
+import base64
 import http.client
 import json
 import os
@@ -154,6 +155,17 @@ class Compose:
         assert done.returncode == 0, done.stdout + done.stderr[-4000:]
         self.env["TOOLWORKER_IMAGE"] = image
         return done.stdout
+
+    def dashboard_page(self, path, password):
+        """Status and text of a page of the dashboard, as `operator` with *password*."""
+        token = base64.b64encode(f"operator:{password}".encode()).decode()
+        connection = http.client.HTTPConnection("127.0.0.1", self.dashboard, timeout=20)
+        try:
+            connection.request("GET", path, headers={"Authorization": f"Basic {token}"})
+            response = connection.getresponse()
+            return response.status, response.read().decode()
+        finally:
+            connection.close()
 
     def submissions(self):
         url = f"http://127.0.0.1:{self.simulator}/_sim/submissions"

@@ -132,7 +132,9 @@ def _under_traffic(compose, name, change):
         f"\n{name}: {len(refused)} deliveries, the change took {changed_s:.0f} s; refused once"
         f" {refused.count(1)}, more often {sum(n > 1 for n in refused)}; calls {codes};"
         f" worst answer {max(waits):.1f} s, to number"
-        f" {waits.index(max(waits))}; median {sorted(waits)[len(waits) // 2]:.2f} s"
+        f" {waits.index(max(waits))}; median {sorted(waits)[len(waits) // 2]:.2f} s,"
+        f" load average {os.getloadavg()[0]:.0f}; the slowest:\n"
+        + _timeline(compose, accepted[waits.index(max(waits))].run_id)
     )
     assert all(sent.is_accepted for sent in traffic.sent)
     assert max(refused) <= 1
@@ -140,10 +142,16 @@ def _under_traffic(compose, name, change):
     return max(waits)
 
 
+def _timeline(compose, run_id):
+    worker = compose.containers("worker")[0]
+    command = ["docker", "exec", worker, "toolworker", "runs", "show", run_id]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+
 def _images(compose):
     return {
         docker("inspect", "-f", "{{.Config.Image}}", container)
-        for service in ("webhook", "worker", "reconciler", "flower")
+        for service in ("webhook", "worker", "reconciler", "flower", "dashboard")
         for container in compose.containers(service)
     }
 
