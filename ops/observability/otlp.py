@@ -1,15 +1,13 @@
-"""OTLP over HTTP, encoded by OpenTelemetry's SDK; imported only where traces are sent."""
+"""OTLP over HTTP, in the messages of opentelemetry-proto; imported only where traces are sent."""
 
 import gzip
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import SpanContext, SpanKind, TraceFlags
-from opentelemetry.trace.status import Status, StatusCode
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2
+from opentelemetry.proto.common.v1 import common_pb2
+from opentelemetry.proto.resource.v1 import resource_pb2
+from opentelemetry.proto.trace.v1 import trace_pb2
 
 from genesys.errors import GenesysError
 from genesys.http import HttpClient
@@ -21,19 +19,22 @@ TIMEOUT_S = 10.0
 _UNREADABLE = frozenset({400, 413, 422})
 """The same spans would be refused again; by the specification of OTLP they are dropped."""
 _KINDS = {
-    "internal": SpanKind.INTERNAL,
-    "client": SpanKind.CLIENT,
-    "consumer": SpanKind.CONSUMER,
+    "internal": trace_pb2.Span.SPAN_KIND_INTERNAL,
+    "client": trace_pb2.Span.SPAN_KIND_CLIENT,
+    "consumer": trace_pb2.Span.SPAN_KIND_CONSUMER,
 }
-_SCOPE = InstrumentationScope("toolworker")
+_SAMPLED = trace_pb2.SPAN_FLAGS_TRACE_FLAGS_MASK & 1
+_KNOWN = trace_pb2.SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK
+_REMOTE = trace_pb2.SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK
 
 
 class Collector:
     """
     An OpenTelemetry collector.
 
-    The SDK's own exporter is not used: it reads the environment for what it is not given, and does
-    not tell a collector that is down from one that refuses these spans for good.
+    The SDK is not used: it reads the environment for what it is not given, its exporter does not
+    tell a collector that is down from one that refuses these spans for good, and redis-py loads it
+    in each process where it is installed, which costs a worker 6 MB.
 
     Args:
         endpoint: Without `/v1/traces`.
@@ -59,7 +60,8 @@ class Collector:
         }
         ca_bundle = str(certificate) if certificate else None
         self._http = HttpClient(ca_bundle=ca_bundle, allow_http=True)
-        self._resource = Resource({"service.name": service_name})
+        attributes = _attributes({"service.name": service_name})
+        self._resource = resource_pb2.Resource(attributes=attributes)
 
     def send(self, traces: Sequence[Trace]) -> bool:
         """
@@ -68,8 +70,13 @@ class Collector:
         Raises:
             Unavailable: No answer, or one that may be another next time.
         """
-        spans = [self._readable(trace, span) for trace in traces for span in trace.spans]
-        body = gzip.compress(encode_spans(spans).SerializeToString(), compresslevel=1)
+        scope = trace_pb2.ScopeSpans(
+            scope=common_pb2.InstrumentationScope(name="toolworker"),
+            spans=[_span(trace, span) for trace in traces for span in trace.spans],
+        )
+        of_service = trace_pb2.ResourceSpans(resource=self._resource, scope_spans=[scope])
+        request = trace_service_pb2.ExportTraceServiceRequest(resource_spans=[of_service])
+        body = gzip.compress(request.SerializeToString(), compresslevel=1)
         try:
             status = self._http.post(self._url, body, self._headers, TIMEOUT_S).status
         except GenesysError as error:
@@ -80,24 +87,30 @@ class Collector:
             raise Unavailable(f"it answered {status}")
         return True
 
-    def _readable(self, trace: Trace, span: Span) -> ReadableSpan:
-        trace_id = int(trace.trace_id, 16)
-        is_remote = span.parent_id == trace.parent_id
-        parent = _context(trace_id, span.parent_id, is_remote) if span.parent_id else None
-        error = {"error.type": span.error} if span.error else {}
-        return ReadableSpan(
-            span.name,
-            context=_context(trace_id, span.span_id, is_remote=False),
-            parent=parent,
-            resource=self._resource,
-            attributes={**span.attributes, **error},
-            kind=_KINDS[span.kind],
-            status=Status(StatusCode.ERROR if span.error else StatusCode.UNSET),
-            start_time=span.start_ms * 1_000_000,
-            end_time=span.end_ms * 1_000_000,
-            instrumentation_scope=_SCOPE,
-        )
+
+def _span(trace: Trace, span: Span) -> trace_pb2.Span:
+    is_remote = span.parent_id == trace.parent_id
+    error = {"error.type": span.error} if span.error else {}
+    code = trace_pb2.Status.STATUS_CODE_ERROR if span.error else trace_pb2.Status.STATUS_CODE_UNSET
+    return trace_pb2.Span(
+        trace_id=bytes.fromhex(trace.trace_id),
+        span_id=bytes.fromhex(span.span_id),
+        parent_span_id=bytes.fromhex(span.parent_id or ""),
+        flags=_SAMPLED | _KNOWN | (_REMOTE if span.parent_id and is_remote else 0),
+        name=span.name,
+        kind=_KINDS[span.kind],
+        start_time_unix_nano=span.start_ms * 1_000_000,
+        end_time_unix_nano=span.end_ms * 1_000_000,
+        attributes=_attributes({**span.attributes, **error}),
+        status=trace_pb2.Status(code=code),
+    )
 
 
-def _context(trace_id: int, span_id: str, is_remote: bool) -> SpanContext:
-    return SpanContext(trace_id, int(span_id, 16), is_remote, TraceFlags(TraceFlags.SAMPLED))
+def _attributes(values: Mapping[str, str | int]) -> list[common_pb2.KeyValue]:
+    return [common_pb2.KeyValue(key=name, value=_value(value)) for name, value in values.items()]
+
+
+def _value(value: str | int) -> common_pb2.AnyValue:
+    if isinstance(value, int):
+        return common_pb2.AnyValue(int_value=value)
+    return common_pb2.AnyValue(string_value=value)
