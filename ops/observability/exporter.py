@@ -156,7 +156,7 @@ def exporter_from(values: Settings, ledger: Ledger) -> Callable[[], None]:
     from ops.observability.otlp import Collector
 
     collector = Collector(
-        endpoint,
+        endpoint.reveal(),
         headers=values.otlp_headers(),
         certificate=values.otel_exporter_otlp_certificate,
         service_name=values.otel_service_name,
