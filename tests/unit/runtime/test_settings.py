@@ -210,9 +210,7 @@ def test_the_address_of_a_collector_is_not_shown_since_it_may_hold_a_password(lo
     assert "planted" not in repr(values)
 
 
-@pytest.mark.parametrize(
-    "headers", ["a", "a=", "=b", "a b=c", "a=b%0d%0aX: p", "a=%E2%82%AC"]
-)
+@pytest.mark.parametrize("headers", ["a", "a=", "=b", "a b=c", "a=b%0d%0aX: p", "a=%E2%82%AC"])
 def test_headers_that_no_request_can_have_are_refused_at_the_start_and_not_shown(load, headers):
     with pytest.raises(settings.SettingsError) as failed:
         load(OTEL_EXPORTER_OTLP_HEADERS=headers)
