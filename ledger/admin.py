@@ -183,6 +183,13 @@ class RunStore:
                 oldest_ms = max(oldest_ms, now_ms - int(expires_at) + ledger.expires_ms)
         return Counts(len(keys), oldest_ms, waiting_ms, dead)
 
+    def dead_letter_keys(self, within_s: float) -> list[str]:
+        """The keys of runs that ended as dead letters so lately, oldest first."""
+        since, until = self._lately(within_s)
+        client = self._ledger.client
+        found = self._ledger.call(lambda: client.zrangebyscore(DEAD, since, until))
+        return [key.decode() for key in found]
+
     def new_dead_letters(self, within_s: float) -> int:
         """How many runs ended as dead letters so lately, and were not replayed or dropped since."""
         return int(

@@ -62,11 +62,17 @@ class EndedRuns:
         texts = iter(word.decode() for word in words)
         return [EndedRun(*run) for run in zip(texts, texts, texts, strict=True)]
 
-    def done(self, runs: Sequence[EndedRun]) -> None:
-        """Give these out no more. Calling twice is safe."""
+    def done(self, runs: Sequence[EndedRun]) -> bool:
+        """
+        Give these out no more. Calling twice is safe.
+
+        Returns:
+            False when another exporter has the lease by now, and exports the same runs.
+        """
         keys = [EXPORTED_ENDED, EXPORTED_DEAD, EXPORT_CURSORS]
         words = [word for run in runs for word in run]
-        self._ledger.step("export_done", keys, [self._owner, OVERLAP_MS, *words])
+        bounds = [self._owner, LEASE_MS, OVERLAP_MS]
+        return bool(self._ledger.step("export_done", keys, [*bounds, *words]))
 
     def entries(self, runs: Sequence[EndedRun]) -> list[Mapping[str, str]]:
         """

@@ -12,7 +12,7 @@ from ledger.scripts import DEAD, DUE, ENDED, RECONCILERS, RUN, SEND_QUEUE, WAITI
 
 _RUN_FIELDS = (
     "run_id", "state", "generation", "calls", "outputs", "attempts",
-    "accepted_at", "begun_at", "answer_by", "ended_at", "reason",
+    "accepted_at", "begun_at", "answer_by", "ended_at", "reason", "traceparent",
 )  # fmt: skip
 _CALL_FIELDS = ("name", "code", "took_ms", "ended_at")
 _AT_ONCE = 500
@@ -32,7 +32,11 @@ class CallLine:
 
 @dataclass(frozen=True, slots=True)
 class RunLine:
-    """One run; times are milliseconds since the epoch, 0 where it has none."""
+    """
+    One run; times are milliseconds since the epoch, 0 where it has none.
+
+    `trace_id` is the sender's, "" without one: then the run's key is its trace id.
+    """
 
     key: str
     run_id: str
@@ -47,6 +51,7 @@ class RunLine:
     reason: str
     calls: tuple[CallLine, ...]
     correlation_ids: tuple[str, ...]
+    trace_id: str
 
     @property
     def is_open(self) -> bool:
@@ -227,6 +232,7 @@ def _line(key: str, values: Sequence[bytes | None], more: Sequence[bytes | None]
         intern(texts[10]),
         calls,
         ids,
+        texts[11][3:35],
     )
 
 

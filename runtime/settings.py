@@ -46,6 +46,7 @@ class Secret:
         return "Secret('…')"
 
 
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
 _Count = Annotated[int, Meta(ge=1)]
 _Retention = Annotated[int, Meta(ge=60, le=31_536_000)]  # a year at most
 
@@ -108,7 +109,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     broker_disk: Path | None = None
 
     # as OpenTelemetry names them; the SDK itself is given these and reads none
-    otel_exporter_otlp_endpoint: str | None = None
+    otel_exporter_otlp_endpoint: Secret | None = None  # it may hold a password
     otel_exporter_otlp_headers: Secret | None = None
     otel_exporter_otlp_certificate: Path | None = None
     otel_service_name: str = "toolworker"
@@ -173,7 +174,12 @@ class Settings(Struct, frozen=True, kw_only=True):
             part.partition("=") for part in _reveal(self.otel_exporter_otlp_headers).split(",")
         ]
         headers = {name.strip().lower(): unquote(value.strip()) for name, _, value in pairs}
-        return {} if "" in headers or not all(headers.values()) else headers
+        # what requests or the server would refuse, on each export
+        is_good = all(
+            _HEADER_NAME.fullmatch(name) and value and value.isascii() and value.isprintable()
+            for name, value in headers.items()
+        )
+        return headers if is_good else {}
 
     def database_urls(self) -> dict[str, str]:
         """Database name in lower case to URL; `default` is `DATABASE_URL`."""

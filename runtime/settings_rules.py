@@ -82,7 +82,7 @@ def _actions_mistakes(settings: "Settings") -> list[str]:
 def _observability_mistakes(settings: "Settings") -> list[str]:
     mistakes = []
     endpoint, alert_url = settings.otel_exporter_otlp_endpoint, settings.alert_url
-    if endpoint and not endpoint.startswith(("http://", "https://")):
+    if endpoint and not endpoint.reveal().startswith(("http://", "https://")):
         mistakes.append("OTEL_EXPORTER_OTLP_ENDPOINT: must be http:// or https:// (OTLP over HTTP)")
     if settings.otel_exporter_otlp_headers and not settings.otlp_headers():
         mistakes.append("OTEL_EXPORTER_OTLP_HEADERS: must be NAME=VALUE, comma-separated")

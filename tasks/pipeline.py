@@ -164,7 +164,7 @@ def _check(task: RunTask, ids: RunIds, index: int, lease: str) -> Checked | int 
     )
     if not isinstance(leased, Started):
         return leased
-    logs.begin(trace_id=leased.trace.trace_id)
+    logs.bind(trace_id=leased.trace.trace_id)
     try:
         if leased.is_poison:
             raise ToolError("internal_error", "The tool failed. Do not try the same call again.")

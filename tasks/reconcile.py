@@ -152,8 +152,8 @@ class Reconciler:
 
     def _submit(self, run: DueRun) -> None:
         started = time.monotonic()
-        logs.begin(trace_id=run.trace.trace_id)
         ids = {"run_id": run.run_id, "key": run.key}
+        logs.begin(**ids, trace_id=run.trace.trace_id)
         try:
             if run.step == "expire":
                 if reason := self._ledger.bury(run.key, run.generation, "expired"):

@@ -50,7 +50,7 @@ def submit_run(ledger: Ledger, client: Client, key: str, generation: int) -> str
         found = ledger.outputs(key, generation)
         if found is None:
             return "gone"
-        logs.begin(trace_id=found.trace.trace_id)
+        logs.bind(trace_id=found.trace.trace_id)
         # before the claim, which freezes the outputs and counts an attempt
         try:
             permit = client.permit()

@@ -14,12 +14,19 @@ local quiet_ms, most, looks = tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
 --- @include "free_write"
 local now = now_ms()
 local lease = redis.call('HMGET', alerts, 'owner', 'lease_until')
-if lease[1] and lease[1] ~= owner and tonumber(lease[2]) > now then
+local left_ms = (tonumber(lease[2] or '') or 0) - now
+-- one that ends later than a lease may was taken by a clock that was ahead
+if lease[1] and lease[1] ~= owner and left_ms > 0 and left_ms <= lease_ms then
   return 0
 end
 redis.call('HSET', alerts, 'owner', owner, 'lease_until', now + lease_ms)
 if looks == '0' then
   return 1
+end
+
+-- how long ago; what a clock that was ahead wrote down counts as long ago
+local function since(at)
+  return math.abs(now - tonumber(at))
 end
 
 local function queue(event, cause)
@@ -36,7 +43,7 @@ for at = 7, #ARGV, 2 do
     redis.call('HSET', alerts, 'seen:' .. id, now)
   elseif not known[2] then
     redis.call('HSET', alerts, 'new:' .. id, now)
-  elseif now - tonumber(known[2]) >= confirm_ms then
+  elseif since(known[2]) >= confirm_ms then
     redis.call('HSET', alerts, 'open:' .. id, cause, 'seen:' .. id, now)
     redis.call('HDEL', alerts, 'new:' .. id)
     queue('raised', cause)
@@ -47,7 +54,7 @@ for _, field in ipairs(redis.call('HKEYS', alerts)) do
   if kind == 'new' and not holds[id] then
     redis.call('HDEL', alerts, field)
   elseif kind == 'open' and not holds[id]
-      and now - tonumber(redis.call('HGET', alerts, 'seen:' .. id)) >= quiet_ms then
+      and since(redis.call('HGET', alerts, 'seen:' .. id)) >= quiet_ms then
     queue('ended', redis.call('HGET', alerts, field))
     redis.call('HDEL', alerts, field, 'seen:' .. id)
   end

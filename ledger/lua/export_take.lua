@@ -1,7 +1,8 @@
 -- Gives out runs that ended and whose traces were not exported yet, to one exporter at a time. Read
 -- from the sets of ended runs by a cursor, so that no step of a run pays for it. A clock that was set
 -- back, as by a failover, may put runs behind the cursor: what lies a little before it is compared
--- with what was exported.
+-- with what was exported. A cursor that lies in the future, by a clock that was ahead, is set back to
+-- now: some runs are exported twice, under the same ids, and none is lost.
 --
 -- KEYS: ended, exported of these, dead, exported of these, cursors
 -- ARGV: owner, lease_ms, most (runs), overlap_ms (before a cursor, looked at again)
@@ -14,7 +15,9 @@ local due = KEYS[1]
 local sets = {ended = {KEYS[1], KEYS[2]}, dead = {KEYS[3], KEYS[4]}}
 local now = now_ms()
 local lease = redis.call('HMGET', cursors, 'owner', 'lease_until')
-if lease[1] and lease[1] ~= owner and tonumber(lease[2]) > now then
+local left_ms = (tonumber(lease[2] or '') or 0) - now
+-- one that ends later than a lease may was taken by a clock that was ahead
+if lease[1] and lease[1] ~= owner and left_ms > 0 and left_ms <= lease_ms then
   return {'leased'}
 end
 redis.call('HSET', cursors, 'owner', owner, 'lease_until', now + lease_ms)
@@ -23,6 +26,9 @@ for _, name in ipairs({'dead', 'ended'}) do
   local runs, exported = sets[name][1], sets[name][2]
   -- traces begin when they are switched on, not with what ended before
   redis.call('HSETNX', cursors, name, now)
+  if tonumber(redis.call('HGET', cursors, name)) > now then
+    redis.call('HSET', cursors, name, now)
+  end
   local from, offset = tonumber(redis.call('HGET', cursors, name)) - overlap_ms, 0
   while #answer < most * 3 do
     local found = redis.call('ZRANGE', runs, from, '+inf', 'BYSCORE', 'LIMIT', offset, 100,

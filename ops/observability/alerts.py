@@ -32,6 +32,17 @@ _LONGEST_PAUSE_S = 30.0
 _log = logs.get("alerts")
 
 
+class NoAnswer(Exception):
+    """The receiver of alerts did not answer; what waits is sent again later."""
+
+
+class Receiver(Protocol):
+    """Where events are sent."""
+
+    def send(self, event: Event) -> int:
+        """Send one event; the status of the answer. Raises NoAnswer."""
+
+
 class Source(Protocol):
     """What is wrong now."""
 
@@ -53,8 +64,13 @@ class AlertReceiver:
         self._key = base64.b64decode(encoded + "=" * (-len(encoded) % 4))
         self._http = HttpClient(allow_http=True)
 
-    def send(self, event: Event) -> str:
-        """Send one event, signed; "" when it was taken, else why not. It has the same id again."""
+    def send(self, event: Event) -> int:
+        """
+        Send one event, signed; it has the same id again. Returns the status of the answer.
+
+        Raises:
+            NoAnswer: It did not answer.
+        """
         name = f"alert_{hashlib.sha256(event.raw.encode()).hexdigest()[:32]}"
         body = json.dumps(_body(event), separators=(",", ":"), ensure_ascii=False).encode()
         at = str(int(time.time()))
@@ -67,16 +83,15 @@ class AlertReceiver:
             "webhook-signature": f"v1,{signature}",
         }
         try:
-            status = self._http.post(self._url, body, headers, TIMEOUT_S).status
+            return self._http.post(self._url, body, headers, TIMEOUT_S).status
         except GenesysError as error:
-            return type(error.__cause__ or error).__name__
-        return "" if 200 <= status < 300 else f"it answered {status}"
+            raise NoAnswer(type(error).__name__) from None
 
 
 class Alerter:
     """One of any number of equal ones; one at a time looks and sends."""
 
-    def __init__(self, store: AlertStore, source: Source, receiver: AlertReceiver) -> None:
+    def __init__(self, store: AlertStore, source: Source, receiver: Receiver) -> None:
         self._store, self._source, self._receiver = store, source, receiver
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="alerts", daemon=True)
@@ -107,23 +122,43 @@ class Alerter:
             self._send()
 
     def _send(self) -> None:
-        """Send what waits, oldest first; a receiver that is down is tried again later."""
+        """
+        Send what waits, oldest first; a receiver that is down is tried again later.
+
+        Behind an event that was refused only those of its own cause wait.
+        """
         if time.monotonic() < self._send_again_at:
             return
+        refused: dict[str, int] = {}
+        has_sent = False
         for event in self._store.waiting(AT_ONCE):
+            cause = event.cause["id"]
+            if cause in refused:
+                continue
             if self._stopping.is_set() or not self._store.lease():
                 return
-            problem = self._receiver.send(event)
-            if problem:
-                if not self._is_down:
-                    _log.warning("alerts.unsent", reason=problem)
-                self._is_down = True
-                self._pause_s = min(self._pause_s * 2, _LONGEST_PAUSE_S)
-                self._send_again_at = time.monotonic() + self._pause_s
+            try:
+                status = self._receiver.send(event)
+            except NoAnswer as error:
+                self._put_off(str(error))
                 return
+            if not 200 <= status < 300:
+                refused[cause] = status
+                continue
             self._store.sent(event)
-            _log.info("alert.sent", kind=event.kind, cause=event.cause["id"])
+            _log.info("alert.sent", kind=event.kind, cause=cause)
+            has_sent = True
+        if refused:
+            self._put_off(f"it answered {max(refused.values())}")
+        elif has_sent:
             self._is_down, self._pause_s = False, LOOK_EVERY_S / 2
+
+    def _put_off(self, reason: str) -> None:
+        if not self._is_down:
+            _log.warning("alerts.unsent", reason=reason)
+        self._is_down = True
+        self._pause_s = min(self._pause_s * 2, _LONGEST_PAUSE_S)
+        self._send_again_at = time.monotonic() + self._pause_s
 
     def _run(self) -> None:
         while not self._stopping.wait(LOOK_EVERY_S):

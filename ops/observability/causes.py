@@ -123,10 +123,10 @@ class Watch:
     def _dead_letters(self) -> Iterator[Cause]:
         """One cause for each reason, with the newest of its dead letters."""
         place = self._runs.place("")
-        since = place.now_ms - DEAD_LETTERS_S * 1000
         newest: dict[str, dict[str, str]] = {}
-        for run in self._runs.summaries(self._runs.keys("dead")):
-            if run["reason"] and int(run["ended_at"] or 0) >= since:
+        # dead letters are kept for a week: of 10,000 all would be read each 5 s
+        for run in self._runs.summaries(self._runs.dead_letter_keys(DEAD_LETTERS_S)):
+            if run["reason"]:
                 newest[run["reason"]] = run
         for reason, run in newest.items():
             entry = self._runs.entry(run["key"])

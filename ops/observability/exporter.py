@@ -1,7 +1,7 @@
 """Exporter of traces: a thread of each reconciler, which sends those of ended runs."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from ledger import Ledger
@@ -49,7 +49,6 @@ class TraceExporter:
         self._destination = destination
         self._share, self._slow_ms = share, slow_ms
         self._stopping = threading.Event()
-        self._is_down = False
         self._thread = threading.Thread(target=self._run, name="traces", daemon=True)
 
     def start(self) -> None:
@@ -77,7 +76,8 @@ class TraceExporter:
         for runs, traces in self._parts(taken):
             if traces:
                 self._send(traces)
-            self._runs.done(runs)
+            if not self._runs.done(runs):
+                return False  # another exporter sends the others
         return len(taken) == RUNS_AT_ONCE
 
     def _parts(self, taken: Sequence[EndedRun]) -> Iterator[tuple[list[EndedRun], list[Trace]]]:
@@ -86,7 +86,8 @@ class TraceExporter:
         traces: list[Trace] = []
         for run, entry in zip(taken, self._runs.entries(taken), strict=True):
             runs.append(run)
-            if entry and self._is_kept(trace := trace_of(run.key, entry)):
+            trace = _trace(run.key, entry)
+            if trace and self._is_kept(trace):
                 traces.append(trace)
             if sum(len(trace.spans) for trace in traces) >= SPANS_AT_ONCE:
                 yield runs, traces
@@ -95,8 +96,16 @@ class TraceExporter:
             yield runs, traces
 
     def _send(self, traces: Sequence[Trace]) -> None:
-        if not self._destination.send(traces):
-            _log.error("traces.refused", traces=len(traces), meaning="the collector drops them")
+        """Send them; in halves when they are refused: one of them, or the size, may be why."""
+        if self._destination.send(traces):
+            return
+        if len(traces) == 1:
+            trace_id = traces[0].trace_id
+            _log.error("traces.refused", trace_id=trace_id, meaning="the collector drops it")
+            return
+        middle = len(traces) // 2
+        self._send(traces[:middle])
+        self._send(traces[middle:])
 
     def _is_kept(self, trace: Trace) -> bool:
         is_told = trace.has_error or trace.took_ms >= self._slow_ms
@@ -123,6 +132,15 @@ class TraceExporter:
                 pause_s = _LONGEST_PAUSE_S
 
 
+def _trace(key: str, entry: Mapping[str, str]) -> Trace | None:
+    """The trace of a run; None for one that is gone, or whose timeline cannot be read."""
+    try:
+        return trace_of(key, entry) if entry else None
+    except (KeyError, ValueError) as error:  # it would hold up all others
+        _log.error("trace.unreadable", key=key, reason=type(error).__name__)
+        return None
+
+
 def exporter_from(values: Settings, ledger: Ledger) -> Callable[[], None]:
     """
     Start the exporter that the settings describe, if they do.
@@ -138,7 +156,7 @@ def exporter_from(values: Settings, ledger: Ledger) -> Callable[[], None]:
     from ops.observability.otlp import Collector
 
     collector = Collector(
-        endpoint,
+        endpoint.reveal(),
         headers=values.otlp_headers(),
         certificate=values.otel_exporter_otlp_certificate,
         service_name=values.otel_service_name,

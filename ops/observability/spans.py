@@ -1,5 +1,6 @@
 """Spans of an ended run, made from its timeline in the ledger; no library, no I/O."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -10,6 +11,7 @@ Kind = Literal["internal", "client", "consumer"]
 
 _OF_VALIDATE = frozenset({"invalid_json", "invalid_arguments", "unknown_tool", "forbidden"})
 """Codes of calls that were not queried, unless they took time there."""
+_TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _UNKNOWN = "unknown"
 
 
@@ -117,8 +119,10 @@ class _Spans:
         missed = self._number("attempt_at:1") or self._end
         end = max(start, ended if code else missed)
         name = self._entry.get(f"name:{index}", "")
-        # a name that no tool has is the model's invention
-        tool = _UNKNOWN if code == "unknown_tool" else name
+        # a name that no tool has is the model's invention; a call that ended before the look-up,
+        # as by an expired run, may have any text as one
+        is_known = code != "unknown_tool" and _TOOL_NAME.fullmatch(name)
+        tool = name if is_known else _UNKNOWN
         call_id = self._trace.span_id("call", index)
         unanswered = "timeout" if started else "unavailable"  # as the model is told
         error = "" if code == "ok" else code or unanswered
@@ -213,7 +217,8 @@ class _Spans:
         return self._number(f"attempt_at:{attempt + 1}") or self._end
 
     def _child(self, name: str, start: int, end: int, *ids: str | int) -> Span:
-        return Span(name, "internal", self._trace.span_id(*ids), self._root_id, start, end)
+        ended = max(start, end)  # a clock may have been set back in between
+        return Span(name, "internal", self._trace.span_id(*ids), self._root_id, start, ended)
 
     def _number(self, field_name: str) -> int:
         return int(self._entry.get(field_name, 0))

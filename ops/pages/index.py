@@ -64,10 +64,14 @@ class Snapshot:
         return sorted(found, key=_order, reverse=True)
 
     def find(self, name: str) -> Sequence[RunLine]:
-        """The runs with this key, run id or correlation id, newest first."""
+        """The runs with this key, run id, trace id or correlation id, newest first."""
         if name in self.by_key:
             return [self.by_key[name]]
-        return [run for run in self.runs if name == run.run_id or name in run.correlation_ids]
+        return [
+            run
+            for run in self.runs
+            if name in (run.run_id, run.trace_id) or name in run.correlation_ids
+        ]
 
     def page(
         self, filters: Filters, *, before: tuple[int, str] | None, size: int

@@ -48,7 +48,7 @@ def show_list() -> str:
 
 @pages.get("/find")
 def find() -> Any:
-    """The run with a key, run id or correlation id; a list when several have it."""
+    """The run with a key, run id, trace id or correlation id; a list when several have it."""
     name = request.args.get("q", "").strip()
     if not name:
         return redirect(url_for("list.show_list"))

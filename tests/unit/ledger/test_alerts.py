@@ -116,3 +116,14 @@ def test_a_receiver_that_is_down_for_good_does_not_fill_the_ledger(store, later,
     store.note({})
     assert client.llen("tw:alerts:outbox") == alerts.MOST_EVENTS
     assert store.waiting(2_000)[-1].kind == "ended"
+
+
+def test_a_clock_that_was_an_hour_ahead_holds_up_no_reconciler_and_no_cause(store, ledger, later):
+    store.note(HOLDS)
+    later(-3_600_000)
+    other = AlertStore(ledger, "reconciler-2")
+    assert other.note(HOLDS) is True
+    assert _told(other) == [("raised", "NO_WORKER")]
+    later(-3_600_000)
+    other.note({})
+    assert _told(other)[1:] == [("ended", "NO_WORKER")]

@@ -80,10 +80,13 @@ def test_what_ended_before_traces_were_switched_on_is_left_alone(ledger, client)
 
 
 def test_what_was_exported_is_remembered_for_half_a_minute_only(ledger, exports, client):
-    key = _end(ledger, "r-1")
+    _end(ledger, "r-1")
     exports.done(exports.take(10))
     assert client.zcard("tw:exported:ended") == 1
-    client.zadd("tw:ended", {key: client.zscore("tw:ended", key) + 31_000})
+    for name in ("tw:ended", "tw:exported:ended"):
+        (member,) = client.zrange(name, 0, -1)
+        client.zincrby(name, -31_000, member)
+    _end(ledger, "r-2")
     exports.done(exports.take(10))
     assert client.zcard("tw:exported:ended") == 1
 
@@ -114,3 +117,40 @@ def test_a_replayed_run_is_given_out_once_more(ledger, exports):
     (taken,) = exports.take(10)
     (entry,) = exports.entries([taken])
     assert (taken.kind, entry["replays"], entry["state"]) == ("ended", "1", "submitted")
+
+
+def test_after_a_clock_that_was_an_hour_ahead_no_trace_is_lost(ledger, exports, client):
+    ahead = _end(ledger, "r-ahead")
+    later = int(client.zscore("tw:ended", ahead)) + 3_600_000
+    client.zadd("tw:ended", {ahead: later})
+    client.hset(f"tw:run:{ahead}", "ended_at", later)
+    client.hset("tw:exports", mapping={"ended": later, "dead": later})
+    exports.done(exports.take(10))
+    key = _end(ledger, "r-now")
+    assert [run.key for run in exports.take(10)] == [key]
+    exports.done(exports.take(10))
+    assert exports.take(10) == []
+
+
+def test_a_lease_of_a_clock_that_was_ahead_does_not_hold_up_others(ledger, exports, client):
+    lease_until = int(client.hget("tw:exports", "lease_until"))
+    client.hset("tw:exports", "lease_until", lease_until + 3_600_000)
+    assert EndedRuns(ledger, "exporter-2").take(10) == []
+
+
+def test_done_renews_the_lease_of_its_owner_alone(ledger, exports, client):
+    client.hset("tw:exports", "lease_until", 1)
+    assert exports.done([]) is True
+    assert int(client.hget("tw:exports", "lease_until")) > 1
+    assert EndedRuns(ledger, "exporter-2").done([]) is False
+
+
+def test_more_runs_of_one_millisecond_than_a_batch_are_all_given_out_once(ledger, exports, client):
+    keys = [_end(ledger, f"r-{number}") for number in range(250)]
+    at = int(client.zscore("tw:ended", keys[0]))
+    client.zadd("tw:ended", dict.fromkeys(keys, at))
+    found = []
+    while taken := exports.take(7):
+        found += [run.key for run in taken]
+        exports.done(taken)
+    assert sorted(found) == sorted(keys)

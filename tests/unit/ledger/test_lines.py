@@ -5,6 +5,7 @@ import pytest
 from ledger import Ledger
 from ledger.admin import RunStore
 from ledger.lines import RunLines
+from ops.pages.index import RunIndex
 
 
 @pytest.fixture
@@ -103,3 +104,22 @@ def test_the_status_counts_runs_that_wait(ledger, client):
     assert status.waiting == 1
     assert 5_000 <= status.oldest_waiting_ms < 15_000
     assert status.overdue_ms > 40_000
+
+
+def test_dead_letters_of_late_are_named_without_those_of_the_week_before(ledger, client):
+    keys = [accept(ledger, f"r-{n}", "get_order") for n in range(3)]
+    for key in keys:
+        ledger.record(key, 0, 0, "{}", owner="o", code="ok")
+        claim = ledger.claim(key, 0, b"body", seen=1, owner="o")
+        assert ledger.bury(key, 0, "rejected", claim=claim)
+    client.zincrby("tw:dead", -3_601_000, keys[0])
+    assert RunStore(ledger).dead_letter_keys(3_600) == keys[1:]
+
+
+def test_a_run_is_found_by_the_trace_id_of_its_sender(ledger):
+    call = {"id": "c", "type": "function", "function": {"name": "get_order", "arguments": "{}"}}
+    trace_id = "0af7651916cd43dd8448eb211c80319c"
+    key = ledger.accept("r-1", [call], traceparent=f"00-{trace_id}-b7ad6b7169203331-01").key
+    accept(ledger, "r-2", "get_order")
+    found = RunIndex(ledger).refresh().find(trace_id)
+    assert [run.key for run in found] == [key]

@@ -169,3 +169,15 @@ def test_a_bare_timeline_makes_a_trace(state):
     names = ("run_id", "generation", "calls", "accepted_at", "ended_at")
     bare = {name: SUBMITTED[name] for name in names}
     assert trace_of(KEY, {**bare, "state": state}).spans[0].name == "run"
+
+
+def test_a_name_that_no_tool_can_have_is_in_no_span_even_if_the_call_was_never_looked_up():
+    entry = {**SUBMITTED, "name:0": "mail ann@example.org"}
+    for code in ("", "internal_error", "unavailable"):
+        assert "ann@" not in str(trace_of(KEY, {**entry, "code:0": code}))
+
+
+def test_no_span_ends_before_it_began_after_a_clock_was_set_back():
+    entry = {**SUBMITTED, "attempt_at:1": str(AT - 5_000), "step_at:1": "0", "steps": "1"}
+    del entry["begun_at"], entry["started_at:0"], entry["code:0"]
+    assert all(span.start_ms <= span.end_ms for span in trace_of(KEY, entry).spans)

@@ -10,16 +10,21 @@ CALL = {"id": "a", "type": "function", "function": {"name": "t", "arguments": "{
 
 
 class Destination:
-    """Keeps the keys of what it was sent; `answer` is True, False or an error."""
+    """Keeps the keys of what it took; `answer` is True, False or an error."""
 
     def __init__(self):
-        self.sent, self.answer = [], True
+        self.sent, self.answer, self.refused = [], True, set()
+        self.meanwhile = lambda: None
 
     def send(self, traces):
+        self.meanwhile()
         if isinstance(self.answer, Exception):
             raise self.answer
-        self.sent += [trace.trace_id for trace in traces]
-        return self.answer
+        ids = [trace.trace_id for trace in traces]
+        if not self.answer or not self.refused.isdisjoint(ids):
+            return False
+        self.sent += ids
+        return True
 
 
 @pytest.fixture
@@ -84,7 +89,36 @@ def test_what_is_refused_for_good_holds_up_no_other(ledger, destination):
     _end(ledger, "refused")
     destination.answer = False
     exporter.send_ended()
-    destination.answer, destination.sent = True, []
+    destination.answer = True
     key = _end(ledger, "taken")
     exporter.send_ended()
     assert destination.sent == [key]
+
+
+def test_a_run_whose_timeline_cannot_be_read_holds_up_no_other(ledger, destination):
+    exporter = _exporter(ledger, destination, share=1.0)
+    broken = _end(ledger, "broken")
+    ledger.client.hset(f"tw:run:{broken}", "accepted_at", "yesterday")
+    key = _end(ledger, "good")
+    exporter.send_ended()
+    exporter.send_ended()
+    assert destination.sent == [key]
+
+
+def test_a_trace_that_is_refused_takes_none_of_its_batch_with_it(ledger, destination):
+    exporter = _exporter(ledger, destination, share=1.0)
+    keys = [_end(ledger, f"r-{n}") for n in range(5)]
+    destination.refused = {keys[3]}
+    exporter.send_ended()
+    exporter.send_ended()
+    assert sorted(destination.sent) == sorted(set(keys) - {keys[3]})
+
+
+def test_an_exporter_that_lost_its_lease_sends_no_further_batch(ledger, destination, monkeypatch):
+    exporter = _exporter(ledger, destination, share=1.0)
+    monkeypatch.setattr("ops.observability.exporter.SPANS_AT_ONCE", 1)  # one run each
+    for number in range(3):
+        _end(ledger, f"r-{number}")
+    destination.meanwhile = lambda: ledger.client.hset("tw:exports", "owner", "another")
+    assert exporter.send_ended() is False
+    assert len(destination.sent) == 1

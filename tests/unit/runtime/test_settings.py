@@ -203,3 +203,16 @@ def test_a_redis_url_may_leave_out_what_has_a_default(load, url):
 def test_an_answer_is_due_before_its_run_expires(load):
     with pytest.raises(settings.SettingsError, match=r"^RUN_ANSWER_BY_S: must be below"):
         load(RUN_ANSWER_BY_S="30", RUN_EXPIRES_S="30")
+
+
+def test_the_address_of_a_collector_is_not_shown_since_it_may_hold_a_password(load):
+    values = load(OTEL_EXPORTER_OTLP_ENDPOINT="https://user:planted@collector:4318")
+    assert "planted" not in repr(values)
+
+
+@pytest.mark.parametrize("headers", ["a", "a=", "=b", "a b=c", "a=b%0d%0aX: p", "a=%E2%82%AC"])
+def test_headers_that_no_request_can_have_are_refused_at_the_start_and_not_shown(load, headers):
+    with pytest.raises(settings.SettingsError) as failed:
+        load(OTEL_EXPORTER_OTLP_HEADERS=headers)
+    expected = "OTEL_EXPORTER_OTLP_HEADERS: must be NAME=VALUE, comma-separated"
+    assert str(failed.value) == expected

@@ -108,3 +108,30 @@ def test_each_log_line_of_a_query_has_run_key_tool_and_trace(held):
     _run(pipeline.query, held, "m")
     assert ids == [{"run_id": "r", "key": held.key, "tool": "ask", "trace_id": held.key}]
     assert structlog.contextvars.get_contextvars() == {}
+
+
+def test_log_lines_of_a_link_have_the_ids_of_its_run_and_its_trace(held):
+    seen = []
+
+    def validate(name, arguments, context):
+        seen.append(structlog.contextvars.get_contextvars())
+        return TOOL, {}
+
+    held.catalog.validate = validate
+    _run(pipeline.validate, held)
+    assert seen == [{"run_id": "r", "key": held.key, "trace_id": held.key}]
+
+
+def test_a_submission_keeps_the_ids_of_its_task(held):
+    seen = []
+
+    def permit():
+        seen.append(structlog.contextvars.get_contextvars())
+        raise LedgerUnavailable("it ends here")
+
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(run_id="r", key=held.key)
+    with pytest.raises(LedgerUnavailable):
+        pipeline.submit_run(held.ledger, SimpleNamespace(permit=permit), held.key, 0)
+    structlog.contextvars.clear_contextvars()
+    assert seen == [{"run_id": "r", "key": held.key, "trace_id": held.key}]
