@@ -7,7 +7,8 @@ IMAGE ?= toolworker
 CHECK_PYTHON = $(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	|| { echo "toolworker needs Python 3.11 or newer; set PYTHON=python3.x" >&2; exit 1; }
 # programs in a venv begin with its path: of a checkout that was moved or copied none starts
-MOVED := $(if $(wildcard .venv),$(shell grep -qsF " $(CURDIR)/.venv" .venv/pyvenv.cfg || echo moved))
+moved = $(if $(wildcard $(1)),$(shell grep -qsF " $(CURDIR)/$(1)" $(1)/pyvenv.cfg || echo moved))
+MOVED := $(call moved,.venv)
 
 # bytecode is kept, or each program that a test starts compiles all that it imports
 unexport PYTHONDONTWRITEBYTECODE
@@ -76,8 +77,10 @@ conformance: .venv-conformance/installed ## Genesys' own SDK (170 MB, a venv of 
 	.venv-conformance/bin/pytest tests/conformance -m conformance -q
 
 # bench: production's packages and the peers; those of tests would count as a worker's memory
-.venv-%/installed: requirements-%.lock pyproject.toml
+.SECONDEXPANSION:
+.venv-%/installed: requirements-%.lock pyproject.toml $$(call moved,.venv-$$*)
 	@$(CHECK_PYTHON)
+	@$(if $(call moved,.venv-$*),rm -rf .venv-$*)
 	@$(PYTHON) -m venv .venv-$*
 	@.venv-$*/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-$*.lock
 	@.venv-$*/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .

@@ -7,7 +7,7 @@ from typing import Any
 
 from db import arguments, outputs
 from db.catalog import Tool
-from db.catalog.bind import action_header
+from db.catalog.bind import action_header, header_text
 from db.errors import ToolError
 from db.values import exact
 
@@ -58,12 +58,9 @@ def bound_texts(tool: Tool, headers: Mapping[str, str]) -> dict[str, str]:
     """
     found = {}
     for name in tool.bind:
-        text = headers.get(action_header(name).lower())
-        try:
-            if text is not None:
-                found[name] = text.strip().encode("latin-1").decode()
-        except UnicodeError:
-            continue  # as if it had not come
+        text = header_text(headers.get(action_header(name).lower(), ""))
+        if text:
+            found[name] = text
     return found
 
 

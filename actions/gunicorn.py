@@ -62,6 +62,8 @@ def post_fork(arbiter: Any, worker: Any) -> None:
     End a read after `STALL_S` of silence: connections inherit it from the listening socket.
 
     gunicorn 27.0.1 waits without end for the rest of a request that has begun, and holds a thread.
+    Those of a Unix socket inherit nothing: docker-compose.yml has one for nginx alone, which sends
+    a request once it has it whole.
     """
     for listener in arbiter.LISTENERS:
         limit = struct.pack("ll", STALL_S, 0)

@@ -101,7 +101,7 @@ def _unusable(arguments: dict[str, Any]) -> list[Violation]:
         elif isinstance(part, dict):
             if not all(map(is_storable, part)):
                 found.append(_wrong(trail, _NOT_STORABLE))
-            if isinstance(part, _Repeated):
+            if isinstance(part, Repeated):
                 found += [
                     _wrong((trail, name), "is given twice: give it once") for name in part.names
                 ]
@@ -113,17 +113,18 @@ def _unusable(arguments: dict[str, Any]) -> list[Violation]:
     return found
 
 
-class _Repeated(dict[str, Any]):
+class Repeated(dict[str, Any]):
     """An object in which some names are given twice, of which JSON readers keep the last."""
 
     names: tuple[str, ...] = ()
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of these names and values; a `Repeated` if a name is among them twice."""
     found = dict(pairs)
     if len(found) == len(pairs):
         return found
-    repeated = _Repeated(found)
+    repeated = Repeated(found)
     counted = Counter(name for name, _ in pairs)
     repeated.names = tuple(name for name, count in counted.items() if count > 1)
     return repeated
@@ -138,7 +139,7 @@ _DECODER = json.JSONDecoder(
     parse_constant=_refuse_constant,
     parse_float=number,
     parse_int=integer,
-    object_pairs_hook=_object,
+    object_pairs_hook=object_of,
 )
 
 

@@ -20,7 +20,7 @@ from db.causes import cause
 from db.connection import connect_options, ping, translated
 from db.errors import ToolError, Unavailable
 from db.outputs import message_output, rows_output
-from db.transaction import HANG_MARGIN_S, Rows, Silent, Statement, read
+from db.transaction import HANG_MARGIN_S, Rows, Silent, Statement, read, sql_comment
 from db.types import DatabaseTypes
 from db.values import bound, configure, exact, setting_text
 from runtime import logs
@@ -88,6 +88,7 @@ class Databases:
         *,
         timeout_ms: int,
         hang_margin_s: float = HANG_MARGIN_S,
+        traceparent: str = "",
     ) -> str:
         """
         The tool output of one call: items and total, or a message when there are no rows.
@@ -98,6 +99,8 @@ class Databases:
             timeout_ms: For all of it; waiting for a connection and for locks counts.
 
             hang_margin_s: After it the connection to a server that hangs is closed.
+
+            traceparent: W3C trace context of this query, for the server's log.
 
         Raises:
             ToolError: `timeout`, `query_failed`, `too_large`, or `invalid_arguments` for a number
@@ -127,6 +130,7 @@ class Databases:
                 max_rows=tool.max_rows + 1,
                 max_bytes=tool.max_bytes * READ_FACTOR,
                 bound={name: setting_text(values[name]) for name in tool.bind},
+                comment=sql_comment(tool=tool.name, traceparent=traceparent) if traceparent else "",
             )
             items = _loaded(connection, pool.types, rows)
         if not items and tool.no_rows_message is not None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import quote
 
 import psycopg
 from psycopg import errors, pq
@@ -28,6 +29,10 @@ and up to three times from a server that is as fast as our own memory.
 """
 _MAX_SKIPPED_BYTES = 1_048_576
 """Of rows that do not fit, read to keep the connection; of more the connection is closed."""
+
+_COMMENTS_IGNORED = 160_000
+"""Before Postgres 16 pg_stat_statements takes each DECLARE and FETCH of other text, comments
+included, for another statement, and forgets those that it had."""
 
 _BYTES_AROUND_NAME = 4  # two quotes, a colon and a comma
 
@@ -88,6 +93,7 @@ def read(
     max_bytes: int,
     hang_margin_s: float = HANG_MARGIN_S,
     bound: Mapping[str, str] = NOTHING_BOUND,
+    comment: str = "",
 ) -> Rows:
     """
     The first rows of a statement that only reads.
@@ -108,6 +114,8 @@ def read(
 
         hang_margin_s: After *timeout_ms*, which a server that hangs does not keep.
 
+        comment: Of `sql_comment`, in DECLARE and FETCH, since either may be what is slow.
+
     Raises:
         psycopg.Error: What the server has against it, or a connection that broke.
         ToolError: `timeout`, or `too_large` for a row beyond MAX_ROW_BYTES.
@@ -115,17 +123,19 @@ def read(
     """
     transformer = Transformer(connection)
     values = transformer.dump_sequence(arguments, [PyFormat.AUTO] * len(arguments))
+    if connection.pgconn.server_version < _COMMENTS_IGNORED:
+        comment = ""
     exchange = _Exchange(connection.pgconn, timeout_ms / 1000, hang_margin_s)
     try:
         exchange.send(
             _settings(timeout_ms, bound),
             (
-                f"DECLARE answer NO SCROLL CURSOR FOR {statement.text}".encode(),
+                f"DECLARE answer NO SCROLL CURSOR FOR {comment}{statement.text}".encode(),
                 values,
                 transformer.types,
                 transformer.formats,
             ),
-            (f"FETCH FORWARD {max_rows} FROM answer".encode(), None),
+            (f"FETCH FORWARD {max_rows} FROM answer {comment}".encode(), None),
         )
         rows = exchange.receive(max_bytes)
     except BaseException as exc:
@@ -139,6 +149,12 @@ def read(
     if exchange.error is not None:
         raise exchange.error
     return rows
+
+
+def sql_comment(**facts: str) -> str:
+    """Facts as an SQL comment of sqlcommenter's form: keys in order, values percent-encoded."""
+    pairs = ",".join(f"{name}='{quote(text, safe='')}'" for name, text in sorted(facts.items()))
+    return f"/*{pairs}*/ "
 
 
 def _settings(timeout_ms: int, bound: Mapping[str, str]) -> "_Command":

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from genesys.answer import Answer
@@ -154,6 +154,7 @@ class Client:
         idempotency_key: str,
         permit: Permit | None = None,
         timeout_s: float = POST_TIMEOUT_S,
+        traceparent: str = "",
     ) -> Receipt:
         """
         Send *body* once; again only with a fresh token, once, when the token was refused.
@@ -165,12 +166,17 @@ class Client:
 
             timeout_s: For all of it, the token included.
 
+            traceparent: W3C trace context of this attempt, sent along.
+
         Raises:
             GenesysUnavailable: Worth another attempt, with the same bytes.
             Rejected: Refused for good; the message names what to fix.
         """
+        headers = {"Content-Type": "application/json", "Idempotency-Key": idempotency_key}
+        if traceparent:
+            headers["traceparent"] = traceparent
         try:
-            return self._post(run_id, body, idempotency_key, permit, timeout_s)
+            return self._post(run_id, body, headers, permit, timeout_s)
         except GenesysUnavailable as error:
             bounds = [most for most in (error.most_attempts, self._max_attempts) if most]
             error.most_attempts = min(bounds, default=None)
@@ -180,7 +186,7 @@ class Client:
         self,
         run_id: str,
         body: bytes,
-        idempotency_key: str,
+        headers: Mapping[str, str],
         permit: Permit | None,
         timeout_s: float,
     ) -> Receipt:
@@ -195,7 +201,7 @@ class Client:
         token = permit.token or self._token(deadline)
         sent_with = Permit(token, permit.is_watched)
         try:
-            answer = self._send(url, body, idempotency_key, sent_with, deadline)
+            answer = self._send(url, body, headers, sent_with, deadline)
         except Rejected:  # nothing was sent
             self.give_back(permit)
             raise
@@ -203,7 +209,7 @@ class Client:
             self._tokens.invalidate(token)
             again = Permit(self._token(deadline), permit.is_watched)
             self._acquire_again(answer)
-            answer = self._send(url, body, idempotency_key, again, deadline)
+            answer = self._send(url, body, headers, again, deadline)
         if 200 <= answer.status < 300:
             took_ms = round((time.monotonic() - started) * 1000)
             remaining = answer.rate_limit_remaining
@@ -226,12 +232,16 @@ class Client:
             )
 
     def _send(
-        self, url: str, body: bytes, idempotency_key: str, permit: Permit, deadline: float
+        self,
+        url: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        permit: Permit,
+        deadline: float,
     ) -> Answer:
         left_s = deadline - time.monotonic()
         if left_s <= 0:
             raise GenesysUnavailable("no time was left after the token request")
-        headers = {"Content-Type": "application/json", "Idempotency-Key": idempotency_key}
         auth = BearerToken(permit.token or "")
         try:
             answer = self._http.post(url, body, headers, left_s, auth=auth)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from ledger.errors import NoSuchRun, NotReplayable
 from ledger.ledger import Ledger
-from ledger.scripts import DEAD, DUE, ENDED, RUN, SEND_QUEUE, WAITING, to_text
+from ledger.scripts import DEAD, DUE, ENDED, RUN, SEND_QUEUE, UNPUBLISHED, WAITING, to_text
 
 RETRYABLE_CODES = ("timeout", "unavailable")
 """Codes of error outputs that the same call may not end in next time."""
@@ -41,7 +41,8 @@ class Place:
     """
     When a run is looked at next, and how many runs are before it; None where it is in no queue.
 
-    `begins_after` counts runs that no worker has begun, `turn_after` those of the send queue.
+    `begins_after` counts runs that no worker has begun, `turn_after` those of the send queue. A run
+    without `has_message` is behind so many that a reconciler publishes it later.
     All times are milliseconds since the epoch.
     """
 
@@ -49,6 +50,7 @@ class Place:
     due_at: int | None
     begins_after: int | None
     turn_after: int | None
+    has_message: bool = True
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ class RunStore:
 
     def find(self, name: str) -> str:
         """
-        The key of a run, given its key or a run id that belongs to one run only.
+        The key of a run, given its key, or a run id or trace id that belongs to one run only.
 
         Raises:
             NoSuchRun: No run, or several; then their keys are named.
@@ -122,12 +124,13 @@ class RunStore:
         if self.entry(name):
             return name
         keys = [key for kind in KINDS for key in self.keys(kind)]
-        found = [s["key"] for s in self.summaries(keys) if s["run_id"] == name]
+        ids = self._read(keys, ("run_id", "traceparent"))
+        found = [key for key, of in zip(keys, ids, strict=True) if name in _names(*of)]
         if len(found) == 1:
             return found[0]
         if found:
             raise NoSuchRun(f"{name} called tools {len(found)} times: {', '.join(found)}")
-        raise NoSuchRun(f"no run has the key or the id {name}")
+        raise NoSuchRun(f"no run has the key, the id or the trace id {name}")
 
     def outline(self, key: str) -> dict[str, str]:
         """Every field of one run, those with data empty (see `is_data`); empty without a run."""
@@ -155,11 +158,13 @@ class RunStore:
                 pipe.zscore(DUE, key)
                 pipe.zrank(WAITING, key)
                 pipe.zrank(SEND_QUEUE, key)
+                pipe.zscore(UNPUBLISHED, key)
                 return pipe.execute()
 
-        (seconds, micros), due_at, begins_after, turn_after = self._ledger.call(query)
+        (seconds, micros), due_at, begins_after, turn_after, behind = self._ledger.call(query)
         now_ms = seconds * 1000 + micros // 1000
-        return Place(now_ms, None if due_at is None else int(due_at), begins_after, turn_after)
+        due_at = None if due_at is None else int(due_at)
+        return Place(now_ms, due_at, begins_after, turn_after, has_message=behind is None)
 
     def counts(self) -> Counts:
         """How many runs there are; a replay counts from when it was opened again."""
@@ -221,3 +226,8 @@ class RunStore:
                 for key in keys[first : first + _AT_ONCE]:
                     pipe.hmget(f"{RUN}{key}", fields)
                 yield from self._ledger.call(pipe.execute)
+
+
+def _names(run_id: bytes | None, traceparent: bytes | None) -> tuple[str, str]:
+    """The run id and the sender's trace id of a run, "" for those that it has not."""
+    return to_text(run_id or b""), to_text(traceparent or b"")[3:35]

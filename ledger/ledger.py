@@ -26,6 +26,7 @@ from ledger.scripts import (
 )
 from ledger.values import Accepted, Begun, Claim, DueRun, Outputs, Started, ToolCall
 from runtime import metrics, settings
+from runtime.trace_context import RunTrace, run_trace
 
 MARGIN_MS = 2_000
 """Queries stop this long before answer-by, and a lease lasts this much longer than its call may
@@ -46,6 +47,12 @@ STEP_MS = 5_000
 MESSAGES = 200
 """Runs that wait for a worker with a message in the broker; further ones wait in the ledger, since
 what ends there leaves no message. Reconcilers look twice a second, so 400 runs a second begin."""
+SILENT_MS = 15_000
+"""Three signs of a reconciler, which shows itself each 5 s: without any every run gets a message at
+once, as those of the last release, which show nothing, expect."""
+REPLAY_MESSAGES = 20
+"""A replay gets its message while all queues hold fewer than so many: a new run waits behind these.
+A reconciler that published looks again in 0.1 s, so 200 replays a second begin; Genesys takes 5."""
 SEEN_MS = 60_000
 """A reconciler that was not seen for so long is one no more."""
 DUE_AT_ONCE = 200
@@ -98,7 +105,12 @@ class Ledger:
         self._special_timeouts = json.dumps(special)
 
     def accept(
-        self, run_id: str, calls: Sequence[ToolCall], context: Mapping[str, Any] | None = None
+        self,
+        run_id: str,
+        calls: Sequence[ToolCall],
+        context: Mapping[str, Any] | None = None,
+        *,
+        traceparent: str = "",
     ) -> Accepted:
         """
         Store a run with its calls, or recognise it.
@@ -106,6 +118,8 @@ class Ledger:
         Args:
             context: The values of the delivery that tools bind, by source; None for a source
                 without one. A source that either of two deliveries lacks does not tell them apart.
+
+            traceparent: As `parse_traceparent` returned it; no two deliveries differ by it.
 
         Raises:
             Conflict: The key is known with other names, arguments or context.
@@ -116,13 +130,13 @@ class Ledger:
         parts = [(c["id"], c["function"]["name"], c["function"]["arguments"]) for c in calls]
         digest = _digest([text for part in parts for text in part])
         bounds = [self.answer_by_ms, self.expires_ms, REPUBLISH_MS[0]]
-        limits = [int(self.max_wait_s * 1000), self.max_waiting, MESSAGES]
+        limits = [int(self.max_wait_s * 1000), self.max_waiting, MESSAGES, SILENT_MS]
         fields = [word for index, part in enumerate(parts) for word in _call_fields(index, *part)]
         digests = {name: _digest([key, json.dumps(v)])[:16] for name, v in (context or {}).items()}
-        kept = [json.dumps(context) if context else "", json.dumps(digests)]
-        answer = self._run(
+        kept = [json.dumps(context) if context else "", json.dumps(digests), traceparent]
+        answer = self.step(
             "accept",
-            [f"{RUN}{key}", DUE, WAITING, BEGUN, UNPUBLISHED],
+            [f"{RUN}{key}", DUE, WAITING, BEGUN, UNPUBLISHED, RECONCILERS],
             [key, run_id, digest, new_owner_id(), *bounds, *limits, *kept, *fields],
         )
         if answer == b"conflict":
@@ -143,7 +157,7 @@ class Ledger:
             may_take_over: The process that had this message before is dead; what it had is free.
         """
         times = [MARGIN_MS, *REPUBLISH_MS]
-        answer = self._run(
+        answer = self.step(
             "begin",
             [f"{RUN}{key}", DUE, WAITING, BEGUN],
             [
@@ -189,7 +203,7 @@ class Ledger:
         """
         owner = new_owner_id()
         lease = [self.default_timeout_ms, self._special_timeouts, MARGIN_MS, MAX_TRIES]
-        answer = self._run(
+        answer = self.step(
             "start",
             [f"{RUN}{key}", DUE, BEGUN],
             [generation, index, owner, message, queue, int(may_take_over), *lease],
@@ -199,11 +213,17 @@ class Ledger:
             return int(answer[1]) if may_take_over else None
         if word not in (b"started", b"poison"):
             return None
-        _, attempt, left_ms, name, given, call_id, context = answer
-        texts = to_text(name), to_text(given), to_text(call_id)
-        bound = json.loads(context) if context else {}
-        is_poison = word == b"poison"
-        return Started(owner, index, attempt, left_ms, *texts, is_poison=is_poison, context=bound)
+        _, attempt, left_ms, name, given, call_id, context, *trace = answer
+        return Started(
+            owner,
+            index,
+            attempt,
+            left_ms,
+            *(to_text(name), to_text(given), to_text(call_id)),
+            is_poison=word == b"poison",
+            context=json.loads(context) if context else {},
+            trace=_trace(key, *trace),
+        )
 
     def release(self, key: str, generation: int, call: Started) -> bool:
         """
@@ -212,7 +232,7 @@ class Ledger:
         A run that is gone takes no more tries and no output either: that is True as well.
         """
         arguments = [key, generation, call.index, call.owner, RELEASE_MS, MARGIN_MS]
-        return bool(self._run("release", [f"{RUN}{key}", DUE], arguments) != b"late")
+        return bool(self.step("release", [f"{RUN}{key}", DUE], arguments) != b"late")
 
     def record(
         self,
@@ -237,21 +257,21 @@ class Ledger:
         """
         durations = [validate_ms, query_ms, CHORD_GRACE_MS]
         arguments = [key, generation, index, owner, to_bytes(output), code, *durations]
-        answer = self._run("record", [f"{RUN}{key}", DUE], arguments)
+        answer = self.step("record", [f"{RUN}{key}", DUE], arguments)
         return int(answer[1]) if answer[0] == b"recorded" else None
 
     def outputs(self, key: str, generation: int) -> Outputs | None:
         """What there is to submit; None when the run is gone."""
-        answer = self._run("outputs", [f"{RUN}{key}"], [generation])
+        answer = self.step("outputs", [f"{RUN}{key}"], [generation])
         if answer[0] == b"gone":
             return None
-        run_id = to_text(answer[1])
+        run_id, trace = to_text(answer[1]), _trace(key, *answer[3:])
         if answer[0] == b"frozen":
-            return Outputs(run_id, (), (), answer[2])
+            return Outputs(run_id, (), (), answer[2], trace=trace)
         ids, outputs, started = (answer[2][at::3] for at in range(3))
         found = tuple(to_text(output) or None for output in outputs)
         unstarted = frozenset(index for index, at in enumerate(started) if not at)
-        return Outputs(run_id, tuple(map(to_text, ids)), found, None, unstarted)
+        return Outputs(run_id, tuple(map(to_text, ids)), found, None, unstarted, trace)
 
     def park(self, key: str, generation: int, why: str) -> str:
         """
@@ -265,7 +285,7 @@ class Ledger:
         Returns:
             "queued", or the word with which a claim would have been refused.
         """
-        return to_text(self._run("park", [f"{RUN}{key}", DUE, SEND_QUEUE], [key, generation, why]))
+        return to_text(self.step("park", [f"{RUN}{key}", DUE, SEND_QUEUE], [key, generation, why]))
 
     def claim(
         self, key: str, generation: int, body: bytes, *, seen: int, owner: str
@@ -282,7 +302,7 @@ class Ledger:
             The lease, or why not: "gone", "expired", "held", "waiting", "changed", "incomplete".
         """
         keys = [f"{RUN}{key}", DUE, SEND_QUEUE]
-        answer = self._run("claim", keys, [key, generation, owner, body, seen, LEASE_MS])
+        answer = self.step("claim", keys, [key, generation, owner, body, seen, LEASE_MS])
         if answer[0] != b"claimed":
             return to_text(answer[0])
         return Claim(answer[1], answer[2], answer[3], is_repeat=bool(answer[4]))
@@ -304,7 +324,7 @@ class Ledger:
             attempt: The one that *outcome* is of; called twice, it is counted once.
         """
         arguments = [key, generation, claim.fence, int(is_unknown), LEASE_MS, attempt]
-        answer = self._run("renew", [f"{RUN}{key}", DUE], [*arguments, *_flat(outcome)])
+        answer = self.step("renew", [f"{RUN}{key}", DUE], [*arguments, *_flat(outcome)])
         return bool(answer[0] == b"renewed")
 
     def postpone(
@@ -319,7 +339,7 @@ class Ledger:
     ) -> None:
         """Return the lease of the POST; the next attempt is due in *delay_ms*."""
         arguments = [key, generation, claim.fence, delay_ms, int(is_unknown), *_flat(outcome)]
-        self._run("postpone", [f"{RUN}{key}", DUE], arguments)
+        self.step("postpone", [f"{RUN}{key}", DUE], arguments)
 
     def finish(self, key: str, generation: int, outcome: Mapping[str, Any]) -> None:
         """
@@ -328,7 +348,7 @@ class Ledger:
         A dead letter of this generation is one no more. Safe to call twice.
         """
         arguments = [key, generation, self.retention_s, *_flat(outcome)]
-        answer = self._run("finish", [f"{RUN}{key}", DUE, WAITING, ENDED, DEAD], arguments)
+        answer = self.step("finish", [f"{RUN}{key}", DUE, WAITING, ENDED, DEAD], arguments)
         if answer != b"gone":
             metrics.count("runs", state="submitted")
             if answer[1] >= 0:
@@ -357,7 +377,7 @@ class Ledger:
         fence = "" if claim is None else claim.fence
         arguments = [key, generation, fence, reason, self.dead_letter_retention_s]
         keys = [f"{RUN}{key}", DUE, WAITING, SEND_QUEUE, DEAD]
-        answer = self._run("bury", keys, [*arguments, *_flat(outcome or {})])
+        answer = self.step("bury", keys, [*arguments, *_flat(outcome or {})])
         if answer[0] != b"buried":
             return None
         metrics.count("runs", state="dead")
@@ -376,15 +396,20 @@ class Ledger:
             "replayed" and the generation that will be answered; or "gone", "open", "no body" and 0.
         """
         arguments = [key, mode, self.answer_by_ms, self.expires_ms, *codes]
-        answer = self._run("replay", [f"{RUN}{key}", DUE, DEAD], arguments)
+        answer = self.step("replay", [f"{RUN}{key}", DUE, DEAD, UNPUBLISHED], arguments)
         return answer[0].decode(), answer[1] if answer[0] == b"replayed" else 0
 
     def drop(self, key: str) -> str:
         """Delete a run that has ended: "dropped", "gone" or "not ended"."""
-        return to_text(self._run("drop", [f"{RUN}{key}", ENDED, DEAD], [key]))
+        return to_text(self.step("drop", [f"{RUN}{key}", ENDED, DEAD], [key]))
 
     def due(
-        self, *, senders: int, may_go: int | None = None, queued: Mapping[str, int] | None = None
+        self,
+        *,
+        senders: int,
+        may_go: int | None = None,
+        queued: Mapping[str, int] | None = None,
+        first_calls: int = 0,
     ) -> list[DueRun]:
         """
         Take runs that need a step; submissions inside their answer-by first, nearest first.
@@ -394,29 +419,46 @@ class Ledger:
 
             may_go: At most so many submissions; None means as many as senders.
 
-            queued: How many messages each of the broker's queues holds, that of runs first; None
-                when it is not known, and then no message counts as waiting.
+            queued: How many messages each of the broker's queues holds: that of runs, that of
+                calls, that of a large run's further calls; None when it is not known, and then no
+                message counts as waiting.
+
+            first_calls: So many calls of a run are never among the further ones.
         """
         most = senders if may_go is None else may_go
         bounds = [DUE_AT_ONCE, STEP_MS, senders, most, MESSAGES]
         lengths = [word for pair in (queued or {}).items() for word in pair]
-        answer = self._run(
+        answer = self.step(
             "due",
             [DUE, SEND_QUEUE, WAITING, BEGUN, UNPUBLISHED],
-            [RUN, *bounds, len(lengths) // 2, *lengths, *REPUBLISH_MS],
+            [
+                RUN,
+                *bounds,
+                REPLAY_MESSAGES,
+                first_calls,
+                len(lengths) // 2,
+                *lengths,
+                *REPUBLISH_MS,
+            ],
         )
         return [
-            DueRun(key.decode(), to_text(run_id), int(generation), step.decode())
-            for key, run_id, generation, step in answer
+            DueRun(
+                key.decode(),
+                to_text(run_id),
+                int(generation),
+                step.decode(),
+                _trace(key.decode(), *trace),
+            )
+            for key, run_id, generation, step, *trace in answer
         ]
 
     def seen(self, name: str) -> None:
         """Note that the reconciler *name* is at work; it is forgotten after a minute."""
-        self._run("seen", [RECONCILERS, DUE], [name, SEEN_MS])
+        self.step("seen", [RECONCILERS, DUE], [name, SEEN_MS])
 
     def ping(self) -> None:
         """Try whether the ledger takes new runs, with a step that changes nothing."""
-        self._run("ping", [f"{RUN}ping", DUE, WAITING, BEGUN, UNPUBLISHED], [])
+        self.step("ping", [f"{RUN}ping", DUE, WAITING, BEGUN, UNPUBLISHED, RECONCILERS], [])
 
     def call(self, command: Any) -> Any:
         """
@@ -434,8 +476,13 @@ class Ledger:
                 self.client.connection_pool.disconnect(inuse_connections=False)
             raise LedgerUnavailable(f"the ledger did not reply: {type(exc).__name__}") from exc
 
-    def _run(self, step: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
+    def step(self, step: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
+        """Run the script of one step; for the classes of this package."""
         return self.call(lambda: self._scripts[step](keys=keys, args=arguments))
+
+
+def _trace(key: str, traceparent: bytes, replays: bytes) -> RunTrace:
+    return run_trace(key, traceparent.decode(), int(replays))
 
 
 def _flat(outcome: Mapping[str, Any]) -> list[Any]:

@@ -14,6 +14,8 @@ RUN, DUE, DEAD, ENDED = "tw:run:", "tw:due", "tw:dead", "tw:ended"
 WAITING, BEGUN, SEND_QUEUE = "tw:waiting", "tw:begun", "tw:turns"
 UNPUBLISHED = "tw:unpublished"
 RECONCILERS = "tw:reconcilers"
+EXPORTED_ENDED, EXPORTED_DEAD = "tw:exported:ended", "tw:exported:dead"
+EXPORT_CURSORS, ALERTS, ALERTS_OUTBOX = "tw:exports", "tw:alerts", "tw:alerts:outbox"
 
 _LUA = Path(__file__).parent / "lua"
 _INCLUDE = re.compile(r'^--- @include "(\w+)"$', re.MULTILINE)

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict
 
+from runtime.trace_context import UNTRACED, RunTrace
+
 
 class Function(TypedDict):
     """What the model calls: a tool's name and its arguments, a JSON string."""
@@ -73,6 +75,7 @@ class Started:
     call_id: str
     is_poison: bool = False
     context: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    trace: RunTrace = UNTRACED
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,7 @@ class Outputs:
     outputs: tuple[str | None, ...]
     body: bytes | None
     unstarted: frozenset[int] = frozenset()
+    trace: RunTrace = UNTRACED
 
     @property
     def count(self) -> int:
@@ -113,3 +117,4 @@ class DueRun:
     run_id: str
     generation: int
     step: Literal["publish", "submit", "expire"]
+    trace: RunTrace = UNTRACED

@@ -7,6 +7,7 @@ import json
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +34,14 @@ def signature(body: bytes, secret: bytes) -> str:
     return "sha256=" + base64.b64encode(digest).decode()
 
 
-def send(url: str, body: bytes, *, secret: bytes, timeout_s: float = 10.0) -> Answer:
+def send(
+    url: str,
+    body: bytes,
+    *,
+    secret: bytes,
+    timeout_s: float = 10.0,
+    more_headers: Mapping[str, str] | None = None,
+) -> Answer:
     """
     POST *body*, signed, and return the answer, whatever its status.
 
@@ -43,6 +51,7 @@ def send(url: str, body: bytes, *, secret: bytes, timeout_s: float = 10.0) -> An
     headers = {
         "Content-Type": "application/json",
         "X-Hub-Signature-256": signature(body, secret),
+        **(more_headers or {}),
     }
     return _request(urllib.request.Request(url, body, headers), timeout_s)  # noqa: S310
 

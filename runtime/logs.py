@@ -62,3 +62,8 @@ def begin(**ids: str) -> None:
     """Put these ids, and none of an earlier unit of work, into each further line of this thread."""
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(**ids)
+
+
+def bind(**ids: str) -> None:
+    """Put these ids, too, into each further line of this unit of work."""
+    structlog.contextvars.bind_contextvars(**ids)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import unquote
 
 from msgspec import Meta, Struct, ValidationError, convert
 from msgspec.structs import fields
@@ -106,6 +107,17 @@ class Settings(Struct, frozen=True, kw_only=True):
     ledger_disk: Path | None = None
     broker_disk: Path | None = None
 
+    # as OpenTelemetry names them; the SDK itself is given these and reads none
+    otel_exporter_otlp_endpoint: str | None = None
+    otel_exporter_otlp_headers: Secret | None = None
+    otel_exporter_otlp_certificate: Path | None = None
+    otel_service_name: str = "toolworker"
+    trace_share: Annotated[float, Meta(ge=0, le=1)] = 1.0
+    trace_slow_s: Annotated[float, Meta(ge=0.001, le=604_800)] = 5.0
+
+    alert_url: Secret | None = None
+    alert_secret: Secret | None = None
+
     # a week at most: an upper bound also refuses "inf"
     run_answer_by_s: Annotated[float, Meta(ge=3, le=600)] = 30
     run_expires_s: Annotated[float, Meta(ge=5, le=604_800)] = 600
@@ -154,6 +166,14 @@ class Settings(Struct, frozen=True, kw_only=True):
     def dashboard_host_names(self) -> list[str]:
         """The host names by which browsers may reach the dashboard."""
         return [text for part in self.dashboard_hosts.split(",") if (text := part.strip().lower())]
+
+    def otlp_headers(self) -> dict[str, str]:
+        """Headers of each export; empty when they cannot be read."""
+        pairs = [
+            part.partition("=") for part in _reveal(self.otel_exporter_otlp_headers).split(",")
+        ]
+        headers = {name.strip().lower(): unquote(value.strip()) for name, _, value in pairs}
+        return {} if "" in headers or not all(headers.values()) else headers
 
     def database_urls(self) -> dict[str, str]:
         """Database name in lower case to URL; `default` is `DATABASE_URL`."""

@@ -23,6 +23,7 @@ def mistakes(settings: "Settings") -> list[str]:
         *_redis_mistakes(settings),
         *_webhook_mistakes(settings),
         *_actions_mistakes(settings),
+        *_observability_mistakes(settings),
     ]
 
 
@@ -75,6 +76,21 @@ def _actions_mistakes(settings: "Settings") -> list[str]:
     schemes, mistakes = settings.action_schemes(), []
     if not schemes or not all(_ACTIONS_SCHEME.fullmatch(scheme) for scheme in schemes):
         mistakes.append("ACTIONS_AUTH: must be of basic, bearer, header:NAME")
+    return mistakes
+
+
+def _observability_mistakes(settings: "Settings") -> list[str]:
+    mistakes = []
+    endpoint, alert_url = settings.otel_exporter_otlp_endpoint, settings.alert_url
+    if endpoint and not endpoint.startswith(("http://", "https://")):
+        mistakes.append("OTEL_EXPORTER_OTLP_ENDPOINT: must be http:// or https:// (OTLP over HTTP)")
+    if settings.otel_exporter_otlp_headers and not settings.otlp_headers():
+        mistakes.append("OTEL_EXPORTER_OTLP_HEADERS: must be NAME=VALUE, comma-separated")
+    if alert_url and not alert_url.reveal().startswith(("http://", "https://")):
+        mistakes.append("ALERT_URL: must be http:// or https://")
+    secret = settings.alert_secret.reveal() if settings.alert_secret else ""
+    if secret and not _is_standard_secret(secret.encode()):
+        mistakes.append("ALERT_SECRET: must be of the form whsec_<base64>")
     return mistakes
 
 

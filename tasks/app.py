@@ -13,6 +13,10 @@ from redis.exceptions import RedisError
 import tasks.compat  # noqa: F401  (applies the patches, in every process that uses the broker)
 from runtime import logs, settings
 
+FIRST_CALLS = 8
+"""Calls of a run whose messages share a queue with those of all runs; the messages of further ones
+have a queue of their own, so that a large run does not hold up small ones."""
+
 _CONFIG = Path(__file__).resolve().parent.parent / "celeryconfig.py"
 
 # The loader is named, or CELERY_LOADER would be imported before our settings can refuse it.

@@ -1,5 +1,6 @@
 """Task events: of links that run behind another task, and when Celery sends those of messages."""
 
+import contextlib
 import sys
 import threading
 import time
@@ -15,6 +16,9 @@ FLUSH_EVERY_S = 0.5
 """From an event to the message that carries it and those that follow: so much later a dashboard
 shows a link at most. A message for each link took a fifth of a worker's CPU."""
 
+KEPT_S = 15.0
+"""How long a process keeps what the broker does not take, which is longer than a restart of it."""
+
 _log = logs.get("tasks")
 
 
@@ -22,7 +26,7 @@ class LinkEvents:
     """
     The events of one worker process, sent by a thread of its own.
 
-    No task waits for the broker, and nothing is raised: without a broker, events are lost.
+    No task waits for the broker, and nothing is raised: without a broker for long, events are lost.
     """
 
     def __init__(self, app: Celery) -> None:
@@ -32,6 +36,7 @@ class LinkEvents:
         )
         self._thread: threading.Thread | None = None
         self._has_some = threading.Event()
+        self._failing_since: float | None = None
 
     def send(self, kind: str, hostname: str | None, **fields: Any) -> None:
         """Keep an event for the next message."""
@@ -41,18 +46,19 @@ class LinkEvents:
             self._thread = threading.Thread(target=self._flush_again_and_again, daemon=True)
             self._thread.start()
             worker_process_shutdown.connect(self.flush)
-        if self._dispatcher is None:
+        dispatcher = self._dispatcher  # read once: the thread may drop it meanwhile
+        if dispatcher is None:
             # the receiver's limits, half a second; and a dispatcher that raises: by default it
-            # keeps what it could not send, and tries each event again, one limit after another
+            # tries each event that it could not send by itself again, one limit after another
             limits = self._app.conf["RECEIVER"]["broker_transport_options"]
-            self._dispatcher = self._app.events.Dispatcher(
+            dispatcher = self._dispatcher = self._app.events.Dispatcher(
                 self._app.connection_for_write(transport_options=limits),
                 hostname=hostname,
                 buffer_while_offline=False,
                 buffer_group=frozenset({"task"}),
                 buffer_limit=sys.maxsize,  # beyond it `send` would send by itself
             )
-        self._dispatcher.send(kind, **fields)
+        dispatcher.send(kind, **fields)
         self._has_some.set()
 
     def flush(self, **_: Any) -> None:
@@ -62,10 +68,22 @@ class LinkEvents:
             return
         try:
             dispatcher.flush()
+            self._failing_since = None
         except Exception as error:  # noqa: BLE001  the outermost loop of a thread: log it, go on
-            _log.warning("events.lost", reason=type(error).__name__)
-            self._dispatcher = None
+            self._connect_again(dispatcher, type(error).__name__)
+
+    def _connect_again(self, dispatcher: Any, reason: str) -> None:
+        """Keep the events that were not sent for the next flush, unless that lasts too long."""
+        now = time.monotonic()
+        self._failing_since = self._failing_since or now
+        if now - self._failing_since > KEPT_S:
+            _log.warning("events.lost", reason=reason)
+            self._dispatcher = self._failing_since = None
+        dispatcher.close()  # it keeps them; what it was to send with is made anew
+        with contextlib.suppress(Exception):  # of a connection that is broken anyway
             dispatcher.connection.release()
+        dispatcher.enable()
+        self._has_some.set()
 
     def _flush_again_and_again(self) -> None:
         while self._has_some.wait():
@@ -85,12 +103,19 @@ class FlushEvents(StartStopStep):
     _entry: Any = None
 
     def start(self, parent: Any) -> None:
-        parent.event_dispatcher.on_send_buffered = None
-        self._entry = parent.timer.call_repeatedly(FLUSH_EVERY_S, parent.event_dispatcher.flush)
+        if parent.event_dispatcher:  # None where a worker sends no events at all
+            flush = parent.event_dispatcher.flush
+            parent.event_dispatcher.on_send_buffered = None
+            self._entry = parent.timer.call_repeatedly(FLUSH_EVERY_S, flush)
 
     def stop(self, parent: Any) -> None:
         """Leave nothing behind, also where the connection is lost: it goes to the next one."""
         if self._entry:
             self._entry.cancel()
             self._entry = None
+            parent.event_dispatcher.flush()
+
+    def shutdown(self, parent: Any) -> None:
+        """Send what came after `stop`: a worker that is stopped waits for its tasks to end."""
+        if parent.event_dispatcher:
             parent.event_dispatcher.flush()

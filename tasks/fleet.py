@@ -66,7 +66,9 @@ def catalogs() -> dict[str, str]:
         found = app.control.broadcast(
             "toolworker", reply=True, timeout=ANSWER_S, connection=connection
         )
-    return {node: said["catalog"] for answer in found or () for node, said in answer.items()}
+    replies = {node: said for answer in found or () for node, said in answer.items()}
+    # a worker that fails at it replies with an error
+    return {node: said["catalog"] for node, said in replies.items() if "catalog" in said}
 
 
 def reload_tools() -> dict[str, Reloaded | None]:

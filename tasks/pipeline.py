@@ -13,15 +13,12 @@ from db.faults import faults_as_answers
 from db.outputs import error_output
 from ledger.values import Begun, Started
 from runtime import logs, metrics
-from tasks.app import app
+from tasks.app import FIRST_CALLS, app
 from tasks.base import Message, RunTask
 from tasks.query import UNAVAILABLE, answer
 from tasks.resources import resources
 from tasks.submission import submit_run
 
-FIRST_CALLS = 8
-"""Calls of a run whose messages share a queue with those of all runs; the messages of further ones
-have a queue of their own, so that a large run does not hold up small ones."""
 FURTHER_CALLS_QUEUE = "toolworker.further"
 SUBMISSION_S = 20.0
 """What must be left of a message's soft time limit for a submission behind its query: a POST of
@@ -121,9 +118,11 @@ def query(
         return checked
     started = time.monotonic()
     call, tool, values, _ = checked
-    logs.begin(run_id=run_id, key=key, tool=tool.name)
+    logs.begin(run_id=run_id, key=key, tool=tool.name, trace_id=call.trace.trace_id)
     try:
-        output, code = answer(resources().databases, tool, values, call.left_ms), "ok"
+        traceparent = call.trace.traceparent("query", index)
+        output = answer(resources().databases, tool, values, call.left_ms, traceparent=traceparent)
+        code = "ok"
     except ToolError as error:
         output, code = error_output(error), error.code
     except Unavailable:
@@ -165,6 +164,7 @@ def _check(task: RunTask, ids: RunIds, index: int, lease: str) -> Checked | int 
     )
     if not isinstance(leased, Started):
         return leased
+    logs.begin(trace_id=leased.trace.trace_id)
     try:
         if leased.is_poison:
             raise ToolError("internal_error", "The tool failed. Do not try the same call again.")

@@ -16,13 +16,22 @@ IN_PLACE_S = 2.0
 """A database that is away is asked again for this long; then the slot is needed elsewhere."""
 
 
-def answer(databases: Databases, tool: Tool, values: Mapping[str, Any], left_ms: int) -> str:
+def answer(
+    databases: Databases,
+    tool: Tool,
+    values: Mapping[str, Any],
+    left_ms: int,
+    *,
+    traceparent: str = "",
+) -> str:
     """
     The tool output of one call.
 
     Args:
         left_ms: What remains of the run's time for answers; the tool's own timeout may be less,
             and covers all tries together.
+
+        traceparent: Of this query, for the server's log.
 
     Raises:
         ToolError: What the model is told.
@@ -35,7 +44,7 @@ def answer(databases: Databases, tool: Tool, values: Mapping[str, Any], left_ms:
     def ask() -> str:
         timeout_ms = max(1, int((deadline - time.monotonic()) * 1000))
         with faults_as_answers(SoftTimeLimitExceeded):
-            return databases.query(tool, values, timeout_ms=timeout_ms)
+            return databases.query(tool, values, timeout_ms=timeout_ms, traceparent=traceparent)
 
     try:
         try:

@@ -13,11 +13,13 @@ from ledger import Ledger
 from ledger.errors import LedgerUnavailable
 from ledger.values import DueRun
 from runtime import logs
-from tasks.app import publish_fan_out, queue_lengths
+from tasks.app import FIRST_CALLS, publish_fan_out, queue_lengths
 from tasks.submission import submit_run
 
 LOOK_EVERY_S = 0.5
 """Between two looks at the due set; what a run waits at most beyond its due time."""
+LOOK_SOON_S = 0.1
+"""As long as runs are published: the queues may be shorter by then."""
 SENDERS = 8
 """Threads that submit. At 10 s a POST this is the worst case's rate; Genesys takes 5 a second."""
 SEEN_EVERY_S = 5.0
@@ -48,6 +50,7 @@ class Reconciler:
         self._is_behind = False
         self._held_until = 0.0
         self._seen_at = 0.0
+        self._published_at = -LOOK_EVERY_S
         self._name = f"{socket.gethostname()}:{os.getpid()}"
         # by key; the ledger counts a run as published when it is given out
         self._unpublished: dict[str, DueRun] = {}
@@ -100,7 +103,9 @@ class Reconciler:
         taken = 0
         try:
             may_go = self._may_go(free)
-            due = self._ledger.due(senders=free, may_go=may_go, queued=_queued())
+            due = self._ledger.due(
+                senders=free, may_go=may_go, queued=_queued(), first_calls=FIRST_CALLS
+            )
             for run in due:
                 if run.step == "publish":
                     self._unpublished[run.key] = run
@@ -111,6 +116,8 @@ class Reconciler:
             for _ in range(free - taken):
                 self._free.release()
         self._publish()
+        if len(due) > taken:
+            self._published_at = self.looked_at
         # more may be due than senders or Genesys can take: the first to end looks again at once
         self._is_behind = taken >= may_go
         has_more = len(due) > taken or not self._is_behind
@@ -118,19 +125,20 @@ class Reconciler:
 
     def _may_go(self, free: int) -> int:
         """How many submissions to take; if none may go, this also sets the next look."""
-        self._pause_s = LOOK_EVERY_S
+        is_publishing = self.looked_at - self._published_at < LOOK_EVERY_S
+        self._pause_s = LOOK_SOON_S if is_publishing else LOOK_EVERY_S
         if time.monotonic() < self._held_until:
             return 0
         may_go, wait_s = self._client.available(free)
         if wait_s > 0:
-            self._pause_s = min(wait_s, LOOK_EVERY_S)
+            self._pause_s = min(wait_s, self._pause_s)
         return may_go
 
     def _publish(self) -> None:
         """Publish what is due; a broker that hangs costs one time limit a look."""
         while self._unpublished:
             run = next(iter(self._unpublished.values()))
-            ids = {"run_id": run.run_id, "key": run.key}
+            ids = {"run_id": run.run_id, "key": run.key, "trace_id": run.trace.trace_id}
             try:
                 publish_fan_out(run.run_id, run.key, run.generation)
             except OperationalError as error:
@@ -144,6 +152,7 @@ class Reconciler:
 
     def _submit(self, run: DueRun) -> None:
         started = time.monotonic()
+        logs.begin(trace_id=run.trace.trace_id)
         ids = {"run_id": run.run_id, "key": run.key}
         try:
             if run.step == "expire":

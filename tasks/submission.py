@@ -17,6 +17,7 @@ from ledger.errors import LedgerUnavailable
 from ledger.owners import new_owner_id
 from ledger.values import Claim, Outputs
 from runtime import logs, metrics
+from runtime.trace_context import RunTrace
 
 IN_PLACE_S = 2.0
 """Waits of a sender between its own attempts, all together; longer ones go to the ledger."""
@@ -49,6 +50,7 @@ def submit_run(ledger: Ledger, client: Client, key: str, generation: int) -> str
         found = ledger.outputs(key, generation)
         if found is None:
             return "gone"
+        logs.begin(trace_id=found.trace.trace_id)
         # before the claim, which freezes the outputs and counts an attempt
         try:
             permit = client.permit()
@@ -64,7 +66,7 @@ def submit_run(ledger: Ledger, client: Client, key: str, generation: int) -> str
             if isinstance(claim, Claim):
                 if found.body is None:  # this claim froze it, once for all attempts
                     metrics.count("calls_unanswered", found.outputs.count(None))
-                return _Sender(ledger, client, *ids, claim, permit, since).send(body)
+                return _Sender(ledger, client, *ids, claim, permit, since, found.trace).send(body)
             client.give_back(permit)
             word = claim
         if word == "expired":
@@ -101,6 +103,7 @@ class _Sender:
     permit: Permit
     since: float
     """Monotonic, before the claim was sent: the lease began later, and its reply came later yet."""
+    trace: RunTrace
 
     def __post_init__(self) -> None:
         self.attempt = self.claim.attempt
@@ -118,7 +121,11 @@ class _Sender:
             started = time.monotonic()
             try:
                 receipt = self.client.post(
-                    self.run_id, body, idempotency_key=name, permit=self.permit
+                    self.run_id,
+                    body,
+                    idempotency_key=name,
+                    permit=self.permit,
+                    traceparent=self.trace.traceparent("attempt", self.attempt),
                 )
             except Rejected as error:
                 return self._bury(error, _outcome(error, started))
@@ -226,7 +233,7 @@ _NO_ANSWER_IN_TIME = error_output(
 _NO_WORKER = error_output(
     ToolError(
         "unavailable",
-        "The system was too busy to call the tool, so nothing was looked up. Tell the caller that "
+        "The tool was not called in time, so nothing was looked up. Tell the caller that "
         "it takes a moment longer, and try the same call once more.",
         retryable=True,
     )

@@ -27,7 +27,7 @@ class Service:
         """A run id that no other test uses."""
         return f"run-{next(_numbers)}"
 
-    def deliver(self, run_id, *calls):
+    def deliver(self, run_id, *calls, headers=None):
         """Send one signed delivery; *calls* are (id, name, arguments)."""
         body = {
             "run_id": run_id,
@@ -36,12 +36,12 @@ class Service:
                 for i, name, arguments in calls
             ],
         }
-        return self.post(json.dumps(body).encode())
+        return self.post(json.dumps(body).encode(), headers)
 
-    def post(self, body):
+    def post(self, body, headers=None):
         """Send signed bytes to the receiver."""
         url = f"{self.stack.webhook_url}/webhook/tool-calls"
-        return deliveries.send(url, body, secret=self.stack.secret.encode())
+        return deliveries.send(url, body, secret=self.stack.secret.encode(), more_headers=headers)
 
     def submissions(self, run_id):
         """Every POST that reached Genesys for this run, oldest first."""

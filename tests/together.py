@@ -31,6 +31,7 @@ _GROUPS = {
     "tests/dashboard/test_browser.py": "browser",
     "tests/acceptance/test_stopping.py": "stopping",
     "tests/acceptance/test_tools_cli.py": "tools",
+    "tests/acceptance/test_observability.py": "observability",
 }
 _FIRST = (OUTAGES, RELIABILITY, SERVICE, WHY, RECEIVER_OUTAGES)
 """The longest; the rest fills the gaps."""

@@ -9,6 +9,7 @@ from werkzeug.exceptions import NotFound, RequestEntityTooLarge
 
 from ledger.values import Delivery
 from runtime import logs, metrics, risks, settings
+from runtime.trace_context import parse_traceparent
 from webhook.context import Context, unsigned_risk
 from webhook.delivery import MAX_BODY_BYTES, delivery_of, read
 from webhook.error_handlers import handle_errors
@@ -100,7 +101,8 @@ def _body() -> bytes:
 
 
 def _accept(intake: Intake, delivery: Delivery, context: Mapping[str, Any]) -> dict[str, object]:
-    accepted = intake.accept(delivery, context)
+    traceparent = parse_traceparent(request.headers.get("traceparent", ""))
+    accepted = intake.accept(delivery, context, traceparent)
     ids = {"run_id": delivery["run_id"], "key": accepted.key}
     answer: dict[str, object] = {"status": "accepted", **ids}
     if accepted.is_duplicate:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from db.catalog import Catalog
-from db.catalog.bind import HEADER, at_pointer
+from db.catalog.bind import HEADER, at_pointer, header_text
 from db.errors import Mistake
 from ledger.values import ToolCall
 from runtime import logs
@@ -93,18 +93,10 @@ def unsigned_risk(tools: Catalog, schemes: Sequence[str], *, is_unsigned_bound: 
 
 def _value(source: str, delivery: Any, headers: Mapping[str, str]) -> Any:
     if source.startswith(HEADER):
-        value: Any = _utf8(headers.get(source.removeprefix(HEADER).lower(), ""))
+        value: Any = header_text(headers.get(source.removeprefix(HEADER).lower(), ""))
     else:
         value = at_pointer(delivery, source)
     # a float has lost digits by now, and with them the one whom it named
     if not isinstance(value, str | int) or len(str(value)) > MAX_VALUE:
         return None
     return value
-
-
-def _utf8(text: str) -> str | None:
-    """A header's text: a server hands it on as one character a byte."""
-    try:
-        return text.strip().encode("latin-1").decode()
-    except UnicodeError:
-        return None

@@ -3,6 +3,7 @@
 import json
 from typing import Any, NoReturn
 
+from db.arguments import object_of
 from ledger.values import Delivery, ToolCall
 from webhook.errors import BadDelivery
 
@@ -27,7 +28,9 @@ def _integer(digits: str) -> float:
         return float(digits)
 
 
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=_integer)
+_DECODER = json.JSONDecoder(
+    parse_constant=_refuse_constant, parse_int=_integer, object_pairs_hook=object_of
+)
 _STRUCTURE = "Invalid payload structure. Expected run_id and tool_calls array."
 
 
@@ -38,7 +41,7 @@ def parse(body: bytes) -> Delivery:
 
 def read(body: bytes) -> Any:
     """
-    The JSON value in a body.
+    The JSON value in a body; an object that has a name twice is a `Repeated`.
 
     Raises:
         BadDelivery: Not JSON.

@@ -12,6 +12,7 @@ from db.errors import CatalogError
 from ledger.errors import LedgerUnavailable
 from ledger.values import Accepted, Delivery
 from runtime import logs, redis_trial, settings
+from runtime.trace_context import run_trace
 from tasks.app import limit_publishing, publish_fan_out
 from webhook.context import unlisted_headers
 from webhook.outage import Outage
@@ -34,7 +35,9 @@ class Intake:
         self._ledger_outage = Outage(LedgerUnavailable)
         self._broker_outage = Outage(OperationalError)
 
-    def accept(self, delivery: Delivery, context: Mapping[str, Any]) -> Accepted:
+    def accept(
+        self, delivery: Delivery, context: Mapping[str, Any], traceparent: str = ""
+    ) -> Accepted:
         """
         Accept a run: once this returns, it is safe.
 
@@ -43,6 +46,8 @@ class Intake:
         Args:
             context: The values of the delivery that its tools bind, by source.
 
+            traceparent: The sender's trace context, or "".
+
         Raises:
             LedgerUnavailable: Nothing is known to be stored; the sender must try again.
             Conflict: The key is known with other calls or another context.
@@ -50,8 +55,9 @@ class Intake:
         """
         run_id, calls = delivery["run_id"], delivery["tool_calls"]
         with self._ledger_outage.guard():
-            accepted = self._ledger.accept(run_id, calls, context)
+            accepted = self._ledger.accept(run_id, calls, context, traceparent=traceparent)
         ids = {"run_id": run_id, "key": accepted.key}
+        logs.bind(trace_id=run_trace(accepted.key, traceparent).trace_id)
         if accepted.is_duplicate:
             _log.info("delivery.duplicate", **ids)
             return accepted

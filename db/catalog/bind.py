@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from db.arguments import is_storable
+from db.arguments import Repeated, is_storable
 from db.catalog.schema.subschemas import resolved
 from db.catalog.validate import compile_schema
 from db.errors import ToolError
@@ -118,10 +118,17 @@ def from_text(text: str, kind: str) -> Any:
 
 
 def at_pointer(document: Any, pointer: str) -> Any:
-    """What a JSON pointer (RFC 6901) leads to; None where it leads to nothing."""
+    """
+    What a JSON pointer (RFC 6901) leads to; None where it leads to nothing.
+
+    A name that an object has twice leads to nothing: which of the values the sender means is
+    unknown, as JSON readers differ.
+    """
     found = document
     for token in pointer.split("/")[1:]:
         name = unescape(token)
+        if isinstance(found, Repeated) and name in found.names:
+            return None
         if isinstance(found, dict):
             found = found.get(name)
         elif isinstance(found, list) and _INDEX.fullmatch(name) and int(name) < len(found):
@@ -129,6 +136,20 @@ def at_pointer(document: Any, pointer: str) -> Any:
         else:
             return None
     return found
+
+
+def header_text(value: str) -> str | None:
+    """
+    A header's text as UTF-8; None when it is not.
+
+    Args:
+        value: As servers hand it on, one character a byte.
+    """
+    try:
+        # not all that Python calls white space: a0 and 85 can be the last byte of a letter
+        return value.strip(" \t").encode("latin-1").decode()
+    except UnicodeError:
+        return None
 
 
 def action_header(name: str) -> str:

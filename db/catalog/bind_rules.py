@@ -14,6 +14,7 @@ MAX_SOURCE = 200
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")  # what Postgres takes behind `toolworker.`
 _POINTER = re.compile(r"(?:/(?:[^~/\x00-\x1f]|~[01])*)+")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9-]+")
+_REFERRED = ("#/definitions/", "#/properties/")
 _TYPES = ("string", "integer", "boolean")
 
 
@@ -98,6 +99,11 @@ def _elsewhere(parameters: Mapping[str, Any], bind: Mapping[str, str]) -> Iterat
                     yield "/parameters", text
     for pointer, inner in walk(parameters):
         reference = str(inner.get("$ref", ""))
+        # their schemas are compiled with these two alone
+        parts = ("/definitions/", *(f"/properties/{escape(name)}" for name in bind))
+        if reference and pointer.startswith(parts) and not reference.startswith(_REFERRED):
+            text = f"{reference} is of no use to a bound property; put the schema into definitions"
+            yield f"/parameters{pointer}/$ref", text
         for name in bind:
             if reference == f"#/properties/{name}" or reference.startswith(f"#/properties/{name}/"):
                 text = f"{reference} leads to a bound property; put the schema into definitions"

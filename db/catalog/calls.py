@@ -2,13 +2,16 @@
 
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
+
+from db.catalog.statement import end_of_comment
 
 UNDOING = re.compile(
     r"set_config"
     # other sessions, in which nothing is bound
     r"|dblink(?:_\w+)?"
     # SQL that is given as text, which may be anything
-    r"|(?:query|table|schema|database|cursor)_to_xml\w*|ts_stat|crosstab\w*|connectby|xpath_table"
+    r"|(?:query|table|schema|database|cursor)_to_xml\w*|ts_stat|ts_rewrite|crosstab\w*|connectby|xpath_table"
     # what lies beside the tables
     r"|lo_\w+|loread|lowrite|pg_read_(?:binary_)?file|pg_ls_\w+|pg_stat_file"
     r"|pg_(?:terminate|cancel)_backend|pg_reload_conf|pg_logical_\w+|pg_copy_\w+"
@@ -17,14 +20,56 @@ UNDOING = re.compile(
 
 _TOKEN = re.compile(
     r"""
-    --[^\n]*
-    | /\*.*?\*/
-    | [eE]?'(?:[^']|'')*'
-    | \$(?P<tag>\w*)\$.*?\$(?P=tag)\$
-    | (?:"(?P<quoted>(?:[^"]|"")+)"|(?P<name>[A-Za-z_]\w*))\s*\(
+    (?P<space>\s+|--[^\n]*)
+    | (?P<text>[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$)
+    | (?P<escaped>[uU]&)?"(?P<quoted>(?:[^"]|"")+)"
+    | (?P<name>[^\W\d][\w$]*)
+    | (?P<operator>(?:(?!--|/\*)[-+*/<>=~!@\#%^&|`?])+)
     """,
     re.VERBOSE | re.DOTALL,
 )
+_ESCAPE = re.compile(r"\\(?:\+((?:0[0-9a-f]|10)[0-9a-f]{4})|([0-9a-f]{4}))", re.IGNORECASE)
+
+
+class Token(NamedTuple):
+    """
+    A name or an operator of a statement, at a character.
+
+    `kind` is "call" for a name before an opening bracket, "attribute" for one behind a dot, which
+    calls a function of that name where there is no such column, "name" and "operator" else.
+    """
+
+    kind: str
+    text: str
+    at: int
+
+
+def tokens(sql: str) -> Iterator[Token]:
+    """
+    Names and operators outside of strings and comments, in order.
+
+    Names without quotes come in lower case, as Postgres has them.
+    """
+    at, before, waiting = 0, "", None
+    while at < len(sql):
+        if sql.startswith("/*", at):
+            at = end_of_comment(sql, at)
+            continue
+        found = _TOKEN.match(sql, at)
+        if found and found["space"]:
+            at = found.end()
+            continue
+        if waiting:
+            yield waiting._replace(kind="call") if sql[at] == "(" else waiting
+        waiting = None
+        if found and (found["name"] or found["quoted"]):
+            waiting = Token("attribute" if before == "." else "name", _name(found), at)
+        elif found and found["operator"]:
+            yield Token("operator", found["operator"], at)
+        at = found.end() if found else at + 1
+        before = sql[at - 1]
+    if waiting:
+        yield waiting
 
 
 def called(sql: str) -> Iterator[tuple[int, str]]:
@@ -34,11 +79,18 @@ def called(sql: str) -> Iterator[tuple[int, str]]:
     Keywords such as `in` and tables with a list of columns are among them; names without quotes
     come in lower case, as Postgres has them.
     """
-    for found in _TOKEN.finditer(sql):
-        if found["quoted"]:
-            yield found.start(), found["quoted"].replace('""', '"')
-        elif found["name"]:
-            yield found.start(), found["name"].lower()
+    for token in tokens(sql):
+        if token.kind == "call":
+            yield token.at, token.text
+
+
+def _name(found: re.Match[str]) -> str:
+    if found["name"]:
+        return found["name"].lower()
+    quoted = found["quoted"].replace('""', '"')
+    if found["escaped"]:
+        quoted = _ESCAPE.sub(lambda code: chr(int(code[1] or code[2], 16)), quoted)
+    return quoted
 
 
 def undoing(sql: str) -> Iterator[tuple[int, str]]:

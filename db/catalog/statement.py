@@ -55,7 +55,7 @@ def bare(sql: str) -> str:
         if found:
             end = found.end()
         elif sql.startswith("/*", at):
-            end = _end_of_comment(sql, at)
+            end = end_of_comment(sql, at)
         else:
             blanked.append(sql[at])
             at += 1
@@ -124,7 +124,8 @@ _QUESTION = re.compile(r"(?:[=<>(,]|\blike|\blimit|\boffset)\s*(\?)(?=\s|\)|,|$)
 _NEARLY = re.compile(r"%\(([^)\s]*)\)|%[sdif](?!\w)")
 
 
-def _end_of_comment(sql: str, at: int) -> int:
+def end_of_comment(sql: str, at: int) -> int:
+    """The character behind a comment that begins with `/*`; one may stand in another."""
     depth = 0
     for found in re.compile(r"/\*|\*/").finditer(sql, at):
         depth += 1 if found[0] == "/*" else -1

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
 
+from db.lint.functions import functions
 from db.transaction import BOUND
 
 _SETTING = re.compile(rf"current_setting\('{re.escape(BOUND)}([^']*)'(?:::text)?(, true)?", re.I)
@@ -20,7 +21,7 @@ class Policy:
     One policy for reading: of which table (its OID), and the condition as Postgres writes it.
 
     `applies`: it is for the role that asks. `columns` are those of the table that it names;
-    `is_indexed` when one of them leads an index.
+    `is_indexed` when one of them leads an index. `helpers` are the functions that it calls, in SQL.
     """
 
     name: str
@@ -31,11 +32,13 @@ class Policy:
     condition: str
     columns: Sequence[str]
     is_indexed: bool
+    helpers: str = ""
 
     @property
     def settings(self) -> frozenset[str]:
         """The names of bound values that it reads, in lower case."""
-        return frozenset(found[1].lower() for found in _SETTING.finditer(self.condition))
+        text = f"{self.condition}\n{self.helpers}"
+        return frozenset(found[1].lower() for found in _SETTING.finditer(text))
 
     def problems(self, bound: Collection[str]) -> Iterator[tuple[str, bool]]:
         """
@@ -62,7 +65,13 @@ class Policy:
 def of_tables(connection: psycopg.Connection[Any], oids: Sequence[int]) -> list[Policy]:
     """The policies for SELECT of these tables."""
     rows = connection.execute(_POLICIES, [list(oids)]).fetchall()
-    return [Policy(*row) for row in rows]
+    return [_with_helpers(connection, Policy(*row)) for row in rows]
+
+
+def _with_helpers(connection: psycopg.Connection[Any], policy: Policy) -> Policy:
+    called = [function for _, _, function in functions(connection, policy.condition)]
+    texts = [text for function in called for text in (function.definition, function.source)]
+    return replace(policy, helpers="\n".join(texts))
 
 
 def _is_read_once(condition: str, at: int) -> bool:

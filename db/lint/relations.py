@@ -1,7 +1,7 @@
 """Tables and views that a statement reads, and who may read them past their policies."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +17,10 @@ class Relation:
 
     `name` is how Postgres writes it; `definition` the query of a view, else "". `is_owned`: the
     role may act as the owner. `is_exempt`: policies are not for this role, a superuser or one with
-    BYPASSRLS. `owner_is_exempt`: the same of the owner. `partition_of` is a table above it with
-    policies, else "". `covers` is a table with policies that a materialized view was made of.
+    BYPASSRLS. `owner_is_exempt`: the same of the owner. `differs_for` are owners, of any relation,
+    for whom other policies hold than for the role. `part_of` is a table above it with policies,
+    which it inherits from or is a partition of, else "". `covers` is a table with policies that a
+    materialized view was made of, also through a view.
     """
 
     oid: int
@@ -33,7 +35,8 @@ class Relation:
     owner_is_exempt: bool
     is_invoker: bool
     has_policies: bool
-    partition_of: str
+    differs_for: Sequence[int]
+    part_of: str
     covers: str
     definition: str
 
@@ -62,7 +65,11 @@ class Relation:
             )
         if self.kind == "v" and not self.is_invoker:
             for table in read:
-                past = self.owner_is_exempt or (table.owner == self.owner and not table.is_forced)
+                past = (
+                    self.owner_is_exempt
+                    or (table.owner == self.owner and not table.is_forced)
+                    or self.owner in table.differs_for
+                )
                 if table.has_policies and past:
                     yield (
                         f"the view {self.name} reads {table.name} with the rights of its owner;"
@@ -70,20 +77,27 @@ class Relation:
                     )
         if self.kind == "m" and self.covers:
             yield f"the materialized view {self.name} holds rows of {self.covers} for everyone"
-        if self.partition_of and not self.has_policies:
+        if self.part_of and not self.has_policies:
             yield (
-                f"{self.name} is a part of {self.partition_of}, whose policies are not for those"
-                f" who read the part; read {self.partition_of}"
+                f"{self.name} is a part of {self.part_of}, whose policies are not for those"
+                f" who read the part; read {self.part_of}"
             )
 
 
-def relations(connection: psycopg.Connection[Any], oids: Sequence[int]) -> list[Relation]:
-    """What is known of those of *oids* that are tables or views of no server's own, by name."""
-    rows = connection.execute(_RELATIONS, [list(oids)]).fetchall()
+def relations(
+    connection: psycopg.Connection[Any], oids: Sequence[int], named: Collection[int]
+) -> list[Relation]:
+    """
+    What is known of those of *oids* that are tables or views of no server's own, by name.
+
+    Args:
+        named: Those that the statement or a view names; of a table that is read as a whole the
+            parts are read by its policies, and left out.
+    """
+    rows = connection.execute(_RELATIONS, {"oids": list(oids)}).fetchall()
     found = [Relation(*row) for row in rows]
-    # of a table that is read as a whole the parts are read by its policies
     names = {relation.name for relation in found}
-    return [relation for relation in found if relation.partition_of not in names]
+    return [r for r in found if r.oid in named or r.part_of not in names]
 
 
 def place_of(statement: str, name: str) -> int:
@@ -103,23 +117,37 @@ SELECT c.oid::bigint, c.oid::regclass::text, c.relkind::text, c.relrowsecurity,
                  FROM pg_options_to_table(c.reloptions)
                  WHERE option_name = 'security_invoker'), false),
        EXISTS (SELECT FROM pg_policy AS p WHERE p.polrelid = c.oid),
-       CASE WHEN c.relispartition THEN
-         coalesce((SELECT min(above.relid::regclass::text)
-                   FROM pg_partition_ancestors(c.oid) AS above
-                   JOIN pg_policy AS p ON p.polrelid = above.relid
-                   WHERE above.relid <> c.oid), '')
-       ELSE '' END,
-       coalesce((SELECT min(t.oid::regclass::text)
-                 FROM pg_rewrite AS w
-                 JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
-                 JOIN pg_class AS t ON t.oid = d.refobjid AND t.relrowsecurity
-                 WHERE w.ev_class = c.oid AND c.relkind = 'm'
-                   AND d.refclassid = 'pg_class'::regclass), ''),
+       ARRAY(SELECT DISTINCT o.relowner::bigint
+             FROM pg_class AS o
+             WHERE o.oid = ANY (%(oids)s)
+               AND EXISTS (SELECT
+                           FROM pg_policy AS p, unnest(p.polroles) AS role
+                           WHERE p.polrelid = c.oid AND p.polcmd IN ('r', '*') AND role <> 0
+                             AND pg_has_role(o.relowner, role, 'USAGE')
+                               <> pg_has_role(role, 'USAGE'))),
+       coalesce((WITH RECURSIVE above AS (
+                     SELECT i.inhparent AS oid FROM pg_inherits AS i WHERE i.inhrelid = c.oid
+                     UNION
+                     SELECT i.inhparent FROM above AS a JOIN pg_inherits AS i ON i.inhrelid = a.oid)
+                 SELECT min(a.oid::regclass::text)
+                 FROM above AS a
+                 JOIN pg_policy AS p ON p.polrelid = a.oid), ''),
+       coalesce((WITH RECURSIVE below AS (
+                     SELECT c.oid WHERE c.relkind = 'm'
+                     UNION
+                     SELECT d.refobjid
+                     FROM below AS b
+                     JOIN pg_rewrite AS w ON w.ev_class = b.oid
+                     JOIN pg_depend AS d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
+                       AND d.refclassid = 'pg_class'::regclass)
+                 SELECT min(t.oid::regclass::text)
+                 FROM below AS b
+                 JOIN pg_class AS t ON t.oid = b.oid AND t.relrowsecurity), ''),
        CASE WHEN c.relkind IN ('v', 'm') THEN coalesce(pg_get_viewdef(c.oid), '') ELSE '' END
 FROM pg_class AS c
 JOIN pg_roles AS owner ON owner.oid = c.relowner
 JOIN pg_roles AS me ON me.rolname = current_user
-WHERE c.oid = ANY (%s)
+WHERE c.oid = ANY (%(oids)s)
   AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
   AND c.relnamespace NOT IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
 ORDER BY 2

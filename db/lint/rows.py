@@ -7,10 +7,11 @@ from typing import Any
 import psycopg
 
 from db.catalog import Tool
-from db.catalog.calls import UNDOING, called
+from db.catalog.calls import undoing
 from db.errors import ToolError
 from db.lint import policies
 from db.lint.finding import Finding
+from db.lint.functions import functions
 from db.lint.policies import Policy
 from db.lint.relations import Relation, place_of, relations
 from db.lint.statement import Statement
@@ -44,7 +45,7 @@ class Rowcheck:
         types: Sequence[int],
     ) -> None:
         self._connection, self._tool, self._statement = connection, tool, statement
-        self._relations = relations(connection, statement.locked(types))
+        self._relations = relations(connection, statement.locked(types), statement.named(types))
         self._policies = policies.of_tables(connection, [r.oid for r in self._relations])
 
     def findings(self) -> Iterator[Finding]:
@@ -69,25 +70,17 @@ class Rowcheck:
 
     def _functions(self) -> Iterator[Finding]:
         """Functions of the database that the statement or a view of it calls."""
-        texts = [(self._tool.statement, True)]
-        texts += [(r.definition, False) for r in self._relations if r.definition]
-        for text, is_own in texts:
-            for at, name in called(text):
-                for message in self._function(name):
-                    yield Finding(self._statement.mistake(message, at if is_own else 0))
-
-    def _function(self, name: str) -> Iterator[str]:
-        if UNDOING.fullmatch(name):
-            yield f"a view of it calls {name}(), which could undo what is bound"
-            return
-        for signature, is_definer, source, settings in self._connection.execute(_FUNCTION, [name]):
-            inside = sorted({n for _, n in called(source or "") if UNDOING.fullmatch(n)})
-            if is_definer:
-                yield f"{signature} is SECURITY DEFINER: it reads with the rights of its owner"
-            if inside:
-                yield f"{signature} calls {', '.join(inside)}(), which could undo what is bound"
-            if any(setting.lower().startswith(BOUND) for setting in settings or ()):
-                yield f"{signature} sets {BOUND}…, which undoes what is bound"
+        for relation in self._relations:
+            for _, name in undoing(relation.definition):
+                text = f"a view of it calls {name}(), which could undo what is bound"
+                yield Finding(self._statement.mistake(text))
+        texts = [self._tool.statement, *(r.definition for r in self._relations if r.definition)]
+        for text in texts:
+            for at, by, function in functions(self._connection, text):
+                for message, is_warning in function.problems(by):
+                    place = at if text is self._tool.statement else 0
+                    mistake = self._statement.mistake(message, place)
+                    yield Finding(mistake, is_warning=is_warning)
 
     def _presets(self) -> Iterator[Finding]:
         for name in self._tool.bind:
@@ -117,6 +110,11 @@ class Rowcheck:
         """Whether a table shows other rows for other values, and none for none."""
         if any(r.is_exempt for r in self._relations):
             return  # reported; nothing is filtered for such a role
+        row = self._connection.execute(_MAY_READ, [relation.oid]).fetchone()
+        if not (row and row[0]):
+            text = f"{relation.name}'s policies were not tried"
+            yield f"{text}: the role may not read all of its columns", True
+            return
         empty = dict.fromkeys(self._tool.bind, "")
         for what, bound in (("not set", {}), ("empty", empty)):
             rows, error = self._rows(relation, bound)
@@ -191,12 +189,5 @@ class Rowcheck:
         return Finding(self._statement.mistake(message, at), is_warning=is_warning)
 
 
+_MAY_READ = "SELECT has_table_privilege(%s::bigint::oid, 'SELECT')"
 _SETTING = "SELECT current_setting(%s, true)"
-# One row is one function of that name that comes with no server.
-_FUNCTION = """
-SELECT p.oid::regprocedure::text, p.prosecdef, p.prosrc, p.proconfig
-FROM pg_proc AS p
-WHERE p.proname = %s
-  AND p.pronamespace NOT IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)
-ORDER BY 1
-"""

@@ -122,7 +122,13 @@ class Statement:
         """
         return [int(row) for row in self._planned(types, _LOCKED)]
 
-    def _planned(self, types: Sequence[int], query: str | None) -> Any:
+    def named(self, types: Sequence[int]) -> list[int]:
+        """The same without the parts of tables that are read as a whole: planning adds those."""
+        return [int(row) for row in self._planned(types, _LOCKED, is_parsed_alone=True)]
+
+    def _planned(
+        self, types: Sequence[int], query: str | None, *, is_parsed_alone: bool = False
+    ) -> Any:
         """The plan; or what *query* finds in the transaction in which it was made."""
         connection, names = self._connection, ", ".join(map(self._type_name, types))
         nulls = ", ".join(["NULL"] * len(types))
@@ -134,8 +140,9 @@ class Statement:
             connection.execute("SET LOCAL plan_cache_mode = force_generic_plan")
             connection.execute(prepare.encode())
             try:
-                with connection.transaction():
-                    row = connection.execute(explain.encode()).fetchone()
+                if not is_parsed_alone:
+                    with connection.transaction():
+                        row = connection.execute(explain.encode()).fetchone()
                 if query is not None:
                     return [found[0] for found in connection.execute(query.encode())]
             finally:

@@ -3,20 +3,21 @@
 -- waits too long, or too many wait, no other is taken. So that the broker's queue stays short, a run
 -- behind many others gets no message yet: it is left to a reconciler (due.lua).
 --
--- KEYS: run, due, waiting, begun, unpublished
+-- KEYS: run, due, waiting, begun, unpublished, reconcilers
 -- ARGV: key, run_id, digest, owner, answer_by_ms, expires_ms, first_look_ms, max_wait_ms,
---   max_waiting, messages (runs that wait with a message, at most), context (a JSON object of source
---   to value, or ''), context_digests (one of source to digest), then the fields of the calls, names
---   and values by turns, six of a call
+--   max_waiting, messages (runs that wait with a message, at most), silent_ms (a reconciler that was
+--   not seen for so long publishes nothing), context (a JSON object of source to value, or ''),
+--   context_digests (one of source to digest), traceparent (of the delivery, or ''), then the fields
+--   of the calls, names and values by turns, six of a call
 -- Returns: 'accepted', 'unpublished' when it gets no message yet, 'duplicate', 'conflict', or the
 --   seconds after which to try again
 --- @include "run"
-local run, due, waiting, begun, unpublished = unpack(KEYS)
+local run, due, waiting, begun, unpublished, reconcilers = unpack(KEYS)
 local key, run_id, digest, owner = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local answer_by_ms, expires_ms, first_look_ms = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local max_wait_ms, max_waiting = tonumber(ARGV[8]), tonumber(ARGV[9])
-local messages, first_call = tonumber(ARGV[10]), 13
-local context, context_digests = ARGV[11], ARGV[12]
+local messages, silent_ms, first_call = tonumber(ARGV[10]), tonumber(ARGV[11]), 15
+local context, context_digests, traceparent = ARGV[12], ARGV[13], ARGV[14]
 local prefix = string.sub(run, 1, #run - #key)
 
 -- How many runs the queue has passed, and when the next one was accepted. It gives them out in the
@@ -134,15 +135,21 @@ redis.call('HSET', run, 'version', 1, 'run_id', run_id, 'digest', digest, 'state
   'generation', 0, 'calls', (#ARGV - first_call + 1) / 6, 'outputs', 0, 'accepted_at', now,
   'accepted_by', owner, 'answer_by', now + answer_by_ms, 'expires_at', now + expires_ms,
   unpack(ARGV, first_call))
+if traceparent ~= '' then
+  redis.call('HSET', run, 'traceparent', traceparent)
+end
 if context ~= '' then
   redis.call('HSET', run, 'bound', context, 'bound_digests', context_digests)
 end
 redis.call('ZADD', due, now + first_look_ms, key)
 local is_behind = redis.call('ZCARD', waiting) >= messages
-  or redis.call('EXISTS', unpublished) == 1 -- runs keep their order
+  or redis.call('ZCOUNT', unpublished, '-inf', now) > 0 -- runs keep their order; replays are behind
 local newest = redis.call('ZRANGE', waiting, -1, -1, 'WITHSCORES')
 if newest[2] and now - tonumber(newest[2]) > max_wait_ms then
   is_behind = false -- let in to find out whether a worker is there (is_late): it needs a message
+end
+if is_behind and redis.call('ZCOUNT', reconcilers, now - silent_ms, '+inf') == 0 then
+  is_behind = false -- workers alone answer a run; one of the ledger alone waits for a reconciler
 end
 redis.call('ZADD', waiting, now, key)
 if is_behind then

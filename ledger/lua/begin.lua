@@ -32,13 +32,10 @@ end
 -- the first begin of a generation: leave the line of those that wait for a worker, and count how
 -- many begin in each 10 s, from which 'accept' works out a Retry-After
 local function count_begin(now)
-  local waited_ms = -1
-  if generation == '0' then
-    local accepted_at = number(run, 'accepted_at')
-    waited_ms = now - accepted_at
-    if accepted_at > number(begun, 'reached') then -- the queue has come as far as this run
-      redis.call('HSET', begun, 'reached', accepted_at)
-    end
+  local since = number(run, generation == '0' and 'accepted_at' or 'published_at')
+  local waited_ms = generation == '0' and now - since or -1
+  if since > number(begun, 'reached') then -- the queue has come as far as this run
+    redis.call('HSET', begun, 'reached', since)
   end
   redis.call('HSET', run, 'state', 'running', 'begun_at', now)
   redis.call('ZREM', waiting, key)

@@ -6,47 +6,54 @@
 --
 -- A run is published again when its message is missing, and not when its queue is long: a queue
 -- gives messages out in their order, so one is missing when its queue is empty, or has given out a
--- later one ('reached' of each queue). Runs that have no message yet get theirs, the oldest first,
--- while the queues hold fewer than so many.
+-- later one ('reached' of each queue). Runs that have no message yet get theirs, the oldest first
+-- and replays last, while the queues hold fewer than so many.
 --
 -- KEYS: due, send queue, waiting, begun, unpublished
 -- ARGV: prefix (of the runs' keys), look_at (runs at most), step_ms (until a run that was given out
 --   is due again), senders, may_go (submissions at most), messages (in all queues together, at
---   most), queues (how many are named), then the name and the length of each, that of runs first;
---   none when the broker is down. Then the milliseconds between two publishes of a run, by their
---   count, the last for all further ones
--- Returns: for each run {key, run id, generation, 'publish' | 'submit' | 'expire'}
+--   most), replay_messages (in all queues, before another replay gets one), first_calls (of a run,
+--   never in the third queue), queues (how many are named), then the name and the length of each: of
+--   runs, of calls, of further calls; none when the broker is down. Then the milliseconds between
+--   two publishes of a run, by their count, the last for all further ones
+-- Returns: for each run {key, run id, generation, 'publish' | 'submit' | 'expire', traceparent or '',
+--   replays}
 --- @include "run"
 --- @include "missing"
 local due, send_queue, waiting, begun, unpublished = unpack(KEYS)
 local prefix, look_at, step_ms = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local senders, may_go, messages = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local queues, delays = tonumber(ARGV[7]), {unpack(ARGV, 8 + 2 * tonumber(ARGV[7]))}
+local replay_messages, first_calls = tonumber(ARGV[7]), tonumber(ARGV[8])
+local queues = tonumber(ARGV[9])
+local delays = {unpack(ARGV, 10 + 2 * queues)}
 --- @include "free_write"
 local now = now_ms()
 local answer = {}
 
 -- whether queue number 'place' has given out all that was put into it until this time
 local function has_given_out(place, at)
-  local name, length = ARGV[6 + 2 * place], tonumber(ARGV[7 + 2 * place])
+  local name, length = ARGV[8 + 2 * place], tonumber(ARGV[9 + 2 * place])
   return length == 0 or at < number(begun, place == 1 and 'reached' or 'reached:' .. name)
 end
 
 -- whether the message of a run that no worker has begun, or those of its idle calls, still wait
 local function is_queued(key, run, idle)
-  local at = redis.call('HMGET', run, 'state', 'generation', 'accepted_at', 'begun_at')
+  local at = redis.call('HMGET', run, 'state', 'generation', 'accepted_at', 'begun_at',
+    'published_at')
   if at[1] == 'accepted' then
     if redis.call('ZSCORE', unpublished, key) then
       return true
     end
-    return queues > 0 and at[2] == '0' and not has_given_out(1, tonumber(at[3]))
+    local since = at[2] == '0' and at[3] or at[5] or 0
+    return queues > 0 and not has_given_out(1, tonumber(since))
   end
   for _, index in ipairs(idle) do
     if redis.call('HEXISTS', run, 'started_at:' .. index) == 1 then
       return false -- its worker died, or returned it
     end
   end
-  for place = 2, queues do
+  local last = idle[#idle] < first_calls and math.min(2, queues) or queues
+  for place = 2, last do
     if not has_given_out(place, tonumber(at[4] or '') or 0) then
       return true
     end
@@ -87,16 +94,28 @@ local function need(key)
   return 'publish', math.min(now + wait, next_look or now + wait, tonumber(at[2]))
 end
 
+-- the run's timeline keeps its first steps: one that waits for a token is given out again and again
+local function note_step(run, step)
+  local number_of = redis.call('HINCRBY', run, 'steps', 1)
+  if number_of <= 50 then
+    redis.call('HSET', run, 'step:' .. number_of, step, 'step_at:' .. number_of, now)
+  end
+end
+
 local function give_out(key, step, due_again_at)
   redis.call('ZADD', due, due_again_at, key)
-  local ids = redis.call('HMGET', prefix .. key, 'run_id', 'generation')
-  answer[#answer + 1] = {key, ids[1], ids[2], step}
+  note_step(prefix .. key, step)
+  local ids = redis.call('HMGET', prefix .. key, 'run_id', 'generation', 'traceparent', 'replays')
+  answer[#answer + 1] = {key, ids[1], ids[2], step, ids[3] or '', ids[4] or '0'}
+  if step == 'publish' and ids[2] ~= '0' then
+    redis.call('HSET', prefix .. key, 'published_at', now) -- the others keep the order of acceptance
+  end
 end
 
 for _, key in ipairs(redis.call('ZRANGE', due, '-inf', now, 'BYSCORE', 'LIMIT', 0, look_at)) do
   local run = prefix .. key
   local step, at = need(key)
-  if step == 'submit' or step == 'expire' then -- it waits for no worker any more
+  if step == 'submit' or step == 'expire' or step == 'forget' then -- it waits for no worker any more
     redis.call('ZREM', waiting, key)
     redis.call('ZREM', unpublished, key)
   end
@@ -135,10 +154,12 @@ end
 
 local function publish_first(room)
   while room > 0 do
-    local key = redis.call('ZPOPMIN', unpublished)[1]
-    if not key then
+    local key, score = unpack(redis.call('ZRANGE', unpublished, 0, 0, 'WITHSCORES'))
+    -- a replay's score is above every time
+    if not key or (tonumber(score) > now and messages - room >= replay_messages) then
       return
     end
+    redis.call('ZREM', unpublished, key)
     local at = redis.call('HMGET', prefix .. key, 'state', 'answer_by')
     if at[1] == 'accepted' and now < tonumber(at[2]) then
       room = room - 1
@@ -151,7 +172,7 @@ give_out_queued('(' .. now, '+inf')
 give_out_queued('-inf', now)
 if queues > 0 then
   local room = messages
-  for place = 1, queues do room = room - tonumber(ARGV[7 + 2 * place]) end
+  for place = 1, queues do room = room - tonumber(ARGV[9 + 2 * place]) end
   publish_first(room)
 end
 return answer

@@ -22,7 +22,7 @@ write_outcome(run, 4)
 redis.call('HSET', run, 'state', 'submitted', 'ended_at', now)
 local dropped = {
   arguments = 1, bound = 1, output = 1, holder = 1, queued_until = 1, busy_until = 1, body = 1,
-  message = 1, recorded_by = 1, accepted_by = 1, begun_by = 1, begun_until = 1,
+  message = 1, recorded_by = 1, accepted_by = 1, begun_by = 1, begun_until = 1, published_at = 1,
   lease_holder = 1, lease_until = 1, is_posting = 1, next_attempt_at = 1, attempt_error = 1,
   answer_by = 1, expires_at = 1, frozen_at = 1, reason = 1,
   spare = 1 -- the last release's

@@ -2,6 +2,6 @@
 -- nothing. So it is refused as accept would be, by a replica, a full server, a cluster, and for
 -- a user that may not use scripts or these keys.
 --
--- KEYS: run, due, waiting, begun, unpublished
+-- KEYS: run, due, waiting, begun, unpublished, reconcilers
 -- Returns: 0
 return redis.call('ZADD', KEYS[2], 'XX', 0, '')

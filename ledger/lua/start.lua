@@ -9,7 +9,8 @@
 --   tools that differ), margin_ms (kept free before answer-by and after a call's own time),
 --   max_tries
 -- Returns: {'started' or 'poison', tries, milliseconds left for the output, tool name, arguments,
---   call id, context or nothing}; {'recorded', outputs missing}; or {'gone'}, {'leased'}, {'late'}
+--   call id, context or nothing, traceparent or '', replays}; {'recorded', outputs missing}; or
+--   {'gone'}, {'leased'}, {'late'}
 --- @include "run"
 local run, due, begun = KEYS[1], KEYS[2], KEYS[3]
 local generation, index, owner, message, queue = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
@@ -28,7 +29,7 @@ end
 local now = now_ms()
 local at = redis.call('HMGET', run, 'name:' .. index, 'arguments:' .. index, 'id:' .. index,
   'holder:' .. index, 'busy_until:' .. index, 'message:' .. index, 'tries:' .. index,
-  'is_poison:' .. index, 'bound')
+  'is_poison:' .. index, 'bound', 'traceparent', 'replays')
 -- the same owner calls again when the reply to its first call was lost
 local is_repeat = at[4] == owner
 local takes_over = may_take_over == '1' and at[6] == message
@@ -52,4 +53,4 @@ elseif not is_repeat then
 end
 redis.call('HSET', run, 'holder:' .. index, owner, 'message:' .. index, message,
   'busy_until:' .. index, now + (special[at[1]] or default_ms) + margin_ms)
-return {word, tries, left_ms, at[1], at[2], at[3], at[9] or ''}
+return {word, tries, left_ms, at[1], at[2], at[3], at[9] or '', at[10] or '', at[11] or '0'}

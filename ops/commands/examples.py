@@ -22,19 +22,6 @@ class Result:
     difference: str
 
 
-def read_bound(text: str) -> dict[str, Any]:
-    """
-    Bound values in a JSON object.
-
-    Raises:
-        ValueError: It is none.
-    """
-    found = json.loads(text)
-    if not isinstance(found, dict):
-        raise ValueError("no object")  # noqa: TRY004  (as for what is no JSON)
-    return found
-
-
 def run_examples(catalog: Catalog, databases: Databases, tool: Tool) -> Iterator[Result]:
     """Each example of a tool, in order; they are numbered from 1."""
     for number, example in enumerate(tool.examples, 1):

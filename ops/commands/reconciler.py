@@ -5,6 +5,8 @@ import signal
 from db import catalog
 from genesys import client as genesys
 from ops.commands.gauges import FleetGauges
+from ops.observability.alerts import alerter_from
+from ops.observability.exporter import exporter_from
 from runtime import logs, metrics, risks, settings
 from tasks.app import limit_publishing
 from tasks.reconcile import Reconciler
@@ -20,6 +22,8 @@ def serve() -> None:
     """
     logs.configure()
     values = settings.load("REDIS_URL")
+    if values.alert_url:
+        settings.load("ALERT_SECRET")
     risks.log_risks(values)
     loaded = catalog.load(values.tools_dir)
     ledger = open_ledger(values, loaded)
@@ -31,5 +35,8 @@ def serve() -> None:
         signal.signal(ending, lambda number, frame: reconciler.stop())
     log = logs.get("reconcile")
     log.info("reconciler.started", catalog=loaded.digest)
+    stops = [exporter_from(values, ledger), alerter_from(values, ledger, client)]
     reconciler.run()
+    for stop in stops:
+        stop()
     log.info("reconciler.stopped")

@@ -76,7 +76,7 @@ def list_runs(state: str, age_s: int | None, output: str, *, is_stuck: bool) -> 
 )
 @_OUTPUT
 def show(key: str, *, body: bool, output: str) -> None:
-    """Show the timeline of a run, by its key or its run id."""
+    """Show the timeline of a run, by its key, its run id or its trace id."""
     from ledger.admin import is_data
 
     store = _store()
@@ -96,8 +96,11 @@ def show(key: str, *, body: bool, output: str) -> None:
         return
     from ops.commands.tables import show_line, show_table
     from ops.diagnosis.timeline import timeline, when
+    from runtime.trace_context import run_trace
 
-    show_line(entry["state"], f"run {entry['run_id']}, key {found}")
+    traceparent, replays = entry.get("traceparent", ""), int(entry.get("replays", 0))
+    trace_id = run_trace(found, traceparent, replays).trace_id
+    show_line(entry["state"], f"run {entry['run_id']}, key {found}, trace {trace_id}")
     began = int(entry["accepted_at"])
     rows = [(when(at), f"+{at - began} ms", text) for at, text in timeline(entry)]
     show_table(("when (UTC)", "since>", "what"), rows)

@@ -158,8 +158,7 @@ def test(names: tuple[str, ...], folder: Path | None, output: str) -> None:
 @_DIR
 def call(name: str, arguments: str, bound: str, folder: Path | None) -> None:
     """Run one call as a worker would; ARGUMENTS is a JSON object. Exit 1 for an error output."""
-    from ops.commands.examples import read_bound
-    from ops.diagnosis.tool_call import call_tool
+    from ops.diagnosis.tool_call import call_tool, read_bound
 
     try:
         values = read_bound(bound)

@@ -243,7 +243,7 @@ class Stack:
 
     def _examine(self) -> None:
         began = time.monotonic()
-        arguments = ["-m", "ops.cli", "doctor", "--wait", "--timeout", "20"]
+        arguments = ["-m", "ops.cli", "doctor", "--wait", "--before-start", "--timeout", "20"]
         doctor = Child("doctor", arguments, env=self.env, logs=self.logs, cwd=ROOT)
         try:
             doctor.succeed(timeout_s=_START_S)

@@ -123,7 +123,9 @@ def _queued(key: str, calls: list[Call], seen: Observations, facts: Facts) -> Di
         facts = {**facts, "runs_before": place.begins_after}
     sentence = f"{where}, for {len(seen.workers)} workers with {slots} slots"
     command = f"docker compose up -d --scale worker={2 * max(1, len(seen.workers))}"
-    if not seen.queue_length:
+    if not place.has_message:
+        sentence += "; a reconciler gives it a message when fewer wait"
+    elif not seen.queue_length:
         sentence += "; no message is in a queue: its own was lost, or a worker has just taken it"
     if is_overdue(place):
         sentence += "; no reconciler is running"

@@ -36,6 +36,9 @@ def _events(entry: Mapping[str, str]) -> Iterator[tuple[int, str]]:
         how = ", ".join(f"{k} {v}" for k, v in outcome.items() if v) or "no outcome yet"
         yield int(entry[f"attempt_at:{attempt}"]), f"attempt {attempt}: {how}"
     for name in entry:
+        if name.startswith("step_at:"):
+            step = entry[f"step:{name.partition(':')[2]}"]
+            yield int(entry[name]), f"reconciler: {step}"
         if name.startswith("replayed_at:"):
             generation = name.partition(":")[2]
             reason = entry[f"replayed_reason:{generation}"]

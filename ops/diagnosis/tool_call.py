@@ -1,5 +1,6 @@
 """One call of a tool as a worker makes it, without a run."""
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -49,3 +50,16 @@ def call_tool(
         return error_output(error)
     except Unavailable:
         return error_output(UNAVAILABLE)
+
+
+def read_bound(text: str) -> dict[str, Any]:
+    """
+    Bound values in a JSON object.
+
+    Raises:
+        ValueError: It is none.
+    """
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise ValueError("no object")  # noqa: TRY004  (as for what is no JSON)
+    return found

@@ -134,7 +134,7 @@ def ledger_contents(values: settings.Settings) -> Iterator[CheckResult]:
         if dead := runs.new_dead_letters(_DEAD_LETTERS_S):
             what = f"{dead} in the last hour; docs/runbooks/dead-letters.md"
             yield CheckResult("dead letters", what)
-        yield from _tools(runs)
+        yield from failing_tools(runs)
 
 
 def _reconcilers(lines: RunLines) -> Iterator[CheckResult]:
@@ -145,7 +145,8 @@ def _reconcilers(lines: RunLines) -> Iterator[CheckResult]:
         yield CheckResult("reconcilers", problem, can_heal=True)
 
 
-def _tools(runs: RunStore) -> Iterator[CheckResult]:
+def failing_tools(runs: RunStore) -> Iterator[CheckResult]:
+    """Tools of whose last calls too many ended in a fault of theirs or their database."""
     calls, faults = Counter[str](), Counter[str]()
     last: dict[str, str] = {}
     for tool, code in runs.ended_calls(_CALLS_S, most=_CALLS_OF_RUNS):

@@ -2,6 +2,7 @@
 
 import secrets
 from typing import Any
+from urllib.parse import quote, urlencode
 
 from flask import Flask, Response, redirect, render_template, request, session, url_for
 from werkzeug.exceptions import HTTPException, SecurityError, Unauthorized
@@ -106,8 +107,17 @@ def _surroundings() -> dict[str, Any]:
         "can_unlock": state.guard.can_unlock,
         "is_unlocked": state.guard.is_unlocked(),
         "is_renewing": request.args.get("renew") != "off",
+        "pause_url": _own_url(renew="off"),
+        "renew_url": _own_url(),
         "flower_url": state.values.dashboard_flower_url,
     }
+
+
+def _own_url(**more: str) -> str:
+    """The address of this page; `url_for` would take some of its arguments as options."""
+    args = [pair for pair in request.args.items(multi=True) if pair[0] != "renew"]
+    query = urlencode([*args, *more.items()])
+    return "/" + quote(request.path.lstrip("/")) + (f"?{query}" if query else "")
 
 
 def _refused(error: HTTPException) -> Any:
@@ -119,5 +129,7 @@ def _refused(error: HTTPException) -> Any:
 
 
 def _without_ledger(error: LedgerUnavailable) -> Any:
-    text = render_template("error.html", code=503, name="The ledger does not answer", why=error)
+    name = "The ledger does not answer"
+    renew_s = 5 if request.method == "GET" else None  # it may come back
+    text = render_template("error.html", code=503, name=name, why=error, renew_s=renew_s)
     return Response(text, 503, mimetype="text/html")

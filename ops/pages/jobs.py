@@ -61,6 +61,7 @@ class Jobs:
             try:
                 self._store.replay(key, job.mode)
                 job.replayed.append(key)
+                _log.info("dashboard.replayed", key=key, mode=job.mode, job=job.name)
             except NotReplayable as error:
                 job.refused[str(error)] += 1
             except LedgerUnavailable as error:

@@ -13,6 +13,7 @@ from db.lint import live
 from genesys import client as genesys
 from genesys.pacing.status import GenesysStatus
 from ledger.admin import RunStore
+from ledger.errors import LedgerUnavailable
 from ledger.lines import LedgerStatus, RunLines
 from ops.diagnosis.observations import ENDED_STATES, Observations, missing_calls, waits_for_calls
 from ops.diagnosis.reasons import Diagnosis
@@ -108,10 +109,12 @@ class Observer:
         All runs, as they were half a second ago or, when there are many open ones, a little more.
 
         Raises:
-            LedgerUnavailable: Redis does not answer.
+            LedgerUnavailable: Redis does not answer, or has not yet.
         """
         seen = self._runs.latest(wait_s=GLANCE_S) or self._runs.latest(wait_s=FIRST_S)
-        return seen.value if seen else Snapshot(0, [], {})
+        if seen is None:
+            raise LedgerUnavailable("it has not answered yet; many runs take seconds to read")
+        return seen.value
 
     def look_again(self) -> None:
         """Read the runs anew: an operator changed one."""
@@ -122,8 +125,12 @@ class Observer:
         return self._fleet.latest(wait_s=0)
 
     def examined(self) -> Seen[Examined] | None:
-        """None until the doctor has looked, which takes seconds."""
-        return self._doctor.latest(wait_s=0)
+        """None until the doctor has looked, which takes seconds; a look that fails is a problem."""
+        try:
+            return self._doctor.latest(wait_s=0)
+        except Exception as error:  # noqa: BLE001  (every page has it; the look has logged it)
+            problem = f"failed: {type(error).__name__}; call toolworker doctor for the rest"
+            return Seen(Examined([CheckResult("doctor", problem)], None), 0.0)
 
     def tools(self) -> Tools:
         """The tools; the first call waits for them."""

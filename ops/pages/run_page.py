@@ -11,6 +11,7 @@ from ops.diagnosis.reasons import Diagnosis
 from ops.pages.guard import record
 from ops.pages.state import dashboard
 from ops.pages.waterfall import waterfall
+from ops.pages.words import printable
 
 MODES = {
     "submission": "send the same bytes once more, under the same idempotency key",
@@ -18,6 +19,7 @@ MODES = {
     "full": "make every call again, then send all outputs",
 }
 """How a dead letter may be replayed, and what that does."""
+_NO_RUN = "No run has this key: it was dropped, or is older than runs are kept."
 _CLIPPED = 2_000
 _ALL_CLIPPED = 60_000
 _IN_TABLES = ("missing_calls", "error_outputs", "last_attempt", "calls")
@@ -63,17 +65,19 @@ def show_run(key: str) -> str:
 def show_data(key: str) -> str:
     """Arguments and outputs, of each the beginning."""
     dashboard().guard.require_unlocked()
-    _entry(key)
     entry = dashboard().observer.store.entry(key)
+    if "state" not in entry:
+        abort(404, _NO_RUN)
     record("data_shown", key=key, run_id=entry.get("run_id"))
     left, calls = _ALL_CLIPPED, []
     for index in range(int(entry.get("calls", 0))):
         texts = []
         for name in ("arguments", "output"):
             text = entry.get(f"{name}:{index}")
-            shown = None if text is None else text[: min(_CLIPPED, left)]
-            left -= len(shown or "")
-            texts.append({"shown": shown, "more": len(text or "") - len(shown or "")})
+            shown = None if text is None else printable(text[: min(_CLIPPED, left)])
+            more = max(0, len(text or "") - min(_CLIPPED, left))
+            left -= len(text or "") - more
+            texts.append({"shown": shown, "more": more})
         calls.append((index, entry.get(f"name:{index}", ""), *texts))
     body = entry.get("body")
     return render_template("data.html", key=key, entry=entry, calls=calls, body=body)
@@ -140,7 +144,7 @@ def drop(key: str) -> Any:
 def _entry(key: str) -> dict[str, str]:
     entry = dashboard().observer.store.outline(key)
     if not entry:
-        abort(404, "No run has this key: it was dropped, or is older than runs are kept.")
+        abort(404, _NO_RUN)
     return entry
 
 

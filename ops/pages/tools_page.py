@@ -11,10 +11,11 @@ from flask import Blueprint, abort, render_template, request
 
 from db.catalog import Tool
 from ledger.lines import CallLine, RunLine
-from ops.diagnosis.tool_call import call_tool, opened
+from ops.diagnosis.tool_call import call_tool, opened, read_bound
 from ops.pages.guard import record
 from ops.pages.index import Snapshot
 from ops.pages.state import dashboard
+from ops.pages.words import printable
 from runtime.settings import SettingsError
 
 _LAST_SHOWN = 20
@@ -80,25 +81,30 @@ def show_tool(name: str) -> str:
 def try_tool(name: str) -> str:
     """Run one call as a worker does, and show its output."""
     arguments = request.form.get("arguments", "").strip() or "{}"
+    bound = request.form.get("bound", "").strip() or "{}"
     state = dashboard()
     catalog = state.observer.tools().catalog
     if name not in catalog.tools:
         abort(404, "There is no such tool.")
+    try:
+        bound_values = read_bound(bound)
+    except (ValueError, RecursionError):
+        abort(400, "The bound values are no JSON object.")
     began = time.monotonic()
     try:
         with opened(state.values.database_urls()) as databases:
-            output = call_tool(catalog, databases, name, arguments)
+            output = call_tool(catalog, databases, name, arguments, bound_values)
     except (SettingsError, KeyError):
         abort(409, "This process has no URL of the tool's database.")
     took_ms = round((time.monotonic() - began) * 1000)
     value = json.loads(output)
     code = value.get("code", "ok") if "error" in value else "ok"
     record("tool_called", tool=name, code=code, took_ms=took_ms)
-    text = json.dumps(value, indent=2, ensure_ascii=False)
+    text = printable(json.dumps(value, indent=2, ensure_ascii=False))
     ran = {"code": code, "took_ms": took_ms, "bytes": len(output.encode()), "text": text}
     ran["more"] = max(0, len(text) - _OUTPUT_SHOWN)
     ran["text"] = text[:_OUTPUT_SHOWN]
-    return _render(name, renew_s=None, ran=ran, arguments=arguments)
+    return _render(name, renew_s=None, ran=ran, arguments=arguments, bound=bound)
 
 
 def _render(name: str, *, renew_s: int | None, **more: Any) -> str:
@@ -119,14 +125,19 @@ def _render(name: str, *, renew_s: int | None, **more: Any) -> str:
         failed=_failed(snapshot, name),
         snapshot=snapshot,
         renew_s=1 if tool and checked is None and renew_s else renew_s,
-        **{"ran": None, "arguments": _example(tool), **more},
+        **{
+            "ran": None,
+            "arguments": _example(tool, "arguments"),
+            "bound": _example(tool, "bound"),
+            **more,
+        },
     )
 
 
-def _example(tool: Tool | None) -> str:
-    """Arguments to begin with: those of the first example."""
+def _example(tool: Tool | None, part: str) -> str:
+    """Arguments, or bound values, to begin with: those of the first example."""
     examples = tool.examples if tool else ()
-    return json.dumps(examples[0]["arguments"], ensure_ascii=False) if examples else "{}"
+    return json.dumps(examples[0].get(part, {}), ensure_ascii=False) if examples else "{}"
 
 
 def _usage(snapshot: Snapshot) -> dict[str, Usage]:

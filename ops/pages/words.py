@@ -55,5 +55,10 @@ def size(count: int) -> str:
     return f"{count / 1_000_000_000:.1f} GB"
 
 
+def printable(text: str) -> str:
+    """The text, with escapes for lone surrogates, which arguments may hold."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def _at(at_ms: int) -> datetime:
     return datetime.fromtimestamp(at_ms / 1000, UTC)

@@ -118,6 +118,7 @@ def test_an_unsigned_delivery_is_taken_without_what_is_bound(receiver, redis_ser
         ("x-TOOLWORKER-caller", "43", '"43"'),
         # gunicorn leaves out what would have the same name in WSGI
         ("X_Toolworker_Caller", "44", '""'),
+        ("X-Toolworker_Caller", "45", '""'),
     ],
 )
 def test_a_header_of_the_proxy_is_kept_in_any_case(receiver, redis_server, name, value, kept):

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shutil
 import time
 import urllib.error
 import urllib.parse
@@ -12,8 +13,10 @@ from contextlib import contextmanager
 import pytest
 
 from ops.dev.server import free_port
+from tests.receiver import ROOT
 
 PLANTED = "ZZ-987654"
+BOUND = 1234554321
 GOOD = '{"sku": "AB-1001", "warehouse": "US-WEST"}'
 PASSWORD = "planted-flower-password"
 # as Kubernetes sets for a service called flower, and what would open the door
@@ -56,7 +59,10 @@ def running_flower(service, port, folder):
 @pytest.fixture(scope="module")
 def watched(start_service, tools_with_hold, tmp_path_factory):
     """A service that Flower watches, how to ask that, and the tasks that it finds for a run id."""
-    service = start_service(tools_dir=tools_with_hold)
+    tools = tmp_path_factory.mktemp("bound") / "tools"
+    shutil.copytree(tools_with_hold, tools)
+    shutil.copytree(ROOT / "ops/dev/demo/tools/list_my_invoices", tools / "list_my_invoices")
+    service = start_service(tools_dir=tools)
     with running_flower(service, free_port(), tmp_path_factory.mktemp("flower")) as ask:
 
         def tasks(run_id):
@@ -120,17 +126,24 @@ def test_after_60_runs_no_task_is_left_unfinished(watched):
     assert service.wait_for(states, within_s=30) == {"SUCCESS": 360}
 
 
-def test_a_runs_tasks_are_found_by_its_run_id_without_its_arguments(watched):
+def test_a_runs_tasks_are_found_by_its_run_id_without_its_arguments_and_what_is_bound(watched):
     service, flower, tasks = watched
 
     def found():
         # Flower asks the workers for their events every 5 s, so the first runs may pass unseen
         run_id = service.new_run_id() + "-in-flower"
         arguments = json.dumps({"sku": PLANTED, "warehouse": "US-WEST"})
-        service.deliver(
-            run_id, ("c", "search_inventory", arguments), ("d", "search_inventory", arguments)
-        )
-        service.answer(run_id)
+        calls = [("c", "search_inventory", arguments), ("d", "list_my_invoices", "{}")]
+        body = {
+            "run_id": run_id,
+            "context": {"customer_id": BOUND},
+            "tool_calls": [
+                {"id": i, "type": "function", "function": {"name": name, "arguments": text}}
+                for i, name, text in calls
+            ],
+        }
+        assert service.post(json.dumps(body).encode()).status == 202
+        assert service.answer(run_id)["d"] == {"message": "There are no invoices."}
         names = {task["name"] for task in tasks(run_id).values()}
         return run_id if {"fan_out", "validate", "query", "submit"} <= names else None
 
@@ -139,7 +152,7 @@ def test_a_runs_tasks_are_found_by_its_run_id_without_its_arguments(watched):
     assert all(run_id in task["kwargs"] for task in tasks(run_id).values())
     assert max(len(task["kwargs"] or "") for task in every.values()) < 200
     said = json.dumps(every)
-    for planted in (PLANTED, PASSWORD, service.stack.secret, "demo-secret"):
+    for planted in (PLANTED, str(BOUND), PASSWORD, service.stack.secret, "demo-secret"):
         assert planted not in said
 
     for path in ("/api/tasks", "/tasks", "/workers"):

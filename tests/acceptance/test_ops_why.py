@@ -181,7 +181,10 @@ def test_without_a_worker_that_is_what_is_said(service):
 
 def test_a_run_that_nobody_knows_is_an_error_of_one_line(service):
     done = toolworker(service, "runs", "why", "nothing")
-    assert (done.returncode, done.stderr) == (1, "Error: no run has the key or the id nothing\n")
+    assert (done.returncode, done.stderr) == (
+        1,
+        "Error: no run has the key, the id or the trace id nothing\n",
+    )
 
 
 def _new_holder(service, key, killed):

@@ -1,8 +1,12 @@
 """A worker that is stopped finishes what runs, takes nothing new, and leaves the rest queued."""
 
+import contextlib
 import signal
+import threading
 
 import pytest
+from celery import Celery
+from celery.events.state import State
 
 HOLD = ("held", "hold", '{"seconds": 2}')
 GOOD = ("good", "search_inventory", '{"sku": "AB-1001", "warehouse": "US-WEST"}')
@@ -17,23 +21,54 @@ def service(start_service, tools_with_hold):
 @pytest.fixture
 def stopping(service):
     """A service whose one worker was told to stop in the middle of a call."""
-    key = service.deliver("running", HOLD).body["key"]
+    run_id = f"{service.new_run_id()}-running"
+    key = service.deliver(run_id, HOLD).body["key"]
     service.holder_pid(key, 0)
     worker = service.stack.children("worker")[0]
     service.kill(worker.pid, signal.SIGTERM)
-    service.wait_for(lambda: "warm shutdown" in service.logs().lower())
-    return service, worker
+    service.wait_for(lambda: worker.has_logged("arm shutdown"))
+    return service, worker, run_id
+
+
+@pytest.fixture
+def tasks(service):
+    """What Flower would know of the tasks that run meanwhile: Celery's own state of events."""
+    app, state, subscribed = Celery(set_as_current=False), State(), threading.Event()
+    is_over = threading.Event()
+
+    def receive():
+        with app.connection_for_read(service.stack.env["REDIS_URL"]) as connection:
+            receiver = app.events.Receiver(connection, handlers={"*": state.event})
+            with receiver.consumer_context(wakeup=False) as (consuming, _, _):
+                subscribed.set()
+                while not is_over.is_set():
+                    with contextlib.suppress(TimeoutError):
+                        consuming.drain_events(timeout=0.2)
+
+    thread = threading.Thread(target=receive)
+    thread.start()
+    assert subscribed.wait(10)
+    yield lambda: sorted((task.name, task.state) for task in state.tasks.values())
+    is_over.set()
+    thread.join()
+
+
+def test_no_task_of_a_stopped_worker_is_left_unfinished_in_flower(tasks, stopping):
+    service, worker, _ = stopping
+    service.wait_for(lambda: worker.has_ended)
+    service.stack.start_worker()
+    assert tasks() == [(name, "SUCCESS") for name in ("fan_out", "query", "submit", "validate")]
 
 
 def test_a_stopped_worker_finishes_its_call_and_leaves_the_next_run_queued(stopping):
-    service, worker = stopping
+    service, worker, run_id = stopping
     service.deliver("queued", GOOD)
-    assert service.answer("running")["held"]["total"] == 1
+    assert service.answer(run_id)["held"]["total"] == 1
     service.wait_for(lambda: worker.has_ended)
     assert service.submissions("queued") == []
     service.stack.start_worker()
     assert service.answer("queued")["good"]["total"] == 2
-    assert [len(service.submissions(run_id)) for run_id in ("running", "queued")] == [1, 1]
+    assert [len(service.submissions(name)) for name in (run_id, "queued")] == [1, 1]
 
 
 def test_an_idle_worker_that_is_stopped_ends_before_one_second_of_work_is_lost(service):

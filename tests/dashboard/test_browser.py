@@ -13,6 +13,8 @@ from tests.dashboard.conftest import PASSWORD, SECOND, settings_of, surround
 from tests.dashboard.seed import Seed, examples
 
 FAULTS = ("serious", "critical")
+_HIDDEN = "all => Math.max(0, ...all.map(e => e.scrollWidth - e.clientWidth))"
+"""How many pixels of a table can only be scrolled to."""
 
 
 class Site:
@@ -105,6 +107,7 @@ def test_every_page_is_accessible_in_light_and_dark_and_has_its_pictures(page, s
             page.emulate_media(color_scheme="light")
             page.set_viewport_size(NARROW)
             assert page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"], path
+            assert page.locator(".scroll").evaluate_all(_HIDDEN) == 0, path
             page.screenshot(path=pictures / f"{name}-narrow.png")
     assert len(list(pictures.glob("*.png"))) == 18
 

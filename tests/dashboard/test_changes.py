@@ -96,6 +96,45 @@ def test_a_tool_is_tried_and_its_output_shown(operator):
     assert "invalid_json" in wrong
 
 
+def test_a_tool_that_binds_is_tried_with_bound_values_that_no_log_has(make_app, tmp_path):
+    tool = tmp_path / "tools" / "list_mine"
+    tool.mkdir(parents=True)
+    number = {"type": "integer"}
+    about = {
+        "name": "list_mine",
+        "description": "The caller's number.",
+        "parameters": {
+            "type": "object", "properties": {"customer_id": number}, "additionalProperties": False,
+        },
+        "bind": {"customer_id": "/context/customer_id"},
+    }  # fmt: skip
+    (tool / "tool.json").write_text(json.dumps(about))
+    (tool / "query.sql").write_text("SELECT %(customer_id)s::int AS customer_id")
+    example = {"arguments": {}, "bound": {"customer_id": 42}, "output": {}}
+    (tool / "examples.json").write_text(json.dumps([example]))
+    operator = Operator(make_app(tools_dir=tmp_path / "tools")).unlock()
+    assert "{&#34;customer_id&#34;: 42}</textarea>" in operator.text("/tools/list_mine")
+    with structlog.testing.capture_logs() as lines:
+        page = operator.post("/tools/list_mine", {"bound": '{"customer_id": 7171}'}).text
+        assert "&#34;customer_id&#34;: 7171" in page.partition('id="output">')[2]
+        refused = operator.post("/tools/list_mine", {"arguments": '{"customer_id": 7171}'})
+        assert "forbidden" in refused.text.partition('id="output">')[2]
+        wrong = operator.post("/tools/list_mine", {"bound": "[7171]"})
+        assert wrong.status_code == 400
+        assert "The bound values are no JSON object." in wrong.text
+    assert "7171" not in str(lines)
+
+
+def test_each_of_many_replays_is_logged_by_its_key(operator, ledger):
+    with Seed(ledger) as seed:
+        keys = {seed.dead(f"refused-{n}") for n in range(3)}
+    operator.unlock()
+    with structlog.testing.capture_logs() as lines:
+        operator.post("/dead/replay", {"key": sorted(keys), "mode": "full"})
+        wait_for(lambda: [line for line in lines if line["event"] == "dashboard.replayed_many"])
+    assert {line["key"] for line in lines if line["event"] == "dashboard.replayed"} == keys
+
+
 def test_what_the_second_password_lets_one_see_and_change_is_logged(operator, ledger):
     with Seed(ledger) as seed:
         first, second = seed.dead("first"), seed.dead("second")

@@ -1,8 +1,10 @@
 """What surrounds the runs: the doctor's findings, workers, reconcilers, tools and their calls."""
 
 import re
+import threading
 
 from ops.doctor.result import CheckResult
+from ops.pages.index import Snapshot
 from tests.dashboard.conftest import Operator
 from tests.dashboard.seed import CALL, Seed, examples
 
@@ -39,11 +41,11 @@ def test_tools_are_shown_with_their_calls_errors_and_p95(operator, ledger):
         seed.submitted("wrong", {"tool": "nonsense", "code": "unknown_tool"})
         seed.submitted("slow", {**CALL, "code": "timeout"})
     page = operator.shows("/tools", "nonsense")
-    row = page.partition(">get_order</a>")[2].partition("</tr>")[0]
+    row = page.partition(">get_<wbr>order</a>")[2].partition("</tr>")[0]
     assert '<td class="n">100</td>' in row
     assert '<td class="n">95 ms</td>' in row
     assert "not in the catalogue" in page.partition(">nonsense</a>")[2].partition("</tr>")[0]
-    assert "timeout 1" in page.partition(">search_inventory</a>")[2].partition("</tr>")[0]
+    assert "timeout 1" in page.partition(">search_<wbr>inventory</a>")[2].partition("</tr>")[0]
     assert "slow" in page.partition("Last failing calls")[2]
 
 
@@ -66,6 +68,31 @@ def test_a_ledger_that_does_not_answer_is_a_page_that_names_it(make_app, free_po
         answer = operator.get(path)
         assert answer.status_code == 503
         assert "The ledger does not answer" in answer.text
+        assert 'data-renew="5"' in answer.text  # it may come back
+
+
+def test_a_first_look_that_takes_long_is_no_empty_list(make_app, monkeypatch):
+    is_over = threading.Event()
+    monkeypatch.setattr("ops.pages.observer.FIRST_S", 0.01)
+    monkeypatch.setattr(
+        "ops.pages.observer.RunIndex.refresh",
+        lambda index: is_over.wait(10) and Snapshot(0, [], {}),
+    )
+    answer = Operator(make_app()).get("/runs")
+    is_over.set()
+    assert answer.status_code == 503
+    assert "it has not answered yet; many runs take seconds to read" in answer.text
+
+
+def test_a_look_of_the_doctor_that_fails_is_a_problem_on_every_page(operator, monkeypatch):
+    def fail(*_, **__):
+        raise KeyError("planted")
+
+    monkeypatch.setattr("ops.pages.observer.examination.check", fail)
+    page = operator.shows("/fleet", "1 PROBLEM")
+    assert "<b>doctor</b> failed: KeyError" in page
+    for path in ("/runs", "/dead", "/tools", "/tools/get_order"):
+        assert "1 problem</a>" in operator.text(path)
 
 
 def test_every_example_of_the_screenshots_has_a_page(operator, ledger):

@@ -105,6 +105,30 @@ def unescaped(page):
     return page.replace("&amp;", "&")
 
 
+@pytest.mark.parametrize(
+    "query",
+    ["endpoint=x", "_method=POST", "_scheme=javascript&_external=1", "_external=1", "values=1"],
+)
+def test_no_argument_of_an_address_changes_where_a_link_leads(operator, query):
+    for path in ("/runs", "/dead", "/tools", "/tools/get_order", "/fleet"):
+        page = operator.text(f"{path}?{query}")
+        assert f'<a href="{path}?{query.replace("&", "&amp;")}&amp;renew=off">Pause</a>' in page
+        paused = operator.text(f"{path}?{query}&renew=off")
+        assert f'<a href="{path}?{query.replace("&", "&amp;")}">Renew again</a>' in paused
+
+
+@pytest.mark.parametrize("method", ["OPTIONS", "HEAD", "PUT", "DELETE", "PATCH", "TRACE"])
+def test_no_method_and_no_path_gets_past_the_passwords(operator, app, ledger, method):
+    with Seed(ledger) as seed:
+        key = seed.dead("refused")
+    for path in ("/runs", "//runs", f"/runs/{key}/data", "/livez/../runs", "/static/../app.py"):
+        answer = app.test_client().open(path, method=method, base_url="http://127.0.0.1:5556")
+        assert answer.status_code == 401
+    data = operator.get(f"/runs/{key}/data", method=method)
+    assert data.status_code in (403, 405)
+    assert ledger.exists(f"tw:run:{key}")
+
+
 def test_unlocking_leads_to_a_page_of_this_site(operator):
     for target in ("//evil.example", "https://evil.example", "/\\evil.example", "javascript:1"):
         answer = operator.post("/unlock", {"password": "change-it", "next": target})

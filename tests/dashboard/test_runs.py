@@ -148,7 +148,8 @@ def test_a_runs_page_shows_attempts_with_what_genesys_answered(operator, ledger)
 def test_data_is_not_in_a_page_without_the_second_password(operator, ledger):
     with Seed(ledger) as seed:
         secret = {"arguments": '{"sku": "PLANTED-1"}', "output": '{"planted": "PLANTED-2"}'}
-        key = seed.dead("refused", secret, body="PLANTED-3")
+        bound = {"bound": '{"/id": "PLANTED-4"}', "bound_digests": '{"/id": "PLANTED-5"}'}
+        key = seed.dead("refused", secret, body="PLANTED-3", **bound)
         waits = seed.open("waits", {**secret, "code": ""})
     for path in ("/runs", f"/runs/{key}", f"/runs/{waits}", "/dead", "/tools", "/fleet"):
         assert "PLANTED" not in operator.text(path)
@@ -159,6 +160,8 @@ def test_data_is_not_in_a_page_without_the_second_password(operator, ledger):
     operator.unlock()
     assert "PLANTED-1" in operator.text(f"/runs/{key}/data")
     assert operator.text(f"/runs/{key}/body") == "PLANTED-3"
+    for path in (f"/runs/{key}", f"/runs/{key}/data", f"/runs/{key}/drop"):
+        assert not re.search("PLANTED-[45]", operator.text(path))
 
 
 def test_the_links_to_flower_name_the_runs_first_task(ledger, make_app):
@@ -167,3 +170,11 @@ def test_the_links_to_flower_name_the_runs_first_task(ledger, make_app):
         f"/runs/{keys['answered']}"
     )
     assert f'href="http://127.0.0.1:5555/task/{keys["answered"]}:0:fan_out"' in page
+
+
+def test_data_that_is_no_text_is_shown_with_escapes(operator, ledger):
+    lone = '{"sku": "\ud800"}'.encode("utf-8", "surrogatepass")
+    with Seed(ledger) as seed:
+        key = seed.dead("refused", {**CALL, "arguments": lone})
+    operator.unlock()
+    assert "{&#34;sku&#34;: &#34;\\ud800&#34;}" in operator.text(f"/runs/{key}/data")

@@ -73,7 +73,7 @@ def check(server_url, tmp_path):
             for value in values
         ]
         (path / "tool.json").write_text(json.dumps(tool))
-        (path / "query.sql").write_text(sql)
+        (path / "query.sql").write_text(sql.replace("SCHEMA_NAME", schema))
         (path / "examples.json").write_text(json.dumps(examples))
         login = role if role == "postgres" else f"{role}:p"
         url = server_url.replace("postgres@", f"{login}@", 1)
@@ -112,6 +112,42 @@ def test_the_demos_tools_on_its_tables_are_let_through(reader_url):
     assert list(live.examine(reader_url, "default", tools)) == []
 
 
+def test_a_table_with_its_parts_is_let_through(check):
+    assert check(PARTS, sql=SQL.replace("account\n", "whole\n"), values=()) == [
+        (f'{LINE_3}give examples with two different "bound", to try the policies with', True)
+    ]
+    inherited = SOUND + CLOSED
+    assert check(inherited) == []
+
+
+def test_a_policy_that_calls_a_function_which_reads_the_setting_is_let_through(check):
+    helper = "CREATE FUNCTION caller() RETURNS int STABLE LANGUAGE sql"
+    helper += f" AS $${ONCE.removeprefix('(').removesuffix(')')}$$;"
+    policy = OWN.replace(ONCE, "(SELECT caller())")
+    assert check(helper + ON + policy + INDEX) == []
+    other = helper.replace("toolworker.customer_id", "toolworker.customer")
+    found = check(other + ON + policy + INDEX)
+    words = "policy own of account reads toolworker.customer, which the tool does not bind"
+    assert any(words in text and not is_warning for text, is_warning in found), found
+
+
+def test_a_table_of_which_columns_alone_are_granted_is_not_tried(check):
+    alone = "REVOKE SELECT ON SCHEMA_NAME.account FROM rows_reader;"
+    alone += " GRANT SELECT (number, state) ON SCHEMA_NAME.account TO rows_reader;"
+    words = "account's policies were not tried: the role may not read all of its columns"
+    assert check(after=alone) == [(f"accounts/query.sql:3: {words}", True)]
+
+
+def test_a_view_of_an_owner_with_the_same_policies_is_let_through(check):
+    after = (
+        "GRANT SELECT ON SCHEMA_NAME.account TO rows_other; SET ROLE rows_owner;"
+        " CREATE VIEW SCHEMA_NAME.seen AS SELECT * FROM SCHEMA_NAME.account; RESET ROLE;"
+        " ALTER VIEW SCHEMA_NAME.seen OWNER TO rows_other;"
+        " GRANT SELECT ON SCHEMA_NAME.seen TO rows_reader;"
+    )
+    assert check(after=after, sql=SEEN) == []
+
+
 VIEW = "CREATE VIEW seen AS SELECT * FROM account;"
 SEEN = SQL.replace("account\n", "seen\n")
 SETTING_VIEW = """
@@ -127,6 +163,21 @@ PRESET = (
     "CREATE FUNCTION SCHEMA_NAME.quiet() RETURNS int LANGUAGE sql"
     " SET toolworker.customer_id = '7' AS 'SELECT 1';"
 )
+BY_ANOTHER = "CREATE FUNCTION me() RETURNS text LANGUAGE sql STABLE AS $$SELECT be('7')$$;"
+ATOMIC = (
+    "CREATE FUNCTION be(who text) RETURNS text LANGUAGE sql STABLE"
+    " RETURN set_config('toolworker.customer_id', who, true);"
+)
+OPERATOR = "CREATE OPERATOR @@> (FUNCTION = be, RIGHTARG = text);"
+AGGREGATE = DEFINER.replace("steal()", "step(int, int)")
+AGGREGATE += "CREATE AGGREGATE add(int) (SFUNC = step, STYPE = int);"
+ALIAS = (
+    "CREATE FUNCTION SCHEMA_NAME.quiet(text, text, boolean) RETURNS text"
+    " LANGUAGE internal AS 'set_config_by_name';"
+)
+PROCEDURAL = "CREATE FUNCTION go() RETURNS int LANGUAGE plpgsql AS $$BEGIN %s; RETURN 1; END$$;"
+CLOSED = "CREATE TABLE closed () INHERITS (account); INSERT INTO closed VALUES (7, 1);"
+KEPT = "CREATE MATERIALIZED VIEW kept AS TABLE seen;"
 PARTS = """
 CREATE TABLE whole (number int, customer_id int, state text) PARTITION BY LIST (state);
 CREATE TABLE open_part PARTITION OF whole FOR VALUES IN ('OPEN');
@@ -164,6 +215,46 @@ SEEDED = {
         {"setup": PARTS, "sql": SQL.replace("account\n", "open_part\n")},
         LINE_3,
         "open_part is a part of whole, whose policies are not for those who read the part",
+        False,
+    ),
+    "a part beside the whole": (
+        {
+            "setup": PARTS,
+            "sql": SQL.replace("account\n", "(TABLE whole UNION ALL TABLE open_part) AS every\n"),
+        },
+        LINE_3,
+        "open_part is a part of whole, whose policies are not for those who read the part",
+        False,
+    ),
+    "a table that inherits": (
+        {
+            "setup": SOUND + CLOSED,
+            "sql": SQL.replace("account\n", "closed\n"),
+        },
+        LINE_3,
+        "closed is a part of account, whose policies are not for those who read the part",
+        False,
+    ),
+    "a materialized view of a view": (
+        {
+            "setup": SOUND + VIEW + KEPT,
+            "sql": SQL.replace("account\n", "kept\n"),
+        },
+        LINE_3,
+        "the materialized view kept holds rows of account for everyone",
+        False,
+    ),
+    "a view of one who sees all": (
+        {
+            "setup": SOUND + "CREATE POLICY every ON account TO rows_other USING (true);"
+            " GRANT SELECT ON account TO rows_other;",
+            "after": "SET ROLE rows_owner; CREATE VIEW SCHEMA_NAME.seen AS SELECT * FROM"
+            " SCHEMA_NAME.account; RESET ROLE; ALTER VIEW SCHEMA_NAME.seen OWNER TO rows_other;"
+            " GRANT SELECT ON SCHEMA_NAME.seen TO rows_reader;",
+            "sql": SEEN,
+        },
+        LINE_3,
+        "the view seen reads account with the rights of its owner",
         False,
     ),
     "a second policy for all": (
@@ -272,6 +363,75 @@ SEEDED = {
         LINE_4,
         "quiet() sets toolworker.…",
         False,
+    ),
+    "a function that sets, through another": (
+        {"setup": SOUND + SETTER + BY_ANOTHER, "sql": _also("me()")},
+        LINE_4,
+        "be(text), which me() calls, calls set_config(), which could undo what is bound",
+        False,
+    ),
+    "a function that is SQL itself": (
+        {"setup": SOUND + ATOMIC, "sql": _also("be(%(state)s)")},
+        LINE_4,
+        "be(text) calls set_config(), which could undo what is bound",
+        False,
+    ),
+    "an operator": (
+        {"setup": SOUND + SETTER + OPERATOR, "sql": _also("(OPERATOR(SCHEMA_NAME.@@>) %(state)s)")},
+        LINE_4,
+        "be(text) calls set_config(), which could undo what is bound",
+        False,
+    ),
+    "a function as a column": (
+        {
+            "setup": SOUND + DEFINER.replace("steal()", "total(account)"),
+            "sql": _also("account.total"),
+        },
+        LINE_4,
+        "total(account) is SECURITY DEFINER",
+        False,
+    ),
+    "an aggregate": (
+        {"setup": SOUND + AGGREGATE, "sql": _also("(SELECT add(1))")},
+        LINE_4,
+        "step(integer,integer), which add(integer) calls, is SECURITY DEFINER",
+        False,
+    ),
+    "an alias of set_config": (
+        {"after": ALIAS, "sql": _also("quiet('toolworker.customer_id', '7', true)")},
+        LINE_4,
+        "quiet(text,text,boolean) calls set_config(), which could undo what is bound",
+        False,
+    ),
+    "a function with SET": (
+        {
+            "setup": SOUND + PROCEDURAL % "SET LOCAL toolworker.customer_id = '7'",
+            "sql": _also("go()"),
+        },
+        LINE_4,
+        "go() sets toolworker.…, which undoes what is bound",
+        False,
+    ),
+    "a function with RESET": (
+        {"setup": SOUND + PROCEDURAL % "RESET ALL", "sql": _also("go()")},
+        LINE_4,
+        "go() sets toolworker.…, which undoes what is bound",
+        False,
+    ),
+    "a function with SET ROLE": (
+        {"setup": SOUND + PROCEDURAL % "SET LOCAL ROLE rows_owner", "sql": _also("go()")},
+        LINE_4,
+        "go() sets the role, and reads with the rights of another",
+        False,
+    ),
+    "a function that puts SQL together": (
+        {
+            "setup": SOUND + PROCEDURAL.replace("go()", "dynamic()") % "EXECUTE 'SELECT ' || 1",
+            "sql": _also("dynamic()"),
+        },
+        LINE_4,
+        "dynamic() runs SQL that it puts together, which this check cannot read",
+        True,
     ),
     "a view that sets": (
         {

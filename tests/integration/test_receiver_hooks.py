@@ -111,7 +111,7 @@ def test_sentry_sees_a_delivery_as_a_transaction(sentry, app):
 
 
 def test_sentry_sees_an_unexpected_error_and_the_sender_a_503(sentry, app, monkeypatch):
-    monkeypatch.setattr(webhook.app, "parse", _fail)
+    monkeypatch.setattr(webhook.app, "read", _fail)
     response = _deliver(app, "failed")
     assert response.status_code == 503
     assert response.headers["Retry-After"] == "5"
@@ -123,7 +123,7 @@ def test_sentry_sees_an_unexpected_error_and_the_sender_a_503(sentry, app, monke
 
 
 def test_the_text_of_an_unexpected_error_is_not_logged(app, monkeypatch, caplog):
-    monkeypatch.setattr(webhook.app, "parse", _fail)
+    monkeypatch.setattr(webhook.app, "read", _fail)
     assert _deliver(app, "failed").status_code == 503
     assert "run-of-a-caller" not in caplog.text
 

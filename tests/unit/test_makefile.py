@@ -48,11 +48,13 @@ def test_a_python_that_cannot_be_used_is_answered_with_what_is_needed(checkout, 
     assert not list(checkout.glob(".venv*"))
 
 
-def test_a_checkout_that_was_moved_is_installed_anew(checkout):
-    venv.create(checkout / ".venv")
-    (checkout / ".venv/installed").touch()
-    assert make(checkout, "--question", "install").returncode == 0
+@pytest.mark.parametrize("name", [".venv", ".venv-bench"])
+def test_a_checkout_that_was_moved_is_installed_anew(checkout, name):
+    venv.create(checkout / name)
+    (checkout / name / "installed").touch()
+    assert make(checkout, "--question", f"{name}/installed").returncode == 0
 
     moved = checkout.rename(checkout.with_name("elsewhere"))
-    make(moved, "install", "PYTHON=true")  # which creates no venv and complains of nothing
-    assert not (moved / ".venv").exists()
+    # with a Python that creates no venv and complains of nothing
+    make(moved, f"{name}/installed", "PYTHON=true")
+    assert not (moved / name).exists()

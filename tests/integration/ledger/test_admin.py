@@ -78,7 +78,8 @@ def test_mode_full_asks_everything_again(ledger, archive, dead):
 def test_a_replay_has_fresh_clocks_and_is_due_at_once(ledger, archive, dead):
     ledger.client.hset(f"tw:run:{dead}", mapping={"answer_by": 1, "expires_at": 1})
     archive.replay(dead, "full")
-    (run,) = ledger.due(senders=1)
+    assert not archive.place(dead).has_message
+    (run,) = ledger.due(senders=1, queued={"toolworker": 0})
     assert (run.key, run.generation, run.step) == (dead, 1, "publish")
     assert ledger.client.ttl(f"tw:run:{dead}") == -1
 

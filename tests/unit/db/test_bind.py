@@ -7,6 +7,7 @@ import pytest
 from db import catalog
 from db.catalog.bind import action_header, at_pointer, document_of, from_text
 from db.errors import CatalogError, ToolError
+from webhook.delivery import read
 
 TOOL = {
     "name": "my_orders",
@@ -123,6 +124,24 @@ def test_a_pointer_is_followed_as_rfc_6901_has_it(pointer, found):
 
 
 @pytest.mark.parametrize(
+    "body",
+    [
+        b'{"context": {"id": 7, "id": 8}}',
+        b'{"context": {"id": 7, "\\u0069d": 7}}',
+        b'{"context": {"id": 7}, "context": {"id": 8}}',
+        b'{"people": [], "context": {"id": 7}, "context": {}}',
+    ],
+)
+def test_a_name_that_is_there_twice_leads_to_nothing(body):
+    assert at_pointer(read(body), "/context/id") is None
+
+
+def test_a_name_that_is_there_twice_elsewhere_leads_where_it_does():
+    body = b'{"context": {"id": 7, "name": "a", "name": "b"}, "x": 1, "x": 2}'
+    assert at_pointer(read(body), "/context/id") == 7
+
+
+@pytest.mark.parametrize(
     ("text", "kind", "value"),
     [
         ("42", "integer", 42),
@@ -198,6 +217,16 @@ def _parameters(**changes):
                 properties={"customer_id": ID, "state": {"$ref": "#/properties/customer_id"}}
             ),
             "leads to a bound property",
+        ),
+        (
+            _parameters(
+                allOf=[{"properties": {"other": ID}}],
+                properties={
+                    "customer_id": {"$ref": "#/allOf/0/properties/other"},
+                    "state": STATE,
+                },
+            ),
+            "is of no use to a bound property; put the schema into definitions",
         ),
         ({"no_rows_message": "Nothing for {customer_id}."}, "the model is told no such value"),
     ],

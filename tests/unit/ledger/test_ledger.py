@@ -469,10 +469,14 @@ def _queued(runs=0, calls=0, further=0):
     return {"toolworker": runs, "toolworker.calls": calls, "toolworker.further": further}
 
 
+_FIRST_CALLS = 8
+
+
 def _steps(ledger, client, *keys, **queued):
     """What a reconciler is given when the runs of *keys* are due."""
-    client.zadd("tw:due", dict.fromkeys(keys, 0))
-    found = ledger.due(senders=1, queued=_queued(**queued))
+    if keys:
+        client.zadd("tw:due", dict.fromkeys(keys, 0))
+    found = ledger.due(senders=1, queued=_queued(**queued), first_calls=_FIRST_CALLS)
     return {run.key: run.step for run in found}
 
 
@@ -491,10 +495,11 @@ def test_a_run_is_published_again_when_a_later_one_has_begun(ledger, client):
     assert _steps(ledger, client, lost, runs=7) == {lost: "publish"}
 
 
-@pytest.mark.parametrize("queue", ["calls", "further"])
+@pytest.mark.parametrize(("queue", "first_calls"), [("calls", 8), ("further", 1)])
 def test_calls_whose_messages_still_wait_are_not_fanned_out_again(
-    ledger, client, monkeypatch, queue
+    ledger, client, monkeypatch, queue, first_calls
 ):
+    monkeypatch.setattr(f"{__name__}._FIRST_CALLS", first_calls)
     monkeypatch.setattr("ledger.ledger.REPUBLISH_MS", (0, 5_000))
     key = ledger.accept("r-1", _calls("a", "b")).key
     _begin(ledger, key)
@@ -508,6 +513,15 @@ def test_calls_whose_messages_still_wait_are_not_fanned_out_again(
     assert _steps(ledger, client, key, **{queue: 1}) == {}
     _start(ledger, later, 1, queue=f"toolworker.{queue}")
     assert _steps(ledger, client, key, **{queue: 1}) == {key: "publish"}
+
+
+def test_a_lost_call_of_a_small_run_does_not_wait_for_the_queue_of_large_runs(
+    ledger, client, monkeypatch
+):
+    monkeypatch.setattr("ledger.ledger.REPUBLISH_MS", (0, 5_000))
+    key = ledger.accept("r-1", _calls(*"abcdefgh")).key
+    _begin(ledger, key)
+    assert _steps(ledger, client, key, further=92) == {key: "publish"}
 
 
 def test_a_call_that_a_worker_lost_or_returned_is_published_however_long_the_queue(
@@ -528,6 +542,7 @@ def test_the_broker_holds_so_many_runs_and_the_ledger_those_behind_them(
     ledger, client, monkeypatch
 ):
     monkeypatch.setattr("ledger.ledger.MESSAGES", 2)
+    ledger.seen("host:1")
     runs = [ledger.accept(f"r-{number}", _calls("a")) for number in range(4)]
     assert [run.must_publish for run in runs] == [True, True, False, False]
     keys = [run.key for run in runs]
@@ -539,8 +554,19 @@ def test_the_broker_holds_so_many_runs_and_the_ledger_those_behind_them(
     assert _steps(ledger, client, keys[3], runs=0, calls=1) == {keys[3]: "publish"}
 
 
+def test_without_a_reconciler_at_work_every_run_has_a_message(ledger, client, monkeypatch):
+    monkeypatch.setattr("ledger.ledger.MESSAGES", 1)
+    ledger.accept("r-1", _calls("a"))
+    assert ledger.accept("r-2", _calls("a")).must_publish
+    ledger.seen("host:1")
+    assert not ledger.accept("r-3", _calls("a")).must_publish
+    client.zincrby("tw:reconcilers", -15_001, "host:1")
+    assert ledger.accept("r-4", _calls("a")).must_publish
+
+
 def test_a_run_that_finds_out_whether_workers_are_there_has_a_message(ledger, client, monkeypatch):
     monkeypatch.setattr("ledger.ledger.MESSAGES", 1)
+    ledger.seen("host:1")
     ledger.accept("r-1", _calls("a"))
     assert not ledger.accept("r-2", _calls("a")).must_publish
     for waiting in client.zrange("tw:waiting", 0, -1):
@@ -553,13 +579,83 @@ def test_a_run_that_waited_until_answer_by_leaves_no_message_and_no_place(
 ):
     monkeypatch.setattr("ledger.ledger.MESSAGES", 1)
     ledger = make_ledger(answer_by_s=0)
+    ledger.seen("host:1")
     keys = [ledger.accept(run_id, _calls("a")).key for run_id in ("r-1", "r-2")]
+    assert client.exists("tw:unpublished")
     client.zadd("tw:due", dict.fromkeys(keys, 0))
     found = ledger.due(senders=2, queued=_queued(runs=1))
     assert {run.key: run.step for run in found} == dict.fromkeys(keys, "submit")
     assert client.exists("tw:waiting", "tw:unpublished") == 0
     # the message that was left: its calls could not end in time
     assert _begin(ledger, keys[0]).missing == ()
+
+
+def _dead(ledger, client, *run_ids):
+    """Dead letters, replayed: their keys in that order."""
+    keys = [ledger.accept(run_id, _calls("a")).key for run_id in run_ids]
+    for at, key in enumerate(keys):
+        client.hset(f"tw:run:{key}", "expires_at", 1)
+        assert ledger.bury(key, 0, "expired") == "expired"
+        ledger.replay(key, "full", codes=())
+        client.zincrby("tw:unpublished", at, key)  # each a millisecond after the one before
+    return keys
+
+
+def test_replays_have_so_many_messages_and_each_once(ledger, client, monkeypatch):
+    monkeypatch.setattr("ledger.ledger.MESSAGES", 2)
+    keys = _dead(ledger, client, "r-1", "r-2", "r-3")
+    assert _steps(ledger, client, *keys) == dict.fromkeys(keys[:2], "publish")
+    assert _steps(ledger, client, *keys, runs=2) == {}
+    assert _steps(ledger, client, *keys, runs=1) == {keys[2]: "publish"}
+
+
+def test_replays_hold_up_no_run_whose_caller_waits(ledger, client, monkeypatch):
+    monkeypatch.setattr("ledger.ledger.MESSAGES", 2)
+    ledger.seen("host:1")
+    replays = _dead(ledger, client, "r-1", "r-2", "r-3")
+    assert ledger.accept("direct-1", _calls("a")).must_publish
+    assert ledger.accept("direct-2", _calls("a")).must_publish
+    behind = ledger.accept("behind", _calls("a"))
+    assert not behind.must_publish
+    assert _steps(ledger, client, runs=1) == {behind.key: "publish"}
+    assert _steps(ledger, client, runs=1) == {replays[0]: "publish"}
+
+
+def test_few_replays_are_in_front_of_a_run_whose_caller_waits(ledger, client, monkeypatch):
+    monkeypatch.setattr("ledger.ledger.REPLAY_MESSAGES", 2)
+    replays = _dead(ledger, client, "r-1", "r-2", "r-3")
+    assert _steps(ledger, client, *replays) == dict.fromkeys(replays[:2], "publish")
+    assert _steps(ledger, client, runs=1, calls=1) == {}
+    assert _steps(ledger, client, runs=1) == {replays[2]: "publish"}
+
+
+def test_a_replay_whose_message_was_lost_is_published_again(ledger, client):
+    lost, later = _dead(ledger, client, "r-1", "r-2")
+    assert len(_steps(ledger, client, lost)) == 2
+    assert _steps(ledger, client, lost, runs=7) == {}
+    client.hincrby(f"tw:run:{later}", "published_at", 1)
+    ledger.begin(later, 1)
+    assert _steps(ledger, client, lost, runs=7) == {lost: "publish"}
+
+
+def test_a_replay_of_the_bytes_alone_waits_for_no_worker(make_ledger, client):
+    ledger = make_ledger(answer_by_s=0)
+    key = ledger.accept("r-1", _calls("a")).key
+    _claim(ledger, key, seen=0)
+    client.hset(f"tw:run:{key}", mapping={"expires_at": 1, "lease_until": 1})
+    ledger.bury(key, 0, "expired")
+    ledger.replay(key, "submission", codes=())
+    assert not client.exists("tw:unpublished")
+    assert _steps(ledger, client, key, runs=7) == {key: "submit"}
+
+
+def test_what_is_gone_leaves_no_place_in_a_queue(ledger, client, monkeypatch):
+    monkeypatch.setattr("ledger.ledger.MESSAGES", 0)
+    ledger.seen("host:1")
+    key = ledger.accept("r-1", _calls("a")).key
+    client.delete(f"tw:run:{key}")
+    assert _steps(ledger, client, key, runs=7) == {}
+    assert client.exists("tw:due", "tw:waiting", "tw:unpublished") == 0
 
 
 def test_calls_that_no_worker_started_are_told_from_those_that_took_too_long(ledger):

@@ -41,8 +41,10 @@ FAILED = {
 }
 
 
-def reason(entry, *, due_in_ms=1000, begins_after=None, turn_after=None, **observed):
-    place = Place(NOW, NOW + due_in_ms, begins_after, turn_after)
+def reason(
+    entry, *, due_in_ms=1000, begins_after=None, turn_after=None, has_message=True, **observed
+):
+    place = Place(NOW, NOW + due_in_ms, begins_after, turn_after, has_message)
     return diagnose("key", entry, Observations(place, **{"workers": [WORKER], **observed}))
 
 
@@ -126,6 +128,15 @@ def test_a_dead_letter_without_a_body_is_replayed_in_full():
     said = reason(dead)
     assert (said.reason, EXIT_CODES[said.reason]) == ("DEAD", 4)
     assert said.next[1] == "toolworker runs replay key --mode full"
+
+
+def test_a_run_without_a_message_waits_for_a_reconciler_and_has_lost_nothing():
+    accepted = {**OPEN, "state": "accepted"}
+    waits = reason(accepted, begins_after=700, queue_length=0, has_message=False)
+    assert waits.sentence == (
+        "no worker has begun it; 700 runs are before it, for 1 workers with 2 slots; a reconciler "
+        "gives it a message when fewer wait"
+    )
 
 
 def test_a_run_whose_message_is_in_no_queue_may_have_lost_it():

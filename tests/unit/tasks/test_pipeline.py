@@ -37,7 +37,7 @@ def held(monkeypatch):
     held = SimpleNamespace(
         ledger=ledger,
         catalog=SimpleNamespace(validate=lambda name, arguments, context: (TOOL, {})),
-        databases=SimpleNamespace(query=lambda tool, values, timeout_ms: '{"n": 1}'),
+        databases=SimpleNamespace(query=lambda tool, values, **_: '{"n": 1}'),
         key=ledger.accept("r", [CALL]).key,
     )
     monkeypatch.setattr(pipeline, "resources", lambda: held)
@@ -97,14 +97,14 @@ def test_a_validate_behind_a_fan_out_that_is_retried_as_a_message_has_its_lease(
     assert _entry(held)[b"tries:0"] == b"2"
 
 
-def test_each_log_line_of_a_query_has_run_key_and_tool(held):
+def test_each_log_line_of_a_query_has_run_key_tool_and_trace(held):
     ids = []
 
-    def query(tool, values, timeout_ms):
+    def query(tool, values, timeout_ms, traceparent):
         ids.append(structlog.contextvars.get_contextvars())
         return '{"n": 1}'
 
     held.databases.query = query
     _run(pipeline.query, held, "m")
-    assert ids == [{"run_id": "r", "key": held.key, "tool": "ask"}]
+    assert ids == [{"run_id": "r", "key": held.key, "tool": "ask", "trace_id": held.key}]
     assert structlog.contextvars.get_contextvars() == {}

@@ -28,7 +28,7 @@ class _Databases:
         self._error = error
         self.queries = 0
 
-    def query(self, tool, values, *, timeout_ms):
+    def query(self, tool, values, *, timeout_ms, traceparent):
         self.queries += 1
         raise self._error
 

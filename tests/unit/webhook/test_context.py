@@ -76,6 +76,9 @@ def test_an_unsigned_body_has_no_context_unless_the_operator_wants_it():
         ({"X-Customer": "C-1"}, "C-1"),
         ({"x-customer": " C-1 "}, "C-1"),
         ({"X-CUSTOMER": "J\xc3\xb6rg"}, "Jörg"),
+        # the last bytes are white space to Python: a no-break space, and a line end of EBCDIC
+        ({"X-Customer": "Niccol\xc3\xa0"}, "Niccolà"),
+        ({"X-Customer": "\t\xc3\x85 "}, "Å"),
         ({"X-Customer": "\xf6"}, None),
         ({"X_Customer": "C-1"}, ""),
         ({}, ""),

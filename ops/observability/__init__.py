@@ -1,0 +1,1 @@
+"""Observability without a scraper: traces of ended runs, and alerts, sent by the reconcilers."""

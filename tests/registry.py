@@ -1,0 +1,40 @@
+"""Attributes of OpenTelemetry's registry of semantic conventions, of the namespaces in use."""
+
+from opentelemetry.semconv._incubating.attributes import db_attributes, gen_ai_attributes
+from opentelemetry.semconv.attributes import error_attributes, http_attributes
+
+EXECUTE_TOOL = gen_ai_attributes.GenAiOperationNameValues.EXECUTE_TOOL.value
+ATTRIBUTES = {
+    value
+    for module in (db_attributes, gen_ai_attributes, error_attributes, http_attributes)
+    for name, value in vars(module).items()
+    if name.isupper()
+}
+
+
+def problems(spans, calls):
+    """What keeps the spans of a trace, by id, from being one whole tree by the conventions."""
+    roots = [span for span in spans.values() if span["parent"] not in spans]
+    if [root["name"] for root in roots] != ["run"]:
+        return [f"roots: {[root['name'] for root in roots]}"]
+    found = []
+    tools = [span for span in spans.values() if span["name"].startswith("execute_tool ")]
+    if len(tools) != calls:
+        found.append(f"{len(tools)} calls of {calls}")
+    for tool in tools:
+        of = tool["attributes"]
+        if of["gen_ai.operation.name"] != EXECUTE_TOOL or not of["gen_ai.tool.call.id"]:
+            found.append(f"execute_tool: {of}")
+        if tool["name"] != f"execute_tool {of['gen_ai.tool.name']}":
+            found.append(f"name: {tool['name']}")
+        if tool["is_error"] != ("error.type" in of):
+            found.append(f"error: {of}")
+    names = {name for span in spans.values() for name in span["attributes"]}
+    unknown = {name for name in names if not name.startswith("toolworker.")} - ATTRIBUTES
+    found += [f"not in the registry: {name}" for name in sorted(unknown)]
+    if not {"receive", "wait", "POST"} <= {span["name"] for span in spans.values()}:
+        found.append("receive, wait or POST is missing")
+    for span in spans.values():
+        if not roots[0]["start"] <= span["start"] <= span["end"] <= roots[0]["end"]:
+            found.append(f"times: {span}")
+    return found

@@ -1,0 +1,118 @@
+"""Each cause is reported once, and once when it ends, whichever reconciler looks."""
+
+import pytest
+
+from ledger import Ledger, alerts
+from ledger.alerts import AlertStore
+
+CAUSE = {"id": "NO_WORKER", "sentence": "no worker answers", "next": []}
+HOLDS = {"NO_WORKER": CAUSE}
+
+
+@pytest.fixture
+def ledger(client):
+    times = {"answer_by_s": 30, "expires_s": 600, "retention_s": 60}
+    return Ledger(client, **times, dead_letter_retention_s=600)
+
+
+@pytest.fixture
+def store(ledger):
+    return AlertStore(ledger, "reconciler-1")
+
+
+@pytest.fixture
+def later(client):
+    """Let time pass: what the ledger noted was noted so many ms earlier."""
+
+    def pass_by(ms):
+        for name, value in client.hgetall("tw:alerts").items():
+            if name.startswith((b"new:", b"seen:", b"lease_until")):
+                client.hset("tw:alerts", name, int(value) - ms)
+
+    return pass_by
+
+
+def _told(store):
+    return [(event.kind, event.cause["id"]) for event in store.waiting(100)]
+
+
+def _raise(store, later):
+    store.note(HOLDS)
+    later(alerts.CONFIRM_MS)
+    store.note(HOLDS)
+
+
+def test_a_cause_is_reported_when_it_holds_in_two_looks(store, later):
+    store.note(HOLDS)
+    assert _told(store) == []
+    later(alerts.CONFIRM_MS)
+    store.note(HOLDS)
+    assert _told(store) == [("raised", "NO_WORKER")]
+
+
+def test_a_cause_that_holds_for_a_moment_is_not_reported(store, later):
+    for _ in range(5):
+        store.note(HOLDS)
+        later(alerts.CONFIRM_MS)
+        store.note({})
+    assert _told(store) == []
+
+
+def test_a_cause_that_holds_for_ten_minutes_is_reported_once(store, later):
+    _raise(store, later)
+    for _ in range(120):
+        later(5_000)
+        store.note(HOLDS)
+    assert _told(store) == [("raised", "NO_WORKER")]
+
+
+def test_a_cause_that_comes_and_goes_is_one(store, later):
+    _raise(store, later)
+    for _ in range(60):
+        later(5_000)
+        store.note({})
+        later(5_000)
+        store.note(HOLDS)
+    assert _told(store) == [("raised", "NO_WORKER")]
+
+
+def test_a_cause_that_is_gone_ends_once_and_can_be_raised_again(store, later):
+    _raise(store, later)
+    store.note({})
+    later(alerts.QUIET_MS)
+    store.note({})
+    store.note({})
+    assert _told(store) == [("raised", "NO_WORKER"), ("ended", "NO_WORKER")]
+    _raise(store, later)
+    assert _told(store)[2:] == [("raised", "NO_WORKER")]
+
+
+def test_another_reconciler_goes_on_with_what_the_first_reported(ledger, store, later):
+    _raise(store, later)
+    other = AlertStore(ledger, "reconciler-2")
+    assert other.lease() is False
+    assert other.note(HOLDS) is False
+    later(alerts.LEASE_MS)
+    assert other.note(HOLDS) is True
+    assert store.lease() is False
+    assert _told(other) == [("raised", "NO_WORKER")]
+
+
+def test_an_event_waits_until_it_was_sent(store, later):
+    _raise(store, later)
+    (event,) = store.waiting(100)
+    assert store.waiting(100) == [event]
+    store.sent(event)
+    store.sent(event)
+    assert store.waiting(100) == []
+
+
+def test_a_receiver_that_is_down_for_good_does_not_fill_the_ledger(store, later, client):
+    _raise(store, later)
+    for number in range(alerts.MOST_EVENTS):
+        client.rpush("tw:alerts:outbox", f"raised {number} {{}}")
+    store.note({})
+    later(alerts.QUIET_MS)
+    store.note({})
+    assert client.llen("tw:alerts:outbox") == alerts.MOST_EVENTS
+    assert store.waiting(2_000)[-1].kind == "ended"

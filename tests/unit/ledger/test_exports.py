@@ -1,0 +1,116 @@
+"""Ended runs are given to exporters until their traces are sent: each, and each once."""
+
+import pytest
+
+from ledger import Ledger
+from ledger.exports import EndedRuns
+
+CALL = {"id": "a", "type": "function", "function": {"name": "t", "arguments": '{"secret": 1}'}}
+
+
+@pytest.fixture
+def ledger(client):
+    times = {"answer_by_s": 30, "expires_s": 600, "retention_s": 60}
+    return Ledger(client, **times, dead_letter_retention_s=600)
+
+
+@pytest.fixture
+def exports(ledger):
+    """Switched on before the runs of a test end."""
+    runs = EndedRuns(ledger, "exporter-1")
+    assert runs.take(10) == []
+    return runs
+
+
+def _end(ledger, run_id, *, is_dead=False):
+    key = ledger.accept(run_id, [CALL], traceparent="").key
+    ledger.record(key, 0, 0, '{"row": 1}', owner="o", code="ok", query_ms=7)
+    claim = ledger.claim(key, 0, b"body", seen=1, owner="h")
+    if is_dead:
+        outcome = {"status": 422, "error": "no", "took_ms": 3}
+        assert ledger.bury(key, 0, "rejected", claim=claim, outcome=outcome)
+    else:
+        ledger.finish(key, 0, {"status": 200, "took_ms": 3})
+    return key
+
+
+def test_ended_runs_and_dead_letters_are_given_out_until_they_are_done(ledger, exports):
+    keys = {_end(ledger, "r-1"), _end(ledger, "r-2", is_dead=True)}
+    taken = exports.take(10)
+    assert {run.key for run in taken} == keys
+    assert exports.take(10) == taken
+    exports.done(taken)
+    assert exports.take(10) == []
+
+
+def test_no_more_are_given_out_than_asked_for_and_none_twice(ledger, exports):
+    keys = {_end(ledger, f"r-{n}") for n in range(7)}
+    found = []
+    while taken := exports.take(3):
+        assert len(taken) <= 3
+        found += [run.key for run in taken]
+        exports.done(taken)
+    assert sorted(found) == sorted(keys)
+
+
+def test_one_exporter_at_a_time_and_another_after_its_lease(ledger, exports, client):
+    _end(ledger, "r-1")
+    other = EndedRuns(ledger, "exporter-2")
+    assert other.take(10) is None
+    client.hset("tw:exports", "lease_until", 1)
+    taken = other.take(10)
+    assert len(taken) == 1
+    exports.done(taken)  # it lost the lease
+    assert other.take(10) == taken
+
+
+def test_runs_that_ended_a_little_before_the_cursor_are_found(ledger, exports, client):
+    exports.done(exports.take(10))
+    first = _end(ledger, "r-1")
+    exports.done(exports.take(10))
+    second = _end(ledger, "r-2")
+    client.zadd("tw:ended", {second: client.zscore("tw:ended", first) - 20_000})
+    assert [run.key for run in exports.take(10)] == [second]
+
+
+def test_what_ended_before_traces_were_switched_on_is_left_alone(ledger, client):
+    key = _end(ledger, "r-1")
+    client.zadd("tw:ended", {key: client.zscore("tw:ended", key) - 40_000})
+    assert EndedRuns(ledger, "exporter-1").take(10) == []
+
+
+def test_what_was_exported_is_remembered_for_half_a_minute_only(ledger, exports, client):
+    key = _end(ledger, "r-1")
+    exports.done(exports.take(10))
+    assert client.zcard("tw:exported:ended") == 1
+    client.zadd("tw:ended", {key: client.zscore("tw:ended", key) + 31_000})
+    exports.done(exports.take(10))
+    assert client.zcard("tw:exported:ended") == 1
+
+
+def test_an_entry_has_the_timeline_and_no_arguments_outputs_or_body(ledger, exports):
+    _end(ledger, "r-1", is_dead=True)
+    (entry,) = exports.entries(exports.take(10))
+    assert entry["reason"] == "rejected"
+    assert entry["took_ms:0"] == "7"
+    assert entry["attempt_status:1"] == "422"
+    text = str(entry)
+    assert not any(word in text for word in ("secret", "row", "body", "no'"))
+
+
+def test_a_dead_letter_that_was_opened_again_has_no_entry(ledger, exports):
+    key = _end(ledger, "r-1", is_dead=True)
+    taken = exports.take(10)
+    ledger.replay(key, "submission", codes=[])
+    assert exports.entries(taken) == [{}]
+
+
+def test_a_replayed_run_is_given_out_once_more(ledger, exports):
+    key = _end(ledger, "r-1", is_dead=True)
+    exports.done(exports.take(10))
+    ledger.replay(key, "submission", codes=[])
+    ledger.claim(key, 0, b"body", seen=1, owner="h2")
+    ledger.finish(key, 0, {"status": 200, "took_ms": 3})
+    (taken,) = exports.take(10)
+    (entry,) = exports.entries([taken])
+    assert (taken.kind, entry["replays"], entry["state"]) == ("ended", "1", "submitted")
