@@ -326,8 +326,9 @@ def test_without_a_certificate_it_does_not_count_as_healthy(compose, tmp_path):
 
 def _memory_kb(container):
     """The resident memory of all processes of a container but health checks, which come and go."""
-    lines = docker("top", container, "-o", "rss,args").splitlines()
-    return sum(int(line.split()[0]) for line in lines if "gunicorn" in line or "nginx" in line)
+    # without the pid Docker refuses the columns
+    lines = docker("top", container, "-o", "pid,rss,args").splitlines()
+    return sum(int(line.split()[1]) for line in lines if "gunicorn" in line or "nginx" in line)
 
 
 def _gunicorn(container):

@@ -17,7 +17,7 @@ service=${!#}
 case "$1 $2" in
 "ps -q") ls | grep "^$service-" ;;
 "up -d")
-  [[ $service != flower ]] || exit 0
+  [[ $service != flower && $service != dashboard ]] || exit 0
   number=$(($(cat next) + 1))
   echo $number >next
   touch "$service-$number"
@@ -31,14 +31,15 @@ esac
 
 @pytest.fixture
 def installation(tmp_path):
-    """Two receivers, a reconciler, two workers and Flower; `roll(*arguments)` and what was done."""
+    """Two receivers, a reconciler, two workers, Flower, the dashboard; `roll`, and what it did."""
     programs, state = tmp_path / "bin", tmp_path / "state"
     programs.mkdir()
     state.mkdir()
     for name, text in (("docker", DOCKER), ("sleep", "#!/bin/sh\n")):
         (programs / name).write_text(text)
         (programs / name).chmod(0o755)
-    for name in ("webhook-1", "webhook-2", "reconciler-3", "worker-4", "worker-5", "flower-6"):
+    work = ("webhook-1", "webhook-2", "reconciler-3", "worker-4", "worker-5")
+    for name in (*work, "flower-6", "dashboard-6"):
         (state / name).touch()
     (state / "next").write_text("6\n")
     settings = tmp_path / "settings"
@@ -66,13 +67,17 @@ def _steps(state):
     ]
 
 
+def _left(state):
+    return sorted(path.name for path in state.glob("*-*"))
+
+
 def test_each_old_container_is_stopped_after_a_new_one_works_receivers_first(installation):
     roll, state, settings = installation
     done = roll("toolworker:1.4")
     assert done.returncode == 0, done.stderr
     up = "up -d --no-deps --no-recreate --scale"
     assert _steps(state) == [
-        "run --rm --no-deps doctor toolworker doctor",
+        "run --rm --no-deps doctor toolworker doctor --before-start",
         f"{up} webhook=3 webhook",
         "stop webhook-1",
         f"{up} webhook=3 webhook",
@@ -84,13 +89,14 @@ def test_each_old_container_is_stopped_after_a_new_one_works_receivers_first(ins
         f"{up} worker=3 worker",
         "stop worker-5",
         "up -d --no-deps --force-recreate flower",
+        "up -d --no-deps --force-recreate dashboard",
     ]
     assert settings.read_text().splitlines() == [
         "GENESYS_REGION=mypurecloud.com",
         "TOOLWORKER_IMAGE=toolworker:1.4",
     ]
-    left = sorted(path.name for path in state.glob("*-*"))
-    assert left == ["flower-6", "reconciler-9", "webhook-7", "webhook-8", "worker-10", "worker-11"]
+    work = ["reconciler-9", "webhook-7", "webhook-8", "worker-10", "worker-11"]
+    assert _left(state) == ["dashboard-6", "flower-6", *work]
 
 
 def test_a_new_container_that_does_not_become_healthy_is_removed_and_nothing_else(installation):
@@ -100,8 +106,8 @@ def test_a_new_container_that_does_not_become_healthy_is_removed_and_nothing_els
     assert done.returncode == 1
     assert "a new reconciler did not become healthy" in done.stderr
     assert not any(step in ("stop reconciler-3", "stop worker-4") for step in _steps(state))
-    left = sorted(path.name for path in state.glob("*-*"))
-    assert left == ["flower-6", "reconciler-3", "webhook-7", "webhook-8", "worker-4", "worker-5"]
+    work = ["reconciler-3", "webhook-7", "webhook-8", "worker-4", "worker-5"]
+    assert _left(state) == ["dashboard-6", "flower-6", *work]
     assert "TOOLWORKER_IMAGE=toolworker:1.3" in settings.read_text()
 
 
