@@ -10,7 +10,7 @@ from ledger.exports import EndedRun, EndedRuns
 from ledger.owners import new_owner_id
 from ops.observability.spans import Trace, trace_of
 from runtime import logs
-from runtime.settings import Settings, forget_environment
+from runtime.settings import Settings
 from runtime.trace_context import is_in_share
 
 LOOK_EVERY_S = 1.0
@@ -151,8 +151,6 @@ def exporter_from(values: Settings, ledger: Ledger) -> Callable[[], None]:
     endpoint = values.otel_exporter_otlp_endpoint
     if not endpoint:
         return lambda: None
-    # the SDK reads OTEL_* when it is imported, and again; ours were read before
-    forget_environment("OTEL_")
     from ops.observability.otlp import Collector
 
     collector = Collector(
