@@ -298,6 +298,8 @@ def test_no_mutated_delivery_is_a_5xx_but_503_or_harms_the_receiver(compose):
     # each worker grows by 4,000 until it has seen everything, which may be after the first fifth
     assert memory_kb[-1][0] - memory_kb[0][0] < 16_000
     assert memory_kb[-1][1] - memory_kb[0][1] < 4_000
+    # what it accepted would hold up the tests behind this one: Genesys takes 300 runs a minute
+    compose.redis("ledger", "FLUSHALL")
 
 
 def test_behind_a_load_balancer_it_speaks_plain_http_and_needs_no_certificate(compose, tmp_path):
