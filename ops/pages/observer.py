@@ -31,7 +31,7 @@ GLANCE_S = 0.02
 """What a list waits for the newest runs; it shows older ones, and renews itself soon."""
 FIRST_S = 3.0
 """What the very first list waits for the runs."""
-FLEET_S, DOCTOR_S, TOOLS_S = 2.0, 10.0, 15.0
+FLEET_S, DOCTOR_S, TOOLS_S = 2.0, 4.0, 15.0
 """Between two looks at workers and databases, of the doctor, and at the tools' folder."""
 CHECK_S = 2.0
 """For the samples of a tool whose page an operator views."""
