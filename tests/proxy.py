@@ -1,5 +1,6 @@
 """Helper: a TCP proxy before a server, which counts round trips and can cut connections."""
 
+import re
 import socket
 import threading
 
@@ -14,7 +15,17 @@ class Proxy:
         self._ways = []
         #: "client" or "server" for each time that one of them spoke after the other
         self.turns = []
+        self._sent = b""
+        self._until = re.compile(b"")
+        self._is_passing = threading.Event()
+        self._is_passing.set()
         threading.Thread(target=self._accept, daemon=True).start()
+
+    def hold(self, *, until):
+        """Count anew, and keep the server's words back until what the client said matches."""
+        self.turns.clear()
+        self._sent, self._until = b"", re.compile(until, re.DOTALL)
+        self._is_passing.clear()
 
     def forget(self):
         for way in self._ways:
@@ -45,6 +56,12 @@ class Proxy:
                 data = source.recv(65536)
                 if not data:
                     return
+                if who == "client":
+                    self._sent += data
+                    if self._until.search(self._sent):
+                        self._is_passing.set()
+                else:
+                    self._is_passing.wait()
                 if self.turns[-1:] != [who]:
                     self.turns.append(who)
                 if way["is_open"]:
