@@ -95,9 +95,9 @@ def test_what_is_left_of_genesys_limit_is_shown_once_genesys_has_said_so(servers
     assert "genesys_rate_limit_remaining" not in gauges()
     names = ["http://127.0.0.1:1", "id", Settings().genesys_scope]
     store = Store(servers["broker"].url, names)
-    RateLimiter(store, requests_per_minute=300).record_remaining(7)
+    RateLimiter(store, requests_per_minute=300).record_remaining(0)
     found = gauges()
-    assert (found["genesys_rate_limit_remaining"], found["circuit_open"]) == (7, 0)
+    assert (found["genesys_rate_limit_remaining"], found["circuit_open"]) == (0, 0)
 
 
 def test_the_oldest_run_that_no_worker_has_begun_is_shown_by_its_age(values, gauges):
