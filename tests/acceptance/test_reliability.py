@@ -46,13 +46,20 @@ def test_the_ledger_costs_five_round_trips_and_two_for_each_call(service):
     reconcilers = [reconciler.pid for reconciler in service.stack.children("reconciler")]
     with _stopped(service, reconcilers):
         deliver_three(service.new_run_id())  # a script is loaded when it is first needed
-        service.ledger().config_resetstat()
-        deliver_three(service.new_run_id())
-        stats = service.ledger().info("commandstats")
-    steps = sum(
-        stats[name]["calls"] for name in stats if name in ("cmdstat_evalsha", "cmdstat_eval")
-    )
-    assert steps == 5 + 2 * 3
+        with service.ledger().monitor() as monitor:
+            deliver_three(service.new_run_id())
+            service.ledger().echo("end")
+            seen = list(iter(lambda: _command(monitor), "ECHO"))
+    # a connection's first words, and this test's own
+    sent = [name for name in seen if name not in ("CLIENT", "HELLO", "AUTH", "SELECT", "ZSCORE")]
+    assert sent == ["EVALSHA"] * (5 + 2 * 3)
+
+
+def _command(monitor):
+    """The name of the next command that a client sent."""
+    while (command := monitor.next_command())["client_type"] == "lua":
+        pass  # a script's own
+    return command["command"].split()[0].upper()
 
 
 def test_runs_that_no_worker_takes_are_all_answered_at_answer_by(own_service):
@@ -93,7 +100,9 @@ def test_a_run_past_its_expiry_is_a_dead_letter_and_not_sent(own_service):
     service.wait_for(lambda: service.entry(key).get("state") == "dead", within_s=15)
     assert service.entry(key)["reason"] == "expired"
     accepted_at = float(service.entry(key)["accepted_at"]) / 1000
-    assert all(attempt["at"] - accepted_at < 6.5 for attempt in service.submissions("r"))
+    sent_after = [attempt["at"] - accepted_at for attempt in service.submissions("r")]
+    assert len(sent_after) > 1
+    assert max(sent_after) < 6.5
 
 
 def test_a_publish_that_fails_is_still_202_and_answered(own_service):
