@@ -160,6 +160,31 @@ def test_any_of_the_chosen_schemes_will_do_and_no_other():
     assert not _passes(_standard(), WHSEC_BODY, schemes=schemes, secrets=[WHSEC])
 
 
+_SECRET_SENT = {"Authorization": "Bearer current", "X-Api-Key": "current"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "schemes", "is_signed"),
+    [
+        (_base64(b"current"), ALL, True),
+        ({**_SECRET_SENT, **_base64(b"current")}, ALL, True),
+        ({**_SECRET_SENT, **_base64(b"other")}, ALL, False),
+        (_SECRET_SENT, (BEARER,), False),
+        (_SECRET_SENT, ("header:x-api-key",), False),
+        ({**_SECRET_SENT, **_base64(b"current")}, (BEARER,), False),
+        ({}, ("none",), False),
+        (_base64(b"current"), ("none", HUB), True),
+    ],
+)
+def test_a_body_counts_as_signed_by_a_signature_alone(headers, schemes, is_signed):
+    found = verify(headers, BODY, schemes=schemes, secrets=[b"current", WHSEC], now=NOW)
+    assert found is is_signed
+
+
+def test_a_standard_webhook_counts_as_signed():
+    assert verify(_standard(), WHSEC_BODY, schemes=(STANDARD,), secrets=[WHSEC], now=NOW) is True
+
+
 def test_none_lets_everyone_in():
     assert _passes({}, schemes=("none",), secrets=[])
 
