@@ -97,6 +97,8 @@ def test_a_links_time_is_its_own(watched):
     for task in found:
         times.setdefault(task["name"], []).append(task["runtime"])
         assert before < task["received"] <= task["started"] <= task["succeeded"] < time.time()
+        # else it would have the 0.3 s of the query in front of it, too
+        assert 0 < task["runtime"] < task["succeeded"] - task["started"] + 0.1
     assert {name: len(values) for name, values in times.items()} == {
         "fan_out": 1, "validate": 2, "query": 2, "submit": 1,
     }  # fmt: skip

@@ -3,6 +3,7 @@
 import pytest
 
 from ledger import Ledger
+from ledger.errors import Busy
 from ledger.values import Begun, Claim, Outputs
 from runtime.trace_context import run_trace
 
@@ -50,6 +51,25 @@ def _until_due_ms(ledger, key):
     return ledger.client.zscore("tw:due", key) - seconds * 1000 - micros / 1000
 
 
+def test_a_run_that_was_accepted_is_looked_at_within_three_seconds(ledger):
+    assert 0 < _until_due_ms(ledger, _accept(ledger)) <= 3_000
+
+
+def test_a_run_without_context_is_started_with_none(ledger, client):
+    key = _accept(ledger)
+    assert ledger.start(key, 0, 0, message="m").context == {}
+    assert not client.hexists(f"tw:run:{key}", "bound")
+
+
+def test_a_run_that_is_not_accepted_is_given_the_seconds_to_come_back_after(client):
+    times = {"answer_by_s": 30, "expires_s": 600, "retention_s": 60}
+    ledger = Ledger(client, **times, dead_letter_retention_s=600, max_waiting=1)
+    _accept(ledger, "first")
+    with pytest.raises(Busy) as refused:
+        _accept(ledger, "second")
+    assert refused.value.retry_after_s == 30
+
+
 def test_the_wait_for_a_worker_is_measured_in_seconds_at_the_first_begin(ledger, measured):
     key = _accept(ledger, accepted_ms_ago=7_000)
     for _ in range(2):
@@ -82,6 +102,20 @@ def test_a_run_that_ended_well_is_counted_and_measured_from_its_acceptance(ledge
     assert counted == ("runs", {"state": "submitted"})
     assert name == "run_seconds"
     assert 7 <= took_s < 60
+
+
+@pytest.mark.parametrize(("ms", "seconds"), [(0, [0]), (2_500, [2.5]), (-1, [])])
+def test_the_time_of_a_run_is_measured_in_seconds_and_of_a_replay_none(
+    ledger, measured, monkeypatch, ms, seconds
+):
+    monkeypatch.setattr(ledger, "step", lambda *_: [b"finished", ms])
+    ledger.finish("k", 0, OK)
+    assert [value for name, value in measured if name == "run_seconds"] == seconds
+
+
+def test_what_cannot_be_replayed_has_no_generation(ledger):
+    assert ledger.replay("0" * 32, "full", codes=()) == ("gone", 0)
+    assert ledger.replay(_accept(ledger), "full", codes=()) == ("open", 0)
 
 
 def test_of_a_replay_that_ended_well_no_time_is_measured(ledger, measured):

@@ -69,6 +69,12 @@ def test_a_secret_being_rotated_out_is_still_accepted():
     assert _passes(_base64(b"old"), secrets=[b"current", b"old"])
 
 
+def test_padding_may_be_left_out_and_nothing_be_put_in():
+    ((name, value),) = _base64(b"current").items()
+    assert _passes({name: value.rstrip("=")})
+    assert not _passes({name: f"{value[:20]}!{value[20:]}"})
+
+
 def test_a_changed_body_is_refused():
     assert not _passes(_base64(b"current"), BODY + b" ")
 
