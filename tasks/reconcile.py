@@ -17,8 +17,8 @@ from tasks.app import FIRST_CALLS, publish_fan_out, queue_lengths
 from tasks.submission import submit_run
 
 LOOK_EVERY_S = 0.5
-"""Between two looks at the due set; what a run waits at most beyond its due time. Without jitter: of
-reconcilers that look in the same millisecond one takes what is due, and the others cost 1 ms."""
+"""Between two looks at the due set; what a run waits at most beyond its due time. Without jitter:
+of reconcilers that look in the same millisecond one takes what is due, the others cost 1 ms."""
 LOOK_SOON_S = 0.1
 """As long as runs are published: the queues may be shorter by then."""
 SENDERS = 8
