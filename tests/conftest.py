@@ -119,4 +119,4 @@ def simulator_url():
 def simulator(simulator_url):
     """A Genesys that knows of nothing yet; afterwards, what hangs lets go."""
     yield simulator_url
-    requests.delete(f"{simulator_url}/_sim/state", timeout=5)
+    requests.delete(f"{simulator_url}/_sim/state", timeout=30)

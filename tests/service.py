@@ -55,15 +55,15 @@ class Service:
         """How many tokens Genesys was requested to give, so far."""
         return deliveries.get(f"{self.stack.simulator_url}/_sim/tokens").body["requests"]
 
-    def answer(self, run_id, *, within_s=15.0):
-        """The outputs of the run's accepted submission by call id, waited for."""
+    def answer(self, run_id, *, within_s=25.0):
+        """The outputs of the accepted submission by call id, waited for up to near answer-by."""
         accepted = self.wait_for(
             lambda: [r for r in self.submissions(run_id) if r["status"] == 200], within_s=within_s
         )
         outputs = accepted[0]["body"]["tool_calls"]
         return {output["tool_call_id"]: json.loads(output["output"]) for output in outputs}
 
-    def wait_for(self, condition, *, within_s=15.0):
+    def wait_for(self, condition, *, within_s=60.0):
         """The first truthy value of *condition*, asked 20 times a second."""
         deadline = time.monotonic() + within_s
         while not (value := condition()):
@@ -132,5 +132,5 @@ class Service:
             {"Content-Type": "application/json"},
             method="PUT",
         )
-        with urllib.request.urlopen(request, timeout=5) as response:
+        with urllib.request.urlopen(request, timeout=30) as response:
             assert response.status in (200, 204)

@@ -14,7 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-_START_S = 20.0
+_START_S = 60.0
+"""A server that fails ends; this is for one that a busy machine keeps waiting."""
 _PR_SET_PDEATHSIG = 1
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # loaded here and not after a fork, where another thread's lock on the loader would never open

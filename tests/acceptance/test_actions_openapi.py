@@ -38,7 +38,7 @@ def endpoint(tmp_path_factory, reader_url):
 @schema.include(path=PATH).parametrize()
 @OFTEN
 def test_every_answer_is_one_that_is_described(endpoint, case):
-    response = case.call(base_url=endpoint.url, headers={"X-API-Key": SECRET}, timeout=20)
+    response = case.call(base_url=endpoint.url, headers={"X-API-Key": SECRET}, timeout=60)
     case.validate_response(response, checks=CHECKS)
 
 
@@ -47,7 +47,7 @@ def test_every_answer_is_one_that_is_described(endpoint, case):
 def test_no_arguments_make_a_shipped_tool_fail(endpoint, case):
     tool = TOOLS[len(repr(case.body)) % len(TOOLS)]
     case.path_parameters = {"tool": tool}
-    response = case.call(base_url=endpoint.url, headers={"X-API-Key": SECRET}, timeout=20)
+    response = case.call(base_url=endpoint.url, headers={"X-API-Key": SECRET}, timeout=60)
     # an argument or header that is not described may be ignored
     checks = [check for check in CHECKS if check is not negative_data_rejection]
     case.validate_response(response, checks=checks)

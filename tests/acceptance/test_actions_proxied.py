@@ -64,7 +64,7 @@ def test_without_the_endpoint_it_is_503_in_json(tmp_path, reader_url):
 
 def test_a_connection_that_lay_idle_is_used_again(proxy):
     context = ssl.create_default_context(cafile=CERTIFICATE)
-    connection = http.client.HTTPSConnection("127.0.0.1", proxy.port, timeout=10, context=context)
+    connection = http.client.HTTPSConnection("127.0.0.1", proxy.port, timeout=30, context=context)
     connection.auto_open = 0
     connection.connect()
     body = b'{"order_number": "SO-100042"}'

@@ -23,7 +23,7 @@ def traced(start_service, tmp_path_factory):
     app = "tests.acceptance.instruments.traced_receiver:create_app()"
     receiver = service.stack.launch("webhook-traced", "-m", "gunicorn", *config, app)
     service.stack.webhook_url = f"http://127.0.0.1:{port}"
-    receiver.wait_until(lambda: is_up(f"{service.stack.webhook_url}/readyz"), timeout_s=20)
+    receiver.wait_until(lambda: is_up(f"{service.stack.webhook_url}/readyz"), timeout_s=90)
     return service, folder
 
 
@@ -52,7 +52,7 @@ def test_every_link_of_a_run_is_a_span_of_one_trace_that_begins_at_its_publish(t
 
     traces = []
     for key in keys:
-        service.wait_for(lambda key=key: runs(key) == expected, within_s=10)
+        service.wait_for(lambda key=key: runs(key) == expected)
         found = _spans_of(folder, key)
         (trace,) = {span["context"]["trace_id"] for span in found}
         traces.append(trace)

@@ -50,7 +50,7 @@ def traced(start_service, collector, receiver, tools_with_hold):
 
 def _whole(service, collector, trace_id, calls):
     """The root and all spans of one trace, once they are there; fails unless it is whole."""
-    spans = service.wait_for(lambda: collector.trace(trace_id), within_s=15)
+    spans = service.wait_for(lambda: collector.trace(trace_id))
     assert registry.problems(spans, calls) == []
     (root,) = [span for span in spans.values() if span["name"] == "run"]
     return root, spans
@@ -135,14 +135,14 @@ def test_a_receiver_of_alerts_that_is_down_gets_each_once_it_is_back(traced, rec
     traced.inject(submit=[{"status": 422}])
     key = traced.deliver(traced.new_run_id(), ("c", "search_inventory", ARGUMENTS)).body["key"]
     outbox = "tw:alerts:outbox"
-    traced.wait_for(lambda: traced.ledger().llen(outbox) == 1, within_s=40)
+    traced.wait_for(lambda: traced.ledger().llen(outbox) == 1)
     traced.toolworker("runs", "drop", key)
-    traced.wait_for(lambda: traced.ledger().llen(outbox) == 2, within_s=60)
+    traced.wait_for(lambda: traced.ledger().llen(outbox) == 2)
     assert receiver.events == []
     receiver.status = 204
     cause = "DEAD_LETTER:rejected"
     expected = [("raised", cause), ("ended", cause)]
-    traced.wait_for(lambda: receiver.told() == expected, within_s=60)
+    traced.wait_for(lambda: receiver.told() == expected)
     data = receiver.events[0]["data"]
     assert "Genesys refused it for good" in data["sentence"]
     assert data["next"] == [

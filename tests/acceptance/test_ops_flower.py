@@ -42,14 +42,14 @@ def running_flower(service, port, folder):
         headers = {"Authorization": f"Basic {pair}"} if password else {}
         request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=headers)
         try:
-            with urllib.request.urlopen(request, timeout=5) as response:
+            with urllib.request.urlopen(request, timeout=30) as response:
                 return response.status, response.read().decode()
         except urllib.error.HTTPError as refusal:
             return refusal.code, refusal.read().decode()
         except OSError:
             return 0, ""
 
-    service.wait_for(lambda: ask("/healthcheck")[0] == 200, within_s=20)
+    service.wait_for(lambda: ask("/healthcheck")[0] == 200)
     try:
         yield ask
     finally:
@@ -76,7 +76,7 @@ def watched(start_service, tools_with_hold, tmp_path_factory):
             service.answer(run_id)
             return tasks(run_id)
 
-        service.wait_for(is_watching, within_s=30)
+        service.wait_for(is_watching)
         yield service, ask, tasks
 
 
@@ -123,7 +123,7 @@ def test_after_60_runs_no_task_is_left_unfinished(watched):
         counts = Counter(task["state"] for task in found)
         return counts if counts["SUCCESS"] >= 2 * 60 + 2 * 20 * (1 + 2 + 3) else None
 
-    assert service.wait_for(states, within_s=30) == {"SUCCESS": 360}
+    assert service.wait_for(states) == {"SUCCESS": 360}
 
 
 def test_a_runs_tasks_are_found_by_its_run_id_without_its_arguments_and_what_is_bound(watched):
@@ -147,7 +147,7 @@ def test_a_runs_tasks_are_found_by_its_run_id_without_its_arguments_and_what_is_
         names = {task["name"] for task in tasks(run_id).values()}
         return run_id if {"fan_out", "validate", "query", "submit"} <= names else None
 
-    run_id = service.wait_for(found, within_s=30)
+    run_id = service.wait_for(found)
     every = tasks("")
     assert all(run_id in task["kwargs"] for task in tasks(run_id).values())
     assert max(len(task["kwargs"] or "") for task in every.values()) < 200

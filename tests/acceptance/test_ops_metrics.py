@@ -8,7 +8,7 @@ GOOD = '{"sku": "AB-1001", "warehouse": "US-WEST"}'
 
 def _samples(service, part):
     """The samples of one program's page: name with labels to value."""
-    with urllib.request.urlopen(service.stack.metrics_urls[part], timeout=5) as page:
+    with urllib.request.urlopen(service.stack.metrics_urls[part], timeout=30) as page:
         lines = [line for line in page.read().decode().splitlines() if not line.startswith("#")]
     return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
 

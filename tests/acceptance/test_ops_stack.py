@@ -76,14 +76,14 @@ def test_the_doctor_is_silent_when_all_is_well_and_names_what_is_not(tmp_path):
 
         stack.broker.stop()
         waiting = subprocess.Popen(
-            [sys.executable, "-m", "ops.cli", "doctor", "--wait", "--timeout", "40",
+            [sys.executable, "-m", "ops.cli", "doctor", "--wait", "--timeout", "90",
              "--before-start"],
             env=stack.env, cwd=_ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         assert waiting.stderr.readline() == "waiting for REDIS_URL, DATABASE_URL ...\n"
         stack.broker.start()
         stack.postgres.start()
-        assert waiting.communicate(timeout=60) == ("", "")
+        assert waiting.communicate(timeout=120) == ("", "")
         assert waiting.returncode == 0
 
 

@@ -21,7 +21,7 @@ DELIVERY = json.dumps({"run_id": "r", "tool_calls": []}).encode()
 
 
 def _ask(service, method, path, body=None, headers=None, *, chunked=False):
-    connection = http.client.HTTPConnection(urlsplit(service.stack.webhook_url).netloc, timeout=10)
+    connection = http.client.HTTPConnection(urlsplit(service.stack.webhook_url).netloc, timeout=30)
     connection.request(method, path, body, headers or {}, encode_chunked=chunked)
     response = connection.getresponse()
     answer = response.status, json.loads(response.read()), dict(response.getheaders())

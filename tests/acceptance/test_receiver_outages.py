@@ -134,7 +134,7 @@ def test_a_receiver_that_is_told_to_stop_answers_what_it_has_begun(redis_server,
         **signed(body),
     }
     with running_receiver(tmp_path, redis_server.url) as receiver:
-        connection = http.client.HTTPConnection("127.0.0.1", receiver.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", receiver.port, timeout=30)
         connection.putrequest("POST", "/webhook/tool-calls")
         for name, value in headers.items():
             connection.putheader(name, value)

@@ -47,7 +47,7 @@ def tasks(service):
 
     thread = threading.Thread(target=receive)
     thread.start()
-    assert subscribed.wait(10)
+    assert subscribed.wait(60)
     yield lambda: sorted((task.name, task.state) for task in state.tasks.values())
     is_over.set()
     thread.join()

@@ -170,7 +170,7 @@ def many(client, count, *, calls=3, state="submitted"):
     return newest
 
 
-def wait_for(condition, within_s=10.0):
+def wait_for(condition, within_s=60.0):
     """The first truthy value of *condition*."""
     deadline = time.monotonic() + within_s
     while not (value := condition()):

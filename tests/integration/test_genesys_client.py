@@ -22,15 +22,15 @@ def client(simulator):
 
 
 def _faults(url, **faults):
-    requests.put(f"{url}/_sim/faults", json=faults, timeout=5).raise_for_status()
+    requests.put(f"{url}/_sim/faults", json=faults, timeout=30).raise_for_status()
 
 
 def _submissions(url):
-    return requests.get(f"{url}/_sim/submissions", timeout=5).json()
+    return requests.get(f"{url}/_sim/submissions", timeout=30).json()
 
 
 def _token_requests(url):
-    return requests.get(f"{url}/_sim/tokens", timeout=5).json()["requests"]
+    return requests.get(f"{url}/_sim/tokens", timeout=30).json()["requests"]
 
 
 def _post(client, run_id="r"):
@@ -158,7 +158,7 @@ def test_the_token_is_part_of_the_posts_time(simulator, client):
 
 def test_an_expired_token_is_renewed_without_a_failed_run(simulator, client):
     _post(client)
-    requests.delete(f"{simulator}/_sim/state", timeout=5)  # it forgets the token, as if expired
+    requests.delete(f"{simulator}/_sim/state", timeout=30)  # it forgets the token, as if expired
     assert _post(client).status == 200
     assert [record["status"] for record in _submissions(simulator)] == [401, 200]
 

@@ -41,19 +41,19 @@ def keys(redis_server):
 
 
 def _limit(url, **limits):
-    requests.put(f"{url}/_sim/limits", json=limits, timeout=5).raise_for_status()
+    requests.put(f"{url}/_sim/limits", json=limits, timeout=30).raise_for_status()
 
 
 def _faults(url, *entries):
-    requests.put(f"{url}/_sim/faults", json={"token": entries}, timeout=5).raise_for_status()
+    requests.put(f"{url}/_sim/faults", json={"token": entries}, timeout=30).raise_for_status()
 
 
 def _token_requests(url):
-    return requests.get(f"{url}/_sim/tokens", timeout=5).json()["requests"]
+    return requests.get(f"{url}/_sim/tokens", timeout=30).json()["requests"]
 
 
 def _wait_for_token_requests(url, count):
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while _token_requests(url) < count:
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -79,7 +79,7 @@ def test_processes_share_one_token(simulator, redis_server):
     )
     command = [sys.executable, "-c", program, simulator, redis_server.url, uuid.uuid4().hex]
     started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    assert len({process.communicate(timeout=30)[0] for process in started}) == 1
+    assert len({process.communicate(timeout=120)[0] for process in started}) == 1
     assert [process.returncode for process in started] == [0, 0, 0]
     assert _token_requests(simulator) == 1
 
@@ -89,7 +89,7 @@ def test_a_token_that_ends_soon_is_renewed_by_one_while_the_others_use_it(simula
     first, others = worker(), [worker() for _ in range(10)]
     old = first.token()
     _faults(simulator, {"status": 200, "delay_s": 0.3})
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     seen = set()
     with ThreadPoolExecutor(11) as threads:
         while len(seen) < 2 and time.monotonic() < deadline:
@@ -162,12 +162,12 @@ def test_a_refused_token_that_another_thread_brings_from_redis_is_not_kept(worke
 def test_fifty_refused_posts_cost_one_fresh_token(simulator, worker):
     clients = [Client(simulator + PATH, worker(), list_key="tool_calls") for _ in range(50)]
     clients[0].post("r", BODY, idempotency_key="k")
-    requests.delete(f"{simulator}/_sim/state", timeout=5)  # it knows the token no more
+    requests.delete(f"{simulator}/_sim/state", timeout=30)  # it knows the token no more
     with ThreadPoolExecutor(50) as threads:
         posts = [threads.submit(c.post, "r", BODY, idempotency_key="k") for c in clients]
         assert {post.result().status for post in posts} == {200}
     assert _token_requests(simulator) == 1
-    sent = requests.get(f"{simulator}/_sim/submissions", timeout=5).json()
+    sent = requests.get(f"{simulator}/_sim/submissions", timeout=30).json()
     assert [s["status"] for s in sent].count(200) == 50
     assert all("Authorization" in s["headers"] for s in sent)
 
@@ -230,7 +230,7 @@ def test_waiting_for_anothers_token_ends_in_time(simulator, worker):
         with pytest.raises(GenesysUnavailable, match="in time"):
             worker().token(timeout_s=0.3)
         assert time.monotonic() - began < 1
-        requests.delete(f"{simulator}/_sim/state", timeout=5)
+        requests.delete(f"{simulator}/_sim/state", timeout=30)
         with pytest.raises(GenesysUnavailable):
             asking.result()
 
@@ -243,7 +243,7 @@ def test_a_worker_whose_right_ran_out_does_not_replace_a_newer_token(redis_serve
     )
     names = ["token", "token:lock", "token:pause"]
     assert store.run("token_take", names, owner="slow", lock_ms=1) == ["renew"]
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while (found := store.run("token_take", names, owner="fast", lock_ms=9000)) != ["renew"]:
         assert found == ["wait"]
         assert time.monotonic() < deadline
@@ -307,7 +307,7 @@ def test_the_token_ends_in_redis_with_its_life_and_no_key_names_a_secret(simulat
 
 
 def _wait_for_token(tokens):
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while True:
         try:
             return tokens.token()

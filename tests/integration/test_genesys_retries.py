@@ -77,10 +77,10 @@ class Runs:
 
     def faults(self, *submit, token=()):
         body = {"submit": list(submit), "token": list(token)}
-        requests.put(f"{self.url}/_sim/faults", json=body, timeout=5).raise_for_status()
+        requests.put(f"{self.url}/_sim/faults", json=body, timeout=30).raise_for_status()
 
     def posts(self):
-        return requests.get(f"{self.url}/_sim/submissions", timeout=5).json()
+        return requests.get(f"{self.url}/_sim/submissions", timeout=30).json()
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def runs(redis_server, simulator_url, monkeypatch):
     # without a broker; all messages are taken at once
     monkeypatch.setattr("tasks.reconcile.queue_lengths", dict)
     yield Runs(redis_server.url, simulator_url)
-    requests.delete(f"{simulator_url}/_sim/state", timeout=5)
+    requests.delete(f"{simulator_url}/_sim/state", timeout=30)
 
 
 def test_a_2xx_ends_the_run(runs):
@@ -287,7 +287,7 @@ def test_a_signal_ends_a_reconciler_wherever_it_finds_it(runs):
     reconciler._wake = Interrupted()
     thread = threading.Thread(target=reconciler.run, daemon=True)
     thread.start()
-    thread.join(2)
+    thread.join(60)
     assert not thread.is_alive()
 
 

@@ -208,7 +208,7 @@ def test_a_worker_that_trusts_no_certificate_does_not_stop_the_others(
     permit = wrong.permit()
     with pytest.raises(Untrusted):  # at once, and without a second handshake
         wrong.post("r", BODY, idempotency_key="k", permit=permit)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while True:
         try:
             assert right.post("r", BODY, idempotency_key="k").status == 200
@@ -314,7 +314,7 @@ def test_an_idle_connection_that_the_server_closed_costs_nothing(listen):
     url, client = f"http://127.0.0.1:{listen(handle)}/", HttpClient()
     for _ in range(3):
         assert client.post(url, BODY, {}, 2.0).status == 204
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while connections[-1].fileno() != -1:  # closed by the server
             assert time.monotonic() < deadline
             time.sleep(0.01)

@@ -49,7 +49,7 @@ def _run(program, server, argument):
     try:
         done = subprocess.run(
             [sys.executable, "-c", program, str(server.pid), argument],
-            env=env, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60,
+            env=env, cwd=ROOT, capture_output=True, text=True, check=True, timeout=120,
         )  # fmt: skip
     finally:
         os.kill(server.pid, signal.SIGCONT)

@@ -147,7 +147,7 @@ def read(tmp_path):
         asked = [READERS[reader], list(zip(envs, map(str, files), strict=True))]
         done = subprocess.run(
             [sys.executable, "-c", FORKS, json.dumps(asked)],
-            cwd=ROOT, env={"PATH": os.defpath}, capture_output=True, text=True, timeout=60,
+            cwd=ROOT, env={"PATH": os.defpath}, capture_output=True, text=True, timeout=120,
             check=True,
         )  # fmt: skip
         texts = [file.read_text() for file in files]
