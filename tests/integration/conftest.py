@@ -16,6 +16,7 @@ def patient_database(monkeypatch):
     for name in ("db.transaction.HEARD_S", "db.transaction._LEAST_HEARD_S", "db.pool.WAIT_S"):
         monkeypatch.setattr(name, PATIENT_S)
     monkeypatch.setattr("db.connection.CONNECT_TIMEOUT_S", int(PATIENT_S))
+    monkeypatch.setattr("db.lint.rows.TRY_MS", int(1000 * PATIENT_S))
 
 
 @pytest.fixture
