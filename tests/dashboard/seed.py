@@ -13,7 +13,7 @@ class Seed:
         self.client = client
         seconds, micros = client.time()
         self.now = seconds * 1000 + micros // 1000
-        self._pipe = client.pipeline(transaction=False)
+        self._pipe = client.pipeline()  # at once: a page is never of half of them
 
     def __enter__(self):
         return self
