@@ -90,8 +90,12 @@ def test_the_doctor_is_silent_when_all_is_well_and_names_what_is_not(tmp_path):
 def test_the_doctor_asks_for_more_when_it_is_told_to(service, tmp_path):
     env = service.stack.env
     asked = "--tools", "--token", "--workers"
-    code, out, err = said(env, "-v", *asked)
-    assert (code, err) == (0, "")
+
+    def nothing_wrong():  # as soon as a worker that was stopped answers again
+        code, out, err = said(env, "-v", *asked)
+        return out if (code, err) == (0, "") else None
+
+    out = service.wait_for(nothing_wrong)
     subjects = [line.partition(":")[0].partition("@")[0] for line in out.splitlines()]
     assert {"genesys token", "worker worker-1", "reconcilers"} <= set(subjects)
 
