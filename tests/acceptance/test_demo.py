@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -48,12 +49,13 @@ def start(tmp_path):
 
 
 def test_the_demo_prints_five_runs_as_expected_and_leaves_nothing_behind(start, tmp_path):
-    began = time.monotonic()
+    used_s = _cpu_of_children_s()
     toolworker = start("demo")
     text, _ = toolworker.communicate(timeout=240)
 
     assert toolworker.returncode == 0, text
-    assert time.monotonic() - began < 60
+    # a minute on one core, whatever else the machine does
+    assert _cpu_of_children_s() - used_s < 60
     assert re.findall(r"^  ([1-5]) .*: (?:answered in \d+ ms|recognised)$", text, re.MULTILINE) == [
         "1", "2", "3", "4", "5",
     ]  # fmt: skip
@@ -116,6 +118,12 @@ def test_nothing_is_left_when_up_is_killed(start, tmp_path):
     shutil.rmtree(data)  # nobody else is left to do it, and it may lie outside of tmp_path
 
 
+def _cpu_of_children_s():
+    """CPU time of all that was waited for, and of what those waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def _read_until(toolworker, text):
     lines = []
     for line in toolworker.stdout:
@@ -156,7 +164,10 @@ def _pids(tmp_path):
 
 def _family(pid):
     """A process and its children, read from the kernel."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):  # Postgres has some that last for a moment
+        return [pid]
     return [pid, *(found for child in children for found in _family(int(child)))]
 
 
