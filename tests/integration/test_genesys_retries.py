@@ -61,13 +61,18 @@ class Runs:
         self.ledger = Ledger(redis.Redis.from_url(redis_url), **times, dead_letter_retention_s=600)
         self.url, self.store = url, Store(redis_url, [uuid.uuid4().hex])
         self.client = self.new_client(url)
-        self._postponed_at_s = 0.0
+        self._postponed = {}
         self._postpone, self.ledger.postpone = self.ledger.postpone, self._note_postponing
 
     def _note_postponing(self, *arguments, **options):
+        began = self._now_ms()
+        found = self._postpone(*arguments, **options)
+        self._postponed[arguments[0]] = (options["delay_ms"], began, self._now_ms())
+        return found
+
+    def _now_ms(self):
         seconds, micros = self.redis.time()
-        self._postponed_at_s = seconds + micros / 1e6
-        return self._postpone(*arguments, **options)
+        return seconds * 1000 + micros // 1000
 
     def new_client(self, url, secret="demo-secret", **options):  # noqa: S107
         tokens = FleetTokens(self.store, TokenRequest(self.url, "demo-client", secret, "s"))
@@ -93,7 +98,9 @@ class Runs:
 
     def next_attempt_in_s(self, key):
         """How long after the last one was postponed, however late one looks."""
-        return float(self.entry(key)["next_attempt_at"]) / 1000 - self._postponed_at_s
+        delay_ms, began, ended = self._postponed[key]
+        assert began <= float(self.entry(key)["next_attempt_at"]) - delay_ms <= ended
+        return delay_ms / 1000
 
     def faults(self, *submit, token=()):
         body = {"submit": list(submit), "token": list(token)}
