@@ -1,4 +1,4 @@
-"""Deadline of a data action: Genesys' timeout, less the time already spent."""
+"""Deadline of a data action: Genesys' timeout, less the time that the request has waited."""
 
 import math
 import re

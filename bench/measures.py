@@ -1,4 +1,4 @@
-"""The measurements, each on servers of its own; sides that are compared take turns: A B A B."""
+"""The measurements of `python -m bench`, each on its own servers; compared sides alternate."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""CPU and memory of a process tree, and round trips to its Redis servers."""
+"""Count CPU and memory of a process tree, and round trips to its Redis servers."""
 
 import os
 import time

@@ -1,5 +1,5 @@
 """
-Causes of a failed database connection, each a sentence without secrets.
+Name the cause of a failed database connection, in a sentence without secrets.
 
 Before a session stands, libpq gives no SQLSTATE but only a text, and that has role, host and
 database in it: the text is searched, never repeated. A server that speaks another language than

@@ -1,4 +1,4 @@
-"""Postgres connections: their parameters, and their errors as ours."""
+"""Postgres connections: parameters, ping, and the translation of psycopg's errors into ours."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Alerts in the ledger: which causes were reported, and the events that were not sent yet."""
+"""Alerts in the ledger: the causes that were reported, and an outbox of events not yet sent."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Ended runs for exporters of traces: each is given out until its trace was exported."""
+"""Queue of ended runs whose traces are to be exported: leased to one exporter at a time."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""When a server's TLS certificate ends, read over the network as its clients see it."""
+"""Expiry of a server's TLS certificate, read from its handshake as clients see it."""
 
 import socket
 import ssl

@@ -1,4 +1,4 @@
-"""Answer one validated call from Postgres, trying again for as long as a slot may be held."""
+"""Query Postgres for one validated call; while the database is down, retry in place for 2 s."""
 
 import time
 from collections.abc import Mapping

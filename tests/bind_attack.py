@@ -1,5 +1,5 @@
 """
-Deliveries of many customers that each name a victim wherever a model can write.
+Helper: attack a service with deliveries that name another customer wherever a model can write.
 
     python -m tests.bind_attack DATABASE_URL REDIS_URL FIRST LAST SEED OUT
 

@@ -1,4 +1,4 @@
-"""Helper: a running service, to deliver to, and to see what reached Genesys."""
+"""Helper: a running service; send deliveries to it, and read what reached Genesys."""
 
 import itertools
 import json

@@ -1,4 +1,4 @@
-"""The context of a delivery: the values that its tools bind, and nothing else of it."""
+"""Context of a delivery: the values of its body and headers that its tools bind, and no others."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any

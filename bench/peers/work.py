@@ -1,4 +1,4 @@
-"""Functions of a run that the peers share: validate, query, POST, with this project's parts."""
+"""Steps of a run that the peers share: validate, query, POST, by this project's own functions."""
 
 import json
 from collections.abc import Sequence

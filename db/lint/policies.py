@@ -1,4 +1,4 @@
-"""Policies of row-level security that read what tools bind."""
+"""Row-level security policies: which bound values each reads, and what is wrong with it."""
 
 import re
 from collections.abc import Collection, Iterator, Sequence

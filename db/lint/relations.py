@@ -1,4 +1,4 @@
-"""Tables and views that a statement reads, and who may read them past their policies."""
+"""Tables and views that a statement reads, and how its role could bypass row-level security."""
 
 import re
 from collections.abc import Collection, Iterator, Sequence

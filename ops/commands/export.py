@@ -1,4 +1,4 @@
-"""Options of `toolworker tools export` and `tools check --for`, and their steps."""
+"""Options and steps of `toolworker tools export` and of `tools check --for`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Running parts of a stack: servers and programs, their pids on disk, stopped newest first."""
+"""The running servers and programs of a stack: pids on disk, stopped newest first."""
 
 import json
 from collections.abc import Callable, Mapping

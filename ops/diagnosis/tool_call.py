@@ -1,4 +1,4 @@
-"""One call of a tool as a worker makes it, without a run."""
+"""Call one tool as a worker does, but outside of a run: for the command line and the pages."""
 
 import json
 from collections.abc import Iterator, Mapping

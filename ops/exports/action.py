@@ -1,4 +1,4 @@
-"""A tool as a data action: the file for Admin's Import, and the body for the API."""
+"""Export a tool as a data action: the file for Admin's Import, and the body for the API."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Tools for an agentic virtual agent: `types`, `tools`, and the error types that all share."""
+"""Export tools for an agentic virtual agent: `types`, `tools`, and their common error types."""
 
 import re
 from typing import Any

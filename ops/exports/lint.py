@@ -1,4 +1,4 @@
-"""Rules of Genesys' products that a tool folder breaks, each with what to write instead."""
+"""Check tools against the rules of Genesys' products; each finding says what to write instead."""
 
 import json
 import re

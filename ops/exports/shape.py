@@ -1,4 +1,4 @@
-"""The contract of a data action, from a tool: flat inputs, and one fixed output."""
+"""Contract of a data action, made from a tool: flat inputs, one fixed output, a version."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Alerts: a thread of each reconciler, which looks for causes and sends each once, signed."""
+"""Alerter: a thread of each reconciler that looks for causes and POSTs each once, signed."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""Exporter of traces: a thread of each reconciler, which sends those of ended runs."""
+"""Trace exporter: a thread of each reconciler that sends the traces of ended runs."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence

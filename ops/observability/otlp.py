@@ -1,4 +1,4 @@
-"""OTLP over HTTP, in the messages of opentelemetry-proto; imported only where traces are sent."""
+"""OTLP over HTTP: encode spans with opentelemetry-proto and POST them to a collector."""
 
 import gzip
 from collections.abc import Mapping, Sequence

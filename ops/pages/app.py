@@ -1,4 +1,4 @@
-"""The Flask app of the pages: what every page has, and what an error looks like."""
+"""Flask app of the dashboard: blueprints, error pages, and the values in every page's frame."""
 
 import secrets
 from typing import Any

@@ -1,4 +1,4 @@
-"""Dead letters by reason, and replays of several with their progress."""
+"""Pages of dead letters by reason, and of the replay of several with its progress."""
 
 import re
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Who may see and change what: passwords, hosts, forged requests, headers of each answer."""
+"""Access control of the pages: both passwords, Host header, CSRF token, security headers."""
 
 import hashlib
 import secrets

@@ -1,4 +1,4 @@
-"""The runs of the ledger in this process: newest first, by state, tool, code and age."""
+"""Index of the ledger's runs in this process' memory: newest first, by state, tool, code, age."""
 
 from bisect import bisect_left
 from collections import Counter

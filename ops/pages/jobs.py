@@ -1,4 +1,4 @@
-"""Replays of many dead letters, in the background, with progress."""
+"""Background jobs of the pages: replay many dead letters, with progress."""
 
 import secrets
 import threading

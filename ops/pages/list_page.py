@@ -1,4 +1,4 @@
-"""The list of runs: what is stuck on top, then the newest first; and search."""
+"""Pages of the list of runs (stuck ones on top, then the newest first) and of the search."""
 
 import re
 import time

@@ -1,4 +1,4 @@
-"""Observations that pages are made from: workers, databases, Genesys, the doctor's results."""
+"""Cached observations that the pages show: runs, workers, databases, Genesys, doctor's results."""
 
 import threading
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The page of one run: the reason on top, a waterfall, each call and attempt; replay and drop."""
+"""Pages of one run: its reason, waterfall, calls and attempts; its data; replay and drop."""
 
 import json
 from typing import Any, cast

@@ -1,4 +1,4 @@
-"""What the pages of one process share."""
+"""State of one dashboard process that its pages share: settings, observer, guard, jobs."""
 
 from dataclasses import dataclass
 

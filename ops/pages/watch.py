@@ -1,4 +1,4 @@
-"""A value that is looked up in the background, again and again while an operator views it."""
+"""Cached value that a background thread refreshes for as long as an operator views it."""
 
 import threading
 import time

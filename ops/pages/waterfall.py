@@ -1,4 +1,4 @@
-"""Where the time of a run went, as bars: waiting, working, waiting for Genesys."""
+"""Waterfall of a run's time: bars for waiting, working, waiting for Genesys, and POSTs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

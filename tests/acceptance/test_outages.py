@@ -1,4 +1,4 @@
-"""Whatever dies while a run is under way, the run is answered; one stack, mended by each test."""
+"""A run is answered although a worker, Redis, Postgres or Genesys dies meanwhile."""
 
 import json
 import time

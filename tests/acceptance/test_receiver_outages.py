@@ -1,4 +1,4 @@
-"""A delivery is safe or refused in time, whatever is away or dies while it is accepted."""
+"""A delivery is safe or refused in time, although Redis or a process fails while it is accepted."""
 
 import http.client
 import os

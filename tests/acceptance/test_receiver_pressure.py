@@ -1,4 +1,4 @@
-"""At more than it can take, the receiver says 503 with an honest Retry-After, and recovers."""
+"""Under overload the receiver answers 503 with a Retry-After that holds, and recovers."""
 
 import itertools
 import json

@@ -1,4 +1,4 @@
-"""`toolworker tools`, typed as a person who writes tools types it; and the shipped examples."""
+"""`toolworker tools` as an author of tools uses it; the shipped tools pass their examples."""
 
 import json
 import os

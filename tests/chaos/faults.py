@@ -1,5 +1,5 @@
 """
-The faults, one function each: break something under traffic, mend it, return.
+The faults, one function each: break something under traffic, repair it, return.
 
 One that loses what the ledger held returns when that was (seconds since the epoch): runs that were
 accepted before and not yet answered are counted apart.

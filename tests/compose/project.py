@@ -1,4 +1,4 @@
-"""The demo's compose project, under a name and on ports of its own, as a test uses it."""
+"""Helper: the demo's compose project, under its own name and on its own ports."""
 
 import base64
 import http.client

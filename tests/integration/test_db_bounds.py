@@ -1,4 +1,4 @@
-"""A query's result costs a worker what its tool may answer and the largest row, and no more."""
+"""A query's result takes no more of a worker's memory than max_bytes and the largest row."""
 
 import json
 import subprocess

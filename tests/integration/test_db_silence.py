@@ -1,4 +1,4 @@
-"""Connections to Postgres that died in silence while idle cost a retry, never an answer."""
+"""An idle Postgres connection that died without notice costs a retry, and the call is answered."""
 
 import json
 import os

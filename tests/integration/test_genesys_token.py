@@ -1,4 +1,4 @@
-"""The token against a simulated Genesys: one for many, renewed in time, never told to anyone."""
+"""One process' token against a simulated Genesys: shared, renewed in time, never shown."""
 
 import threading
 import time

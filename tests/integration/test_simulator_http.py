@@ -1,4 +1,4 @@
-"""The simulator as a program: started, asked over HTTP, delivering to a receiver."""
+"""The simulator as a program: endpoints and controls over HTTP, deliveries to a receiver."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""While runs wait too long to begin, new ones are refused; nothing else changes for the others."""
+"""While runs wait too long for a worker, new runs are refused; accepted ones go on."""
 
 import pytest
 import redis

@@ -1,4 +1,4 @@
-"""`.env.example` and the settings say the same."""
+"""`.env.example` lists every setting with its default and unit, and no other."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The accounting of the benchmark, on what the kernel writes."""
+"""CPU and memory counts of the benchmark, from /proc as the kernel writes it."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""A bound argument is no word of the model's: it is checked, refused and filled in without it."""
+"""Bound arguments: checked in tool.json, filled in from the delivery, refused from the model."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Outputs fit: a tool's into its own limits, and all of a run's into one submission."""
+"""Outputs are cut to fit: a tool's to its own limits, all of a run's to one submission."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The context of a run: part of what makes two deliveries equal, and gone when a run has ended."""
+"""The context of a run: compared between two deliveries, and deleted when the run ends."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Ended runs are given to exporters until their traces are sent: each, and each once."""
+"""The export queue gives out every ended run until its trace was sent, and then no more."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The end of a server's certificate, read from outside."""
+"""The expiry of a server's certificate is read whoever signed it."""
 
 import datetime
 import socket

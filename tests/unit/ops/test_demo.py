@@ -1,4 +1,4 @@
-"""The demo says when an output is not the expected one, and `up` prints what can be pasted."""
+"""The demo reports an output that is not the expected one; `up` prints commands to paste."""
 
 import json
 import shlex

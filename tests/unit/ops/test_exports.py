@@ -1,4 +1,4 @@
-"""What is written for Genesys: stable bytes, names that follow contracts, escapes, error types."""
+"""Exports for Genesys: stable bytes, names that follow contracts, escapes, error types."""
 
 import json
 import re

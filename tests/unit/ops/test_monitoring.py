@@ -1,4 +1,4 @@
-"""Dashboard, alert rules and runbooks speak of metrics and commands that exist."""
+"""Grafana dashboard, alert rules and runbooks name metrics and commands that exist."""
 
 import json
 import re

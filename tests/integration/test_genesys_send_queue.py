@@ -1,4 +1,4 @@
-"""The send queue: runs that wait for Genesys, in order, uncounted, never past their expiry."""
+"""The send queue: parked runs go in order, without an attempt counted, and expire in time."""
 
 import pytest
 import redis
