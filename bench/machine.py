@@ -27,7 +27,7 @@ def describe() -> dict[str, str]:
 
 
 def cpu_name(cpuinfo: str) -> str:
-    """The processor's own name; "unknown" where the kernel does not say."""
+    """The processor's own name; "unknown" where the kernel does not name it."""
     found = re.search(r"^model name\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
     return found[1].strip() if found else "unknown"
 

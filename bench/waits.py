@@ -19,7 +19,7 @@ from ops import deliveries
 from ops.dev.stack import Stack
 
 TOOL = "slow_report"
-"""Sleeps in Postgres for as long as its argument says; its timeout is 5 s."""
+"""Sleeps in Postgres for as long as its argument names; its timeout is 5 s."""
 QUICK = ("search_inventory", {"sku": "AB-1001", "warehouse": "US-WEST"})
 HANG_S, PROCESSES = 30, 4
 LARGE, LARGE_CALL_S = 128, 0.05

@@ -47,8 +47,8 @@ def parse(
         raise _too_deep() from None
     except json.JSONDecodeError as exc:
         at = position(text, exc)
-        said = f"The arguments are not valid JSON at character {at}: {problem(text, exc)}."
-        raise ToolError("invalid_json", f"{said} {_AGAIN}") from None
+        problem_at = f"The arguments are not valid JSON at character {at}: {problem(text, exc)}."
+        raise ToolError("invalid_json", f"{problem_at} {_AGAIN}") from None
     except ValueError as exc:
         raise ToolError(
             "invalid_json", f"The arguments are not valid JSON: {exc}. {_AGAIN}"

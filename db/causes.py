@@ -42,9 +42,9 @@ _TEXTS = tuple(
         (r"permission denied for database", "the role may not connect; GRANT CONNECT ON DATABASE"),
         (
             r"no encryption",
-            "pg_hba.conf lets nobody in so from this host without TLS; try sslmode=require",
+            "pg_hba.conf refuses this host without TLS; try sslmode=require",
         ),
-        (r"pg_hba\.conf", "pg_hba.conf lets nobody in so from this host"),
+        (r"pg_hba\.conf", "pg_hba.conf refuses this role, database and host"),
         # whether there is room
         (
             r"too many (connections|clients)|remaining connection slots",

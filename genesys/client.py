@@ -22,7 +22,7 @@ from runtime.settings import Settings, SettingsError
 MAX_BODY_BYTES = 512_000
 """Genesys' limit for one request."""
 POST_TIMEOUT_S = 10.0
-"""For one POST, all of it."""
+"""Total time of one POST, from connecting to the last byte of the response."""
 
 _log = logs.get("genesys")
 _HELD = {

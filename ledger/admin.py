@@ -184,14 +184,14 @@ class RunStore:
         return Counts(len(keys), oldest_ms, waiting_ms, dead)
 
     def dead_letter_keys(self, within_s: float) -> list[str]:
-        """The keys of runs that ended as dead letters so lately, oldest first."""
+        """The keys of runs that ended as dead letters within *within_s* seconds, oldest first."""
         since, until = self._lately(within_s)
         client = self._ledger.client
         found = self._ledger.call(lambda: client.zrangebyscore(DEAD, since, until))
         return [key.decode() for key in found]
 
     def new_dead_letters(self, within_s: float) -> int:
-        """How many runs ended as dead letters so lately, and were not replayed or dropped since."""
+        """How many runs ended as dead letters within *within_s* seconds and still are."""
         return int(
             self._ledger.call(lambda: self._ledger.client.zcount(DEAD, *self._lately(within_s)))
         )

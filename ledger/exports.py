@@ -15,7 +15,7 @@ from ledger.scripts import (
 )  # fmt: skip
 
 LEASE_MS = 30_000
-"""One exporter has the cursors so long after each take; another goes on after that."""
+"""Lease of one exporter, renewed by each take; after its death another takes over."""
 OVERLAP_MS = 30_000
 """How far a clock may be set back, by a failover or by hand, without losing a trace."""
 
@@ -64,7 +64,7 @@ class EndedRuns:
 
     def done(self, runs: Sequence[EndedRun]) -> bool:
         """
-        Give these out no more. Calling twice is safe.
+        Mark runs as exported: they are not taken again. Calling twice is safe.
 
         Returns:
             False when another exporter has the lease by now, and exports the same runs.

@@ -9,7 +9,7 @@ _EXPIRED = 10
 
 
 class NoCertificate(Exception):
-    """No TLS server answered at the endpoint; the message says why."""
+    """No TLS server answered at the endpoint; the message names the cause."""
 
 
 def ends_in_s(endpoint: str, *, timeout_s: float) -> float:

@@ -63,7 +63,7 @@ roll() {
 }
 
 say "doctor: settings, servers and tools, as $image sees them"
-# not the running service: what is wrong there may be what this change mends
+# not the running service: what is wrong there may be what this change repairs
 compose run --rm --no-deps doctor toolworker doctor --before-start
 # receivers first: what they accept is what workers of either release take
 for service in webhook reconciler worker; do

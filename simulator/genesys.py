@@ -54,7 +54,7 @@ class State:
 
 
 class Genesys:
-    """The rules of the endpoint, from genesys.md, and the faults that a test asks for."""
+    """The rules of the endpoint, from genesys.md, and the faults that a test injects."""
 
     def __init__(self, client_id: str, client_secret: str) -> None:
         self._credentials = (client_id, client_secret)
@@ -225,8 +225,8 @@ class Genesys:
         digest = hashlib.sha256(raw).hexdigest()
         before = self.state.accepted.get((run_id, key)) if key else None
         if before is not None and before != digest:
-            said = "The Idempotency-Key was used with another body."
-            return error(409, "conflict", said), False
+            message = "The Idempotency-Key was used with another body."
+            return error(409, "conflict", message), False
         body = loads(raw)
         if body is None:
             return error(400, "bad.request", "The request could not be understood."), False

@@ -171,20 +171,20 @@ class _Sender:
 
     def _postpone(self, error: GenesysUnavailable, outcome: dict[str, Any]) -> str:
         """Return the lease for an attempt later on, unless there can be none."""
-        asked_s = error.retry_after_s
+        retry_after_s = error.retry_after_s
         left_s = self.claim.expires_in_ms / 1000 - (time.monotonic() - self.since)
         if self._is_last(error):
             advice = rule_for(error.status).advice if error.status else ""
             sentence = f"{error} {self.attempt} attempts were made. {advice}".rstrip()
             reason = "unconfirmed" if error.is_unknown else "rejected"
             return self._end(reason, {**outcome, "error": sentence})
-        if asked_s is not None and asked_s >= left_s:
-            sentence = f"{error} The wait it asks for ({asked_s:.0f} s) outlasts the run."
+        if retry_after_s is not None and retry_after_s >= left_s:
+            sentence = f"{error} The wait before a retry ({retry_after_s:.0f} s) outlasts the run."
             return self._end("expired", {**outcome, "error": sentence})
         # our own wait counts claims and not attempts: those in place come within two seconds
         own_s = self.client.retry_delay_s(self.claim.fence - 1)
-        # "Retry-After: 0", or a date that is past, asks for less than what spares Genesys
-        delay_s = asked_s if asked_s and asked_s >= _FIRST_DELAY_S else own_s
+        # "Retry-After: 0", or a date that is past, is shorter than our own first delay
+        delay_s = retry_after_s if retry_after_s and retry_after_s >= _FIRST_DELAY_S else own_s
         _log.warning("run.postponed", **self._ids(), **_shown(outcome), delay_s=round(delay_s, 1))
         return self._return_lease(outcome, delay_s=delay_s, is_unknown=error.is_unknown)
 

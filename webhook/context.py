@@ -11,14 +11,14 @@ from runtime import logs
 from webhook.signature import SIGNED_SCHEMES
 
 MAX_VALUE = 1_024
-"""Characters of one value; an account's number has some twenty. A longer one is as none."""
+"""Characters of one value; an account number has some twenty. A longer value counts as missing."""
 
 _log = logs.get("webhook")
 
 
 class Context:
     """
-    Takes from deliveries what tools bind.
+    Reads from deliveries the values that tools bind.
 
     Args:
         is_unsigned_bound: Whether deliveries whose body is not signed have a context, too.
@@ -46,7 +46,7 @@ class Context:
 
             headers: As they came, names in any case.
 
-            is_signed: Whether the body is; if not, no value of it is relied on.
+            is_signed: Whether the body is signed; if not, none of its values is used.
         """
         called = {call["function"]["name"] for call in calls}
         sources = {s for name in called for s in self._sources.get(name, ())}
@@ -96,7 +96,7 @@ def _value(source: str, delivery: Any, headers: Mapping[str, str]) -> Any:
         value: Any = header_text(headers.get(source.removeprefix(HEADER).lower(), ""))
     else:
         value = at_pointer(delivery, source)
-    # a float has lost digits by now, and with them the one whom it named
+    # a float may have lost digits, and would then name another customer
     if not isinstance(value, str | int) or len(str(value)) > MAX_VALUE:
         return None
     return value

@@ -103,7 +103,7 @@ class BoundArguments:
 
 def from_text(text: str, kind: str) -> Any:
     """
-    A header's text as a value of a property's type; None when it cannot be told.
+    A header's text as a value of a property's type; None when it is none, or ambiguous.
 
     A server joins headers of one name with commas, so of a text with one it is unknown whose value
     it is.

@@ -20,7 +20,7 @@ class Policy:
     """
     One policy for reading: of which table (its OID), and the condition as Postgres writes it.
 
-    `applies`: it is for the role that asks. `columns` are those of the table that it names;
+    `applies`: it is for the role that queries. `columns` are those of the table that it names;
     `is_indexed` when one of them leads an index. `helpers` are the functions that it calls, in SQL.
     """
 

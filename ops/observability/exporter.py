@@ -108,8 +108,8 @@ class TraceExporter:
         self._send(traces[middle:])
 
     def _is_kept(self, trace: Trace) -> bool:
-        is_told = trace.has_error or trace.took_ms >= self._slow_ms
-        return is_told or is_in_share(trace.trace_id, self._share)
+        is_notable = trace.has_error or trace.took_ms >= self._slow_ms
+        return is_notable or is_in_share(trace.trace_id, self._share)
 
     def _run(self) -> None:
         pause_s = LOOK_EVERY_S

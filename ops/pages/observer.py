@@ -65,7 +65,7 @@ class Examined:
 
 @dataclass(frozen=True)
 class ToolCheck:
-    """What a database has against a tool: mistakes, and what is worth a look; in sentences."""
+    """Result of trying a tool on its database: mistakes and warnings, a sentence each."""
 
     mistakes: Sequence[str]
     warnings: Sequence[str] = ()
@@ -182,7 +182,7 @@ class Observer:
         return diagnose(key, entry, around)
 
     def checked(self, tool: catalog.Tool) -> Seen[ToolCheck] | None:
-        """What its database has against a tool; None until it was tried there."""
+        """The check of *tool* on its database; None until it was tried there."""
         with self._lock:
             if tool.name not in self._checks:
                 look = partial(self._check, tool.name)

@@ -60,7 +60,7 @@ def server(postgres_server):
         ("crowded:secret@{server}/postgres",
          "the server has no connection left for the role; lower the workers' or raise its limit"),
         ("encrypted:secret@{server}/postgres",
-         "pg_hba.conf lets nobody in so from this host without TLS; try sslmode=require"),
+         "pg_hba.conf refuses this host without TLS; try sslmode=require"),
         ("postgres:secret@{server}/postgres?sslmode=require",
          "TLS is wanted (sslmode), and the server has none"),
         ("postgres:secret@{server}/postgres?target_session_attrs=standby",
@@ -115,7 +115,7 @@ def test_a_database_that_works_has_no_problem(reader_url):
     ("text", "sentence"),
     [
         ("FATAL:  no pg_hba.conf entry for host \"10.0.0.9\", user \"a\", database \"b\", SSL on",
-         "pg_hba.conf lets nobody in so from this host"),
+         "pg_hba.conf refuses this role, database and host"),
         ("FATAL:  the database system is starting up", "Postgres is starting"),
         ("FATAL:  sorry, too many clients already",
          "the server has no connection left for the role; lower the workers' or raise its limit"),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from actions.answers import STATUSES
+from actions.responses import STATUSES
 from db import catalog
 from ops.cli import main
 from ops.exports import ava, terraform
