@@ -38,7 +38,7 @@ _TAIL_S = 0.2  # what a worker does after its POST is part of the run's cost
 
 @dataclass(frozen=True)
 class Work:
-    """What one measurement sends: *per_s* None means as fast as the sender can."""
+    """Runs of one measurement; *per_s* None means as fast as the sender can."""
 
     runs: int
     calls: int
@@ -106,7 +106,7 @@ class Side:
         return tally.read(self.worker, self._clients)
 
     def assume_idle(self, cost: tally.Cost) -> None:
-        """From now on leave out what one idle second costs."""
+        """Subtract the cost of one idle second from now on."""
         self._idle = cost
 
     def memory_mb(self) -> float:

@@ -11,7 +11,7 @@ from db.json_problems import position, problem
 from db.numbers import integer, number
 
 MAX_ARGUMENT_BYTES = 65_536
-"""Of one call's arguments; a model writes a few hundred."""
+"""Limit of one call's arguments; a model writes a few hundred bytes."""
 MAX_UNUSABLE = 20
 """Values that cannot be stored, listed at once; the mistakes of the schema come after them."""
 MAX_PATH = 200

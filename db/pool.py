@@ -33,7 +33,7 @@ one attempt to connect, so that its cause is known.
 MAX_LIFETIME_S = 1800.0
 """A connection is replaced after this, so that failovers and new rights reach every process."""
 READ_FACTOR = 4
-"""Of a tool's `max_bytes` are read from Postgres: JSON may have white space that is left out."""
+"""Times `max_bytes` are read from Postgres, since JSON loses white space in the output."""
 _log = logs.get("database")
 _LARGEST_INTEGER = 2**31 - 1
 

@@ -42,7 +42,7 @@ class Place:
     When a run is looked at next, and how many runs are before it; None where it is in no queue.
 
     `begins_after` counts runs that no worker has begun, `turn_after` those of the send queue. A run
-    without `has_message` is behind so many that a reconciler publishes it later.
+    without `has_message` has no message yet: a reconciler publishes it in its turn.
     All times are milliseconds since the epoch.
     """
 
@@ -197,7 +197,7 @@ class RunStore:
         )
 
     def ended_calls(self, within_s: float, *, most: int) -> list[tuple[str, str]]:
-        """Tool and code of each call of the newest runs that ended well so lately, *most* runs."""
+        """Tool and code of each call of runs that ended well within *within_s*, newest *most*."""
         since, until = self._lately(within_s)
         keys = self._ledger.call(
             lambda: self._ledger.client.zrange(
@@ -213,7 +213,7 @@ class RunStore:
         return found
 
     def _lately(self, within_s: float) -> tuple[int, str]:
-        """Scores from so many seconds ago until now, by the ledger's clock."""
+        """Scores from *within_s* seconds ago until now, by the ledger's clock."""
         seconds, _ = self._ledger.call(self._ledger.client.time)
         return int((seconds - within_s) * 1000), "+inf"
 

@@ -170,7 +170,7 @@ def _faulty(genesys: Genesys, fault: dict[str, Any]) -> Response | None:
         connection = request.environ["werkzeug.socket"]
         connection.shutdown(2)
         connection.close()
-        return Response(status=500)  # nobody reads it
+        return Response(status=500)  # the client is gone
     status = int(fault["status"])
     genesys.forgotten.wait(float(fault.get("delay_s", 0)))
     if status == 200:

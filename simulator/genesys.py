@@ -15,7 +15,7 @@ from simulator.replies import Reply, error, oauth_error, too_many
 from simulator.validation import LIMITS, Fault, check_faults, check_limits, loads, shape_error
 
 KEPT = 200_000
-"""Of submissions, and of everything that is kept for each run: the newest."""
+"""Newest submissions, and newest entries of each record by run, that are kept."""
 MAX_BODY_BYTES = 512_000
 """Genesys' limit for one request."""
 

@@ -13,11 +13,11 @@ from celery.signals import worker_process_shutdown
 from runtime import logs
 
 FLUSH_EVERY_S = 0.5
-"""From an event to the message that carries it and those that follow: so much later a dashboard
-shows a link at most. A message for each link took a fifth of a worker's CPU."""
+"""Longest delay of an event: all events of this time go in one message. A message for each link
+took a fifth of a worker's CPU."""
 
 KEPT_S = 15.0
-"""How long a process keeps what the broker does not take, which is longer than a restart of it."""
+"""How long a process keeps events that the broker does not take; its restart is shorter."""
 
 _log = logs.get("tasks")
 

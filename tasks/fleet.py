@@ -11,9 +11,9 @@ from redis.exceptions import RedisError
 from tasks.app import app
 
 ANSWER_S = 1.0
-"""What a worker has to answer; its main process does nothing else that takes time."""
+"""Time for a worker's reply; its main process does nothing else that takes time."""
 RELOAD_S = 30.0
-"""What a worker has to check its tool folders; 100 tools take it a second."""
+"""Time for a worker to check its tool folders; 100 tools take a second."""
 ANSWER_AGAIN_S = 2.5
 """A second request waits this long before no worker is reported, for a busy machine."""
 

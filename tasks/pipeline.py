@@ -21,8 +21,8 @@ from tasks.submission import submit_run
 
 FURTHER_CALLS_QUEUE = "toolworker.further"
 SUBMISSION_S = 20.0
-"""What must be left of a message's soft time limit for a submission behind its query: a POST of
-10 s, and as much for a token or a ledger that is unavailable."""
+"""Seconds of a message's soft time limit that a submission in place needs: a POST of 10 s, and as
+much for a token or a ledger that is unavailable."""
 _BEHIND: dict[str, Any] = {"here": True}
 """Options of a link that runs in place behind the task that applies it (`tasks/base.py`)."""
 

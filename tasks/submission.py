@@ -20,12 +20,12 @@ from runtime import logs, metrics
 from runtime.trace_context import RunTrace
 
 IN_PLACE_S = 2.0
-"""Waits of a sender between its own attempts, all together; longer ones go to the ledger."""
+"""Waits between attempts in place, all together; for a longer wait the run goes to the ledger."""
 LEASE_SLACK_S = 2.0
-"""What may pass between the request for the lease and the POST: a lease has 12 s, a POST 10."""
+"""Longest time between claim and POST: a lease lasts 12 s, a POST 10 s."""
 FINISH_S = 20.0
-"""How long a 2xx is kept for a ledger that is down, if its message has so long: a sender in place
-has 20 s in all, a `submit` of its own 40 s."""
+"""How long recording a 2xx is retried while the ledger is down, within the message's time limit: a
+submission in place has 20 s in all, a `submit` that is a message 40 s."""
 _FIRST_WAIT_S = 0.25
 _FIRST_DELAY_S = 1.0
 
@@ -219,7 +219,7 @@ def _outcome(error: GenesysError, started: float) -> dict[str, Any]:
 
 
 def _shown(outcome: dict[str, Any]) -> dict[str, Any]:
-    """What may be logged: Genesys' sentence may quote the body, so it stays in the ledger."""
+    """The outcome without Genesys' sentence, which may quote the body and stays in the ledger."""
     return {name: value for name, value in outcome.items() if name != "error"}
 
 

@@ -75,7 +75,7 @@ def unlisted_headers(tools: Catalog, allowed: Collection[str]) -> tuple[Mistake,
 
 
 def unsigned_risk(tools: Catalog, schemes: Sequence[str], *, is_unsigned_bound: bool) -> str:
-    """What the settings mean for tools that bind; empty when every delivery has to be signed."""
+    """Risk of unsigned deliveries for tools that bind; "" when every delivery must be signed."""
     unsigned = [scheme for scheme in schemes if scheme not in SIGNED_SCHEMES]
     binding = [tool.name for tool in tools.tools.values() if tool.bind]
     if not unsigned or not binding:

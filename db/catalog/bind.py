@@ -11,7 +11,7 @@ from db.errors import ToolError
 from runtime import logs
 
 HEADER = "header:"
-"""Before the name of a header that the proxy sets; any other source is a JSON pointer."""
+"""Prefix of a source that is a header set by the proxy; any other source is a JSON pointer."""
 
 _INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,99})")

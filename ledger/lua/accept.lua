@@ -104,7 +104,7 @@ local function retry_after_s(now)
 end
 
 -- Whether a source that both deliveries have differs. One alone has it while receivers learn of a
--- tool that binds it, or when the entry is of a release before: that tells nothing.
+-- tool that binds it, or when the entry is of a release before: that is no difference.
 local function differs(known_digests)
   local known = cjson.decode(known_digests)
   for source, value in pairs(cjson.decode(context_digests)) do

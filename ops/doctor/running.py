@@ -165,7 +165,7 @@ def failing_tools(runs: RunStore) -> Iterator[CheckResult]:
 
 
 def genesys_status(values: settings.Settings) -> Iterator[CheckResult]:
-    """What keeps submissions from going out, as the fleet has found; nothing is sent to Genesys."""
+    """State of rate limit, circuit breaker and token in Redis; nothing is sent to Genesys."""
     try:
         status = genesys.from_settings(values).status()
     except settings.SettingsError:

@@ -22,7 +22,7 @@ _WORD = re.compile(r"[A-Za-z0-9]+")
 
 
 def shared() -> dict[str, Any]:
-    """What all tools of an agent refer to."""
+    """Types that all tools of an agent refer to."""
     return {
         "types": [
             {

@@ -174,7 +174,7 @@ def _guide_inputs(definition: Definition) -> Found:
 
 
 def _agent(definitions: Sequence[Definition]) -> Found:
-    """What tools break together."""
+    """Rules that tools break together, such as their number."""
     for definition in definitions[MAX_AGENT_TOOLS:]:
         message = f"an agent has at most {MAX_AGENT_TOOLS} tools"
         yield definition.mistake(message), False

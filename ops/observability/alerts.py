@@ -44,7 +44,7 @@ class Receiver(Protocol):
 
 
 class Source(Protocol):
-    """What is wrong now."""
+    """Source of the causes that hold now."""
 
     def causes(self) -> list[Cause]:
         """All causes that hold; raises LedgerUnavailable."""

@@ -17,7 +17,7 @@ LOOK_EVERY_S = 1.0
 """Between two looks at the ended runs; what a trace waits at most while the collector is well."""
 RUNS_AT_ONCE = 50
 SPANS_AT_ONCE = 2_000
-"""Of one export, about 200 kB before compression; one run of 128 calls has 400 at least."""
+"""Spans of one export, about 200 kB uncompressed; a run of 128 calls has 400 at least."""
 _LONGEST_PAUSE_S = 15.0
 
 _log = logs.get("traces")

@@ -49,7 +49,7 @@ class Trace:
 
     @property
     def took_ms(self) -> int:
-        """From the delivery, or the replay, to the end."""
+        """Milliseconds from the delivery, or the replay, to the end."""
         return self.spans[0].end_ms - self.spans[0].start_ms
 
 

@@ -188,7 +188,7 @@ def _facts(diagnosis: Diagnosis | None) -> list[tuple[str, str]]:
 
 
 def _events(entry: dict[str, str]) -> list[tuple[int, str]]:
-    """What happened to the run as a whole, in order."""
+    """Events of the run as a whole, in order."""
     events = [(int(entry["accepted_at"]), "accepted")]
     if "begun_at" in entry:
         events.append((int(entry["begun_at"]), "begun by a worker"))

@@ -11,7 +11,7 @@ _OF_NAMES = ("additionalProperties", "patternProperties")
 
 
 class _Step(NamedTuple):
-    """From a schema to one of a part of the value: an item ("[]"), a name, or any name ("*")."""
+    """Step from a schema to the schema of an item ("[]"), of a name, or of any name ("*")."""
 
     holder: Mapping[str, Any]
     part: str
