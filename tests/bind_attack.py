@@ -179,7 +179,7 @@ def _child(database_url, redis_url, first, last, seed, out):
         for tool, output, code in service.outputs(body):
             found[code] += 1
             for whose in _CANARY.findall(output):
-                # without a bound value there is nobody whose row it could be
+                # without a bound value no row is its own
                 is_own = int(whose) == customer and tool != "unbound"
                 found["own rows" if is_own else "foreign rows"] += 1
         with lock, Path(out).open("a") as lines:

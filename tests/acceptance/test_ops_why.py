@@ -21,7 +21,7 @@ WITHIN_S = 45.0
 
 @pytest.fixture(scope="module")
 def broken(tmp_path_factory, tools_with_hold):
-    """One stack for all faults, with a Postgres of its own; each test mends what it broke."""
+    """One stack for all faults, with a Postgres of its own; each test repairs what it broke."""
     folder = tmp_path_factory.mktemp("why")
     # a fault has to last until it is named, beside busy processes, too: a query waits for a lock
     # no longer than its tool's timeout
@@ -50,7 +50,7 @@ def toolworker(service, *arguments):
 
 
 def why(service, key):
-    """What the command says: its JSON, with the exit code."""
+    """Output of the command: its JSON, with the exit code."""
     done = toolworker(service, "runs", "why", key, "-o", "json")
     assert done.stderr == ""
     return {**json.loads(done.stdout), "exit_code": done.returncode}

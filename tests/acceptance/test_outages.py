@@ -15,7 +15,7 @@ FIRST = [{"sku": "AB-1001", "quantity": 166, "status": "IN_STOCK"}]
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory, tools_with_hold):
-    """A stack with the default times and a Postgres of its own; each test mends what it broke."""
+    """A stack with the default times and a Postgres of its own; each test repairs what it broke."""
     with Stack(tmp_path_factory.mktemp("outages"), tools_dir=tools_with_hold) as stack:
         yield Service(stack)
 
@@ -86,7 +86,7 @@ def test_a_call_that_kills_three_workers_is_given_up_and_its_siblings_are_answer
 
 
 def _cut_all_connections(service):
-    """Cut each connection to the broker; then wait until the worker asks for messages again."""
+    """Cut each connection to the broker; then wait until the worker consumes messages again."""
     client = service.broker()
     newest = max(int(one["id"]) for one in client.client_list())
     client.client_kill_filter(_type="normal", skipme=True)

@@ -18,7 +18,7 @@ AWAY = {"error": "The run cannot be stored right now; send it again later."}
 
 @pytest.fixture(scope="module")
 def shared(start_service):
-    """One stack for all outages; each test mends what it broke."""
+    """One stack for all outages; each test repairs what it broke."""
     return start_service()
 
 

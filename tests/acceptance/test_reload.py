@@ -14,7 +14,7 @@ from tests.service import ROOT, Service
 
 
 def _write(folder, name, said, *, source="generate_series(1, 1)"):
-    """A tool of one text that answers *said* once, for the one row of *source*."""
+    """A tool whose one column is the text *said*, for the one row of *source*."""
     parameters = {
         "type": "object",
         "properties": {"text": {"type": "string"}},

@@ -109,7 +109,7 @@ class Compose:
         return self._trusted().wrap_socket(connection, server_hostname="localhost")
 
     def connect_plain(self, *, receives=None):
-        """A connection to the proxy's port; its side takes so many bytes that nobody reads."""
+        """A connection to the proxy's port; its side buffers so many bytes unread."""
         connection = socket.socket()
         if receives:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receives)
@@ -135,7 +135,7 @@ class Compose:
         return self.ask("POST", PATH, body, signed(body))[0]
 
     def deliver(self, run_id):
-        """Send one delivery, as often as a sender that is told to come back would."""
+        """Send one delivery, and repeat it after a Retry-After as a sender would."""
         deadline = time.monotonic() + 60
         while True:
             try:

@@ -34,7 +34,7 @@ def worker(redis_server, simulator):
 
 @pytest.fixture
 def keys(redis_server):
-    """Each key of the fleets with what it holds, as Redis shows it to whoever may look."""
+    """Each key of the fleets with what it holds, as a reader of that Redis sees it."""
     client = redis.Redis.from_url(redis_server.url, decode_responses=True)
     client.flushdb()
     return lambda: {k: client.ttl(k) for k in client.scan_iter("tw:genesys:*")}
@@ -162,7 +162,7 @@ def test_a_refused_token_that_another_thread_brings_from_redis_is_not_kept(worke
 def test_fifty_refused_posts_cost_one_fresh_token(simulator, worker):
     clients = [Client(simulator + PATH, worker(), list_key="tool_calls") for _ in range(50)]
     clients[0].post("r", BODY, idempotency_key="k")
-    requests.delete(f"{simulator}/_sim/state", timeout=5)  # it knows the token no more
+    requests.delete(f"{simulator}/_sim/state", timeout=5)  # the token is unknown there from now on
     with ThreadPoolExecutor(50) as threads:
         posts = [threads.submit(c.post, "r", BODY, idempotency_key="k") for c in clients]
         assert {post.result().status for post in posts} == {200}

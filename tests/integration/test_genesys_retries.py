@@ -202,7 +202,7 @@ def test_a_429_closes_the_gate_and_other_runs_wait_without_an_attempt(runs):
 
 @pytest.fixture
 def dated_url():
-    """A Genesys that says 429 and a date half a minute ahead."""
+    """A Genesys that answers 429 with a Retry-After date half a minute ahead."""
 
     class Dated(BaseHTTPRequestHandler):
         def do_POST(self):

@@ -85,7 +85,7 @@ def test_a_run_that_has_begun_may_wait_for_genesys_without_end(make_ledger):
 
 
 def _let_pass(client, seconds, *keys):
-    """Make runs as old as they would be after *seconds* in which nobody looked at them."""
+    """Age all runs by *seconds*, as if no process had run meanwhile."""
     for key in keys:
         client.hincrby(f"tw:run:{key}", "accepted_at", -seconds * 1000)
         client.zincrby("tw:waiting", -seconds * 1000, key)

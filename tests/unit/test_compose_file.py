@@ -108,7 +108,7 @@ def test_secrets_come_from_files_and_the_environment_has_none(name):
     files = {variable: text for variable, text in environment.items() if variable.endswith("_FILE")}
     given = set(_SERVICES[name].get("secrets", ())) & _SECRETS
     assert files == {f"{secret.upper()}_FILE": f"/run/secrets/{secret}" for secret in given}
-    # what .env says of them reaches nobody
+    # empty, so that their values in .env reach no container
     assert all(environment[secret.upper()] == "" for secret in _SECRETS)
 
 

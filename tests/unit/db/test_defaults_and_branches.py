@@ -1,4 +1,4 @@
-"""Arguments are validated as they came; defaults, references and branches mean what they say."""
+"""Validation of defaults, `$ref` and branches (`anyOf`, `if`) of a schema."""
 
 import json
 

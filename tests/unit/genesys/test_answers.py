@@ -11,7 +11,7 @@ from genesys.client import Client
 
 
 class NoTokens:
-    """Fails the test that asks for a token."""
+    """A token source that fails the test when it is called."""
 
     def token(self, timeout_s=5.0):
         raise AssertionError("nothing is to be sent")

@@ -509,7 +509,7 @@ def test_calls_whose_messages_still_wait_are_not_fanned_out_again(
     _begin(ledger, later)
     client.zrem("tw:due", later)
     client.hincrby(f"tw:run:{later}", "begun_at", 1)
-    _start(ledger, later, 0)  # behind its fan-out: it says nothing of a queue
+    _start(ledger, later, 0)  # in place behind its fan-out: no queue is counted
     assert _steps(ledger, client, key, **{queue: 1}) == {}
     _start(ledger, later, 1, queue=f"toolworker.{queue}")
     assert _steps(ledger, client, key, **{queue: 1}) == {key: "publish"}

@@ -44,7 +44,7 @@ def test_while_it_is_away_only_one_asks_and_the_others_are_refused_at_once(outag
     may_end.set()
     prober.join()
     with outage.guard(), outage.guard():
-        pass  # the probe went well, so all may ask again
+        pass  # the probe succeeded, so all callers may try again
 
 
 def test_a_probe_that_fails_leaves_the_next_one_its_turn(outage):

@@ -1,4 +1,4 @@
-"""The receiver takes what was signed with a secret it knows, and nothing else."""
+"""A delivery passes with a valid proof of a configured scheme and secret, and only then."""
 
 import base64
 import hashlib
