@@ -106,7 +106,7 @@ class Service:
         """All that the ledger holds of a run."""
         return self.ledger().hgetall(f"tw:run:{key}")
 
-    def holder_pid(self, key, index):
+    def owner_pid(self, key, index):
         """Pid of the process that leases the call; waits for it."""
         holder = self.wait_for(lambda: self.entry(key).get(f"holder:{index}"))
         return int(holder.split(":")[-2])

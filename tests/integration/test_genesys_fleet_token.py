@@ -59,7 +59,7 @@ def _wait_for_token_requests(url, count):
         time.sleep(0.01)
 
 
-def test_fifty_threads_of_fifty_workers_ask_for_one_token(simulator, worker):
+def test_fifty_threads_of_fifty_workers_request_one_token(simulator, worker):
     with ThreadPoolExecutor(50) as threads:
         found = list(threads.map(lambda w: w.token(), [worker() for _ in range(50)]))
     assert len(set(found)) == 1
@@ -111,7 +111,7 @@ def test_only_the_token_that_was_refused_is_forgotten_and_by_the_whole_fleet(sim
     assert _token_requests(simulator) == 2
 
 
-def test_a_busy_worker_asks_redis_once_a_second(simulator, worker, monkeypatch):
+def test_a_busy_worker_reads_redis_once_a_second(simulator, worker, monkeypatch):
     tokens, asked = worker(), []
     run = tokens._store.run
     monkeypatch.setattr(
@@ -172,7 +172,7 @@ def test_fifty_refused_posts_cost_one_fresh_token(simulator, worker):
     assert all("Authorization" in s["headers"] for s in sent)
 
 
-def test_wrong_credentials_are_asked_about_once_a_minute_by_all(simulator, worker, keys):
+def test_wrong_credentials_are_tried_once_a_minute_by_the_fleet(simulator, worker, keys):
     for _ in range(5):
         with pytest.raises(Rejected) as failed:
             worker("planted-secret").token()
@@ -188,7 +188,7 @@ def test_wrong_credentials_are_asked_about_once_a_minute_by_all(simulator, worke
     assert 50 < ttl_s <= 60
 
 
-def test_a_passing_failure_is_asked_about_again_when_it_may_have_passed(simulator, worker):
+def test_after_a_passing_failure_a_token_is_requested_again_in_time(simulator, worker):
     _faults(simulator, {"status": 429, "retry_after": 2})
     for _ in range(5):
         with pytest.raises(GenesysUnavailable) as failed:

@@ -22,7 +22,7 @@ HABITS = DATA["habits"]
 
 
 @pytest.mark.parametrize("number", range(len(HABITS)))
-def test_the_model_is_told_what_to_write_instead(number):
+def test_the_sentence_states_what_to_write_instead(number):
     habit = HABITS[number]
     with pytest.raises(ToolError) as refused:
         VALIDATORS[habit["tool"]].values(habit["arguments"])

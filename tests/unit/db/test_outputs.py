@@ -27,7 +27,7 @@ def test_what_fits_is_left_as_it_is():
     assert fit(outputs, _size(outputs)) == outputs
 
 
-def test_the_largest_output_is_cut_by_whole_rows_and_says_so():
+def test_the_largest_output_is_cut_by_whole_rows_and_marked_truncated():
     small, large = _output(2), _output(200)
     first, second = fit([small, large], 5_000)
     assert first == small

@@ -43,7 +43,7 @@ def test_ended_runs_and_dead_letters_are_given_out_until_they_are_done(ledger, e
     assert exports.take(10) == []
 
 
-def test_no_more_are_given_out_than_asked_for_and_none_twice(ledger, exports):
+def test_no_more_are_given_out_than_requested_and_none_twice(ledger, exports):
     keys = {_end(ledger, f"r-{n}") for n in range(7)}
     found = []
     while taken := exports.take(3):

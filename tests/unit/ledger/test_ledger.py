@@ -383,7 +383,7 @@ def test_a_finished_run_keeps_its_timeline_and_not_its_data(ledger, client):
     assert client.zcard("tw:due") == 0
 
 
-def test_every_step_says_gone_after_the_end_and_makes_no_key(ledger, client):
+def test_every_step_returns_gone_after_the_end_and_makes_no_key(ledger, client):
     key = ledger.accept("r-1", _calls("a")).key
     _record(ledger, key, 0)
     _claim(ledger, key)
@@ -417,7 +417,7 @@ def test_a_ledger_that_is_down_is_an_error_in_time(free_port):
         away.accept("r-1", _calls("a"))
 
 
-def test_a_run_that_nobody_began_is_published_again(ledger, client):
+def test_a_run_that_no_worker_began_is_published_again(ledger, client):
     key = ledger.accept("r-1", _calls("a")).key
     assert ledger.due(senders=1) == []
     client.zadd("tw:due", {key: 0})
@@ -658,7 +658,7 @@ def test_what_is_gone_leaves_no_place_in_a_queue(ledger, client, monkeypatch):
     assert client.exists("tw:due", "tw:waiting", "tw:unpublished") == 0
 
 
-def test_calls_that_no_worker_started_are_told_from_those_that_took_too_long(ledger):
+def test_calls_that_no_worker_started_differ_from_those_that_took_too_long(ledger):
     key = ledger.accept("r-1", _calls("a", "b", "c")).key
     _begin(ledger, key)
     for index in (1, 2):

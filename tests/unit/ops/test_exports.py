@@ -195,7 +195,7 @@ def _typed(*words):
     return CliRunner().invoke(main, ["tools", "export", "--dir", str(ROOT / "tools"), *words])
 
 
-def test_the_command_says_what_is_missing(tmp_path):
+def test_the_command_names_what_is_missing(tmp_path):
     out = ["--out", str(tmp_path)]
     for words, told in (
         (["--format", "genesys-action", *out], "https:// and a host"),

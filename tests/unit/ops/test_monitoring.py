@@ -34,7 +34,7 @@ _LABELS = {
 
 
 @pytest.mark.parametrize("expression", _EXPRESSIONS)
-def test_every_metric_and_label_that_is_asked_for_exists(expression):
+def test_every_metric_and_label_that_is_queried_exists(expression):
     asked = re.findall(r"(toolworker_\w+|\bup\b)(?:\{([^}]*)\})?", expression)
     assert asked
     for name, matchers in asked:
