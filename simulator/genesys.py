@@ -24,7 +24,7 @@ _WINDOW_S = 60.0
 
 @dataclass
 class Token:
-    """One that was given out: when it ends, and the times of its use in the last minute."""
+    """An issued token: when it ends, and the times of its use in the last minute."""
 
     ends_at: float
     used: deque[float] = field(default_factory=deque)
@@ -123,7 +123,7 @@ class Genesys:
 
     @contextmanager
     def token_request(self) -> Iterator[None]:
-        """Count one more, whatever becomes of it, and how many are under way together."""
+        """Count a token request, and how many are under way at once."""
         with self._lock:
             state = self.state
             state.token_requests += 1

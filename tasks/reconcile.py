@@ -89,7 +89,7 @@ class Reconciler:
 
     def look(self) -> bool:
         """
-        Take what is due and see to it.
+        Take due runs, and publish, submit or end each.
 
         Returns:
             Whether to look again at once, because more may be due.

@@ -7,6 +7,7 @@ from typing import Any
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import NotFound, RequestEntityTooLarge
 
+from db.catalog import Catalog
 from ledger.values import Delivery
 from runtime import logs, metrics, risks, settings
 from runtime.trace_context import parse_traceparent
@@ -29,14 +30,9 @@ def build() -> Flask:
     tools = check()
     intake = Intake()
     values = settings.load()
+    _log_risks(values, tools)
     context = Context(tools, is_unsigned_bound=values.webhook_bind_unsigned)
-    risks.log_risks(values)
     schemes, secrets = values.webhook_schemes(), values.secrets()
-    risk = unsigned_risk(tools, schemes, is_unsigned_bound=values.webhook_bind_unsigned)
-    if risk:
-        _log.warning("webhook.bind_unsigned", meaning=risk)
-    if schemes == ["none"]:
-        _log.warning("webhook.unprotected", meaning="WEBHOOK_AUTH=none: anyone may send deliveries")
     app = Flask(__name__, static_folder=None)
     app.url_map.merge_slashes = False  # a redirect is not among the responses of openapi.yaml
     # One more than allowed: Werkzeug 3.1 cuts a body without a length at this many bytes, without
@@ -80,6 +76,16 @@ def build() -> Flask:
         return response
 
     return app
+
+
+def _log_risks(values: settings.Settings, tools: Catalog) -> None:
+    risks.log_risks(values)
+    schemes = values.webhook_schemes()
+    risk = unsigned_risk(tools, schemes, is_unsigned_bound=values.webhook_bind_unsigned)
+    if risk:
+        _log.warning("webhook.bind_unsigned", meaning=risk)
+    if schemes == ["none"]:
+        _log.warning("webhook.unprotected", meaning="WEBHOOK_AUTH=none: anyone may send deliveries")
 
 
 def _body() -> bytes:

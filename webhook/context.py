@@ -39,7 +39,7 @@ class Context:
         is_signed: bool,
     ) -> dict[str, Any]:
         """
-        The value of each source that a called tool binds; None where there is none to rely on.
+        Value by source, for each source that a called tool binds; None if missing or unsigned.
 
         Args:
             delivery: The JSON value that the calls are of.

@@ -63,7 +63,7 @@ def delivery_of(value: Any) -> Delivery:
     The run and its tool calls, in order; unknown fields are left out.
 
     `arguments` comes back as a JSON string, whatever the sender made of it: an object is written
-    as one, nothing at all is `{}`. What the string holds is not looked at here.
+    as one, nothing at all is `{}`. The string's content is not checked here.
 
     Raises:
         BadDelivery: Not this structure, or beyond a limit.

@@ -41,7 +41,7 @@ class Intake:
         """
         Accept a run: once this returns, it is safe.
 
-        A publish that fails is logged, and no more: the run is in the ledger and due.
+        A failed publish is only logged: the run is in the ledger, and a reconciler publishes it.
 
         Args:
             context: The values of the delivery that its tools bind, by source.

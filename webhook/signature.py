@@ -130,7 +130,7 @@ def _from_base64(text: str) -> bytes:
 
 
 def _to_bytes(text: str) -> bytes:
-    """The bytes as they came over the wire; what no wire can have brought equals nothing."""
+    """The bytes of the wire (Latin-1); a text that cannot have come over it matches nothing."""
     try:
         return text.encode("latin-1")
     except UnicodeEncodeError:

@@ -104,7 +104,7 @@ class Alerter:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop; what was not sent another reconciler sends."""
+        """Stop the thread; another reconciler sends what is left."""
         self._stopping.set()
         self._thread.join(timeout=2)
 

@@ -104,7 +104,7 @@ def token() -> str:
 
 
 def record(what: str, **fields: object) -> None:
-    """Log what an operator saw or changed beyond reading, with the address."""
+    """Log an operator's change, or view of data, with the client's address."""
     _log.info(f"dashboard.{what}", address=request.remote_addr, **fields)
 
 

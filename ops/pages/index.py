@@ -26,7 +26,7 @@ class Filters:
     since_ms: int = 0
 
     def takes(self, run: RunLine, now_ms: int) -> bool:
-        """Whether *run* is one of those."""
+        """Whether *run* passes the filters."""
         if run.accepted_at < self.since_ms:
             return False
         if self.state and not _has_state(run, self.state, now_ms):

@@ -7,18 +7,18 @@ import pytest
 from webhook.outage import Outage
 
 
-class Away(Exception):
+class Down(Exception):
     pass
 
 
 @pytest.fixture
 def outage():
-    return Outage(Away)
+    return Outage(Down)
 
 
 def _fail(outage):
     with outage.guard():
-        raise Away("found out")
+        raise Down("found out")
 
 
 def test_while_the_dependency_is_up_all_callers_call_at_once(outage):
@@ -27,7 +27,7 @@ def test_while_the_dependency_is_up_all_callers_call_at_once(outage):
 
 
 def test_while_it_is_down_one_caller_probes_and_the_others_fail_at_once(outage):
-    with pytest.raises(Away, match="found out"):
+    with pytest.raises(Down, match="found out"):
         _fail(outage)
     is_asking, may_end = threading.Event(), threading.Event()
 
@@ -39,7 +39,7 @@ def test_while_it_is_down_one_caller_probes_and_the_others_fail_at_once(outage):
     prober = threading.Thread(target=probe)
     prober.start()
     is_asking.wait(5)
-    with pytest.raises(Away, match="known"):
+    with pytest.raises(Down, match="known"):
         _fail(outage)
     may_end.set()
     prober.join()
@@ -49,7 +49,7 @@ def test_while_it_is_down_one_caller_probes_and_the_others_fail_at_once(outage):
 
 def test_after_a_failed_probe_the_next_caller_probes(outage):
     for _ in range(3):
-        with pytest.raises(Away, match="found out"):
+        with pytest.raises(Down, match="found out"):
             _fail(outage)
 
 
@@ -58,7 +58,7 @@ class Refused(Exception):
 
 
 def test_a_reply_that_is_an_error_shows_that_the_dependency_is_up(outage):
-    with pytest.raises(Away, match="found out"):
+    with pytest.raises(Down, match="found out"):
         _fail(outage)
     with pytest.raises(Refused), outage.guard():
         raise Refused
