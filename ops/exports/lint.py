@@ -1,4 +1,4 @@
-"""Check tools against the rules of Genesys' products; each finding says what to write instead."""
+"""Check tools against the rules of Genesys' products; each finding has what to write instead."""
 
 import json
 import re

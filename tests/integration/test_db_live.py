@@ -1,4 +1,4 @@
-"""What `tools check --database` finds: statements are prepared and planned on a real Postgres."""
+"""`tools check --database` prepares and plans statements on a real Postgres, and names failures."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The expiry of a server's certificate is read whoever signed it."""
+"""The expiry of a server's certificate, read whatever authority signed it."""
 
 import datetime
 import socket
