@@ -62,18 +62,18 @@ class Reconciler:
 
     def run(self) -> None:
         """Look and act until `stop`; an outage is logged once and waited for."""
-        was_away = False
+        was_down = False
         while not self._is_stopping:
             try:
                 while self.look():
                     pass
-                if was_away:
+                if was_down:
                     _log.info("ledger.back")
-                was_away = False
+                was_down = False
             except LedgerUnavailable:
-                if not was_away:
+                if not was_down:
                     _log.warning("ledger.away")
-                was_away = True
+                was_down = True
             self._wake.wait(self._pause_s)
             self._wake.clear()
         self._senders.shutdown(wait=True)

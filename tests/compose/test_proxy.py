@@ -1,4 +1,4 @@
-"""nginx before the receiver: what it passes on, what it refuses as JSON, limits per sender."""
+"""nginx before the receiver: what it passes on, what it refuses as JSON, slow senders, TLS."""
 
 import contextlib
 import http.client
