@@ -42,7 +42,7 @@ class Policy:
 
     def problems(self, bound: Collection[str]) -> Iterator[tuple[str, bool]]:
         """
-        What is wrong with it for a tool that binds *bound*; each with whether it only costs.
+        Mistakes for a tool that binds *bound*; each with whether it is only a warning.
         """
         known = {name.lower() for name in bound}
         where = f"policy {self.name} of {self.table_name}"

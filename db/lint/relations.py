@@ -51,7 +51,7 @@ class Relation:
 
     def bypasses(self, read: Sequence["Relation"]) -> Iterator[str]:
         """
-        How the statement's role gets past the policies of what it reads.
+        Ways in which the statement's role bypasses the policies of what it reads.
 
         Args:
             read: All relations of the statement.

@@ -1,4 +1,4 @@
-"""The data-action endpoint over HTTP: statuses, credentials, bounds, and what it leaves behind."""
+"""The data-action endpoint over HTTP: statuses, credentials, bounds, log lines."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Any tool that loads: the lint has a reason, or a call as an action has the webhook's content."""
+"""For any tool that loads the export lint objects, or its action returns the webhook's content."""
 
 import contextlib
 import json

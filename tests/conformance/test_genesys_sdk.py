@@ -1,4 +1,4 @@
-"""Genesys' own SDK takes the simulator for Genesys: what it sees there, our client sees too."""
+"""Genesys' own SDK works with the simulator, and gets the answers that our client gets."""
 
 import json
 import threading

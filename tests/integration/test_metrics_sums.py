@@ -1,4 +1,4 @@
-"""The numbers on the metrics page add up, over processes that come and go."""
+"""Metrics are exact sums over a component's processes, ended ones included."""
 
 import os
 import re
