@@ -53,7 +53,7 @@ def publish_fan_out(run_id: str, key: str, generation: int) -> None:
     kwargs = {"run_id": run_id, "key": key, "generation": generation}
     # given, since Celery makes reprs slowly, and declares a queue that needs none for each message:
     # together a sixth of what a delivery costs the receiver
-    given = {"argsrepr": "()", "kwargsrepr": repr(kwargs), "declare": []}
+    given: dict[str, Any] = {"argsrepr": "()", "kwargsrepr": repr(kwargs), "declare": []}
     app.send_task("fan_out", kwargs=kwargs, task_id=f"{key}:{generation}:fan_out", **given)
 
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ledger.ledger import MESSAGES
+from ledger.bounds import MESSAGES
 from ops.dev.stack import Stack
 from tests.service import Service
 
