@@ -172,33 +172,22 @@ class Ledger:
             the call.
         """
         owner = new_owner_id()
-        timeouts = [self.default_timeout_ms, self._special_timeouts]
-        answer = self.step(
-            "start",
-            [f"{RUN}{key}", DUE, BEGUN],
-            [
-                generation,
-                index,
-                owner,
-                message,
-                queue,
-                int(may_take_over),
-                *timeouts,
-                bounds.MAX_TRIES,
-            ],
-        )
+        limits = [self.default_timeout_ms, self._special_timeouts, bounds.MARGIN_MS]
+        given = [generation, index, owner, message, queue, int(may_take_over), *limits]
+        keys = [f"{RUN}{key}", DUE, BEGUN]
+        answer = self.step("start", keys, [*given, bounds.MAX_TRIES])
         word = answer[0]
         if word == b"recorded":
             return int(answer[1]) if may_take_over else None
         if word not in (b"started", b"poison"):
             return None
-        _, attempt, left_ms, name, given, call_id, context, *trace = answer
+        _, attempt, left_ms, name, arguments, call_id, context, *trace = answer
         return Started(
             owner,
             index,
             attempt,
             left_ms,
-            *(to_text(name), to_text(given), to_text(call_id)),
+            *(to_text(name), to_text(arguments), to_text(call_id)),
             is_poison=word == b"poison",
             context=json.loads(context) if context else {},
             trace=trace_of(key, *trace),
