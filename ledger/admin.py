@@ -92,10 +92,14 @@ class RunStore:
         Raises:
             NotReplayable: It is unknown, has not ended as a dead letter, or has no body to send.
         """
-        word, generation = self._ledger.replay(key, mode, codes=RETRYABLE_CODES)
-        if word != "replayed":
-            raise NotReplayable(_NOT_REPLAYABLE[word])
-        return generation
+        clocks = [self._ledger.answer_by_ms, self._ledger.expires_ms]
+        keys = [f"{RUN}{key}", DUE, DEAD, UNPUBLISHED]
+        word, *generation = self._ledger.step(
+            "replay", keys, [key, mode, *clocks, *RETRYABLE_CODES]
+        )
+        if word != b"replayed":
+            raise NotReplayable(_NOT_REPLAYABLE[to_text(word)])
+        return int(generation[0])
 
     def drop(self, key: str) -> None:
         """
@@ -104,7 +108,7 @@ class RunStore:
         Raises:
             NotReplayable: It is unknown or still open.
         """
-        word = self._ledger.drop(key)
+        word = to_text(self._ledger.step("drop", [f"{RUN}{key}", ENDED, DEAD], [key]))
         if word != "dropped":
             raise NotReplayable(_NOT_REPLAYABLE[word])
 

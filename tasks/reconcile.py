@@ -10,6 +10,7 @@ from kombu.exceptions import OperationalError
 
 from genesys import client as genesys
 from ledger import Ledger
+from ledger.due import DueRuns
 from ledger.errors import LedgerUnavailable
 from ledger.values import DueRun
 from runtime import logs
@@ -44,6 +45,7 @@ class Reconciler:
 
     def __init__(self, ledger: Ledger, client: genesys.Client) -> None:
         self._ledger = ledger
+        self._due = DueRuns(ledger)
         self._client = client
         self._is_stopping = False
         self._wake = threading.Event()
@@ -96,14 +98,14 @@ class Reconciler:
         """
         self.looked_at = time.monotonic()
         if self.looked_at - self._seen_at > SEEN_EVERY_S:
-            self._ledger.seen(self._name)
+            self._due.seen(self._name)
             self._seen_at = self.looked_at
         # a submission is taken only when a sender is free: here it would wait, there it may not
         free = sum(self._free.acquire(blocking=False) for _ in range(SENDERS))
         taken = 0
         try:
             may_go = self._may_go(free)
-            due = self._ledger.due(
+            due = self._due.take(
                 senders=free, may_go=may_go, queued=_queued(), first_calls=FIRST_CALLS
             )
             for run in due:

@@ -11,6 +11,7 @@ from werkzeug.serving import make_server
 
 import ledger
 from genesys import client as genesys
+from ledger.due import DueRuns
 from ops.dev.server import free_port
 from ops.doctor import examination, running
 from runtime.settings import Secret, Settings
@@ -32,7 +33,7 @@ def values(server):
 def store(values):
     """A ledger at which a reconciler looks."""
     made = ledger.from_settings(values, timeout_s=5, retries=0)
-    made.seen("host-a:1")
+    DueRuns(made).seen("host-a:1")
     return made
 
 

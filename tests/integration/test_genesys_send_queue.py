@@ -4,6 +4,7 @@ import pytest
 import redis
 
 from ledger import Ledger
+from ledger.due import DueRuns
 
 BY = "the gate is closed"
 
@@ -39,7 +40,7 @@ def _answer_by_in(client, key, seconds):
 
 
 def _taken(ledger, **limits):
-    return [(run.run_id, run.step) for run in ledger.due(**limits)]
+    return [(run.run_id, run.step) for run in DueRuns(ledger).take(**limits)]
 
 
 def test_those_inside_their_answer_by_go_first_nearest_first_then_the_late_ones(ledger, client):

@@ -7,6 +7,7 @@ import redis
 
 from ledger import Ledger
 from ledger.admin import RunStore
+from ledger.due import DueRuns
 from ledger.errors import NoSuchRun, NotReplayable
 
 
@@ -79,7 +80,7 @@ def test_a_replay_has_fresh_clocks_and_is_due_at_once(ledger, archive, dead):
     ledger.client.hset(f"tw:run:{dead}", mapping={"answer_by": 1, "expires_at": 1})
     archive.replay(dead, "full")
     assert not archive.place(dead).has_message
-    (run,) = ledger.due(senders=1, queued={"toolworker": 0})
+    (run,) = DueRuns(ledger).take(senders=1, queued={"toolworker": 0})
     assert (run.key, run.generation, run.step) == (dead, 1, "publish")
     assert ledger.client.ttl(f"tw:run:{dead}") == -1
 
@@ -114,7 +115,7 @@ def test_a_sender_of_before_a_replay_cannot_end_or_move_it(ledger, archive, unco
     assert ledger.bury(key, 0, "rejected", claim=claim) is None
     ledger.postpone(key, 0, claim, {}, delay_ms=60_000, is_unknown=False)
     assert not ledger.renew(key, 0, claim, {}, attempt=1, is_unknown=False)
-    (run,) = ledger.due(senders=1)
+    (run,) = DueRuns(ledger).take(senders=1)
     assert (run.key, run.step) == (key, "submit")
 
 
@@ -123,7 +124,7 @@ def test_a_sender_from_before_a_replay_still_reports_that_it_arrived(ledger, arc
     archive.replay(key, "submission")
     ledger.finish(key, 0, {"status": 200})
     assert ledger.client.hget(f"tw:run:{key}", "state") == b"submitted"
-    assert ledger.due(senders=1) == []
+    assert DueRuns(ledger).take(senders=1) == []
 
 
 def test_steps_of_the_old_generation_find_the_run_gone(ledger, archive, dead):
@@ -135,7 +136,7 @@ def test_steps_of_the_old_generation_find_the_run_gone(ledger, archive, dead):
 
 def test_an_equal_delivery_of_a_dead_letter_is_a_duplicate(ledger, dead):
     assert _accept(ledger) == dead
-    assert ledger.due(senders=1) == []
+    assert DueRuns(ledger).take(senders=1) == []
 
 
 def test_only_a_dead_letter_is_replayed_and_only_an_ended_run_dropped(ledger, archive):
