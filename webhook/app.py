@@ -69,12 +69,7 @@ def build() -> Flask:
             return {"error": f"Not ready: the ledger takes no new runs: {missing}."}, 503
         return {"status": "ready"}, 200
 
-    @app.after_request
-    def count(response: Response) -> Response:
-        if request.path == _PATH:
-            metrics.count("deliveries", answer=g.get("answer", str(response.status_code)))
-        return response
-
+    app.after_request(_count)
     return app
 
 
@@ -86,6 +81,12 @@ def _log_risks(values: settings.Settings, tools: Catalog) -> None:
         _log.warning("webhook.bind_unsigned", meaning=risk)
     if schemes == ["none"]:
         _log.warning("webhook.unprotected", meaning="WEBHOOK_AUTH=none: anyone may send deliveries")
+
+
+def _count(response: Response) -> Response:
+    if request.path == _PATH:
+        metrics.count("deliveries", answer=g.get("answer", str(response.status_code)))
+    return response
 
 
 def _body() -> bytes:
