@@ -2,10 +2,13 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from msgspec.structs import fields
 
+from db.errors import Code
+from ledger import scripts
 from runtime.settings import Settings
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -73,3 +76,15 @@ def test_events_of_the_log_that_pages_name_are_logged():
     }
     assert len(named) > 10
     assert named - _SENT - logged == set()
+
+
+def test_every_key_of_the_ledger_is_in_the_design():
+    text = (_ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    keys = {key for name, key in vars(scripts).items() if name.isupper() and isinstance(key, str)}
+    assert "tw:due" in keys
+    assert {key for key in keys if f"`{key}" not in text} == set()
+
+
+def test_the_codes_listed_are_those_of_the_errors():
+    text = (_ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `([a-z_]+)` \| (?:yes|no) \|", text, re.M)) == {*get_args(Code)}
