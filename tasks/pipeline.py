@@ -118,7 +118,8 @@ def query(
         return checked
     started = time.monotonic()
     call, tool, values, _ = checked
-    logs.begin(run_id=run_id, key=key, tool=tool.name, trace_id=call.trace.trace_id)
+    names = {"run_id": run_id, "key": key, "tool": tool.name, "tool_call_id": call.call_id}
+    logs.begin(**names, trace_id=call.trace.trace_id)
     try:
         traceparent = call.trace.traceparent("query", index)
         output = answer(resources().databases, tool, values, call.left_ms, traceparent=traceparent)
@@ -164,7 +165,7 @@ def _check(task: RunTask, ids: RunIds, index: int, lease: str) -> Checked | int 
     )
     if not isinstance(leased, Started):
         return leased
-    logs.bind(trace_id=leased.trace.trace_id)
+    logs.bind(trace_id=leased.trace.trace_id, tool_call_id=leased.call_id)
     try:
         if leased.is_poison:
             raise ToolError("internal_error", "The tool failed. Do not try the same call again.")

@@ -176,7 +176,8 @@ class _Sender:
         if self._is_last(error):
             advice = rule_for(error.status).advice if error.status else ""
             sentence = f"{error} {self.attempt} attempts were made. {advice}".rstrip()
-            reason = "unconfirmed" if error.is_unknown else "rejected"
+            may_have_arrived = self.may_have_arrived or error.is_unknown
+            reason = "unconfirmed" if may_have_arrived else "rejected"
             return self._end(reason, {**outcome, "error": sentence})
         if retry_after_s is not None and retry_after_s >= left_s:
             sentence = f"{error} The wait before a retry ({retry_after_s:.0f} s) outlasts the run."

@@ -15,7 +15,7 @@ from webhook.context import Context, unsigned_risk
 from webhook.delivery import MAX_BODY_BYTES, delivery_of, read
 from webhook.error_handlers import handle_errors
 from webhook.errors import BadDelivery
-from webhook.intake import Intake, check
+from webhook.intake import Intake, kept
 from webhook.request_id import identify_requests
 from webhook.signature import verify
 
@@ -27,7 +27,7 @@ _log = logs.get("webhook")
 def build() -> Flask:
     """Make the app of one gunicorn worker."""
     logs.configure()
-    tools = check()
+    tools = kept()
     intake = Intake()
     values = settings.load()
     _log_risks(values, tools)

@@ -98,3 +98,31 @@ def check() -> catalog.Catalog:
     except (settings.SettingsError, CatalogError) as wrong:
         raise SystemExit(f"the receiver cannot start:\n{wrong}") from wrong
     return tools
+
+
+_kept: catalog.Catalog | None = None
+"""Of gunicorn's master, which forks a process when another has ended: it has the same tools."""
+
+
+def keep() -> catalog.Catalog:
+    """Check settings and tools as `check` does, for this process and those that it forks."""
+    global _kept
+    _kept = check()
+    return _kept
+
+
+def kept() -> catalog.Catalog:
+    """The tools that `keep` found; without a master they are loaded here."""
+    return _kept or keep()
+
+
+def reload() -> None:
+    """Load the tools anew; with a mistake in them they stay as they are."""
+    logs.configure()
+    before = kept()
+    try:
+        after = keep()
+    except SystemExit as mistakes:
+        _log.error("catalog.refused", catalog=before.digest, mistakes=str(mistakes))
+    else:
+        _log.info("catalog.reloaded", catalog=after.digest, before=before.digest)

@@ -201,6 +201,14 @@ def _basic(password, user="genesys"):
     return {"Authorization": f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"}
 
 
+def test_no_head_that_nginx_passes_on_is_refused_by_gunicorn(endpoint):
+    # ops/proxy/nginx.conf takes a request line of 4,096 bytes, and headers of 16,384
+    headers = {"X-API-Key": SECRET, **{f"A{number}": "" for number in range(900)}}
+    path = f"/genesys/actions/{'x' * 4_000}"
+    status, answer, _ = endpoint.request("POST", path, b"{}", headers)
+    assert (status, answer["code"]) == (404, "unknown_tool")
+
+
 @pytest.mark.parametrize("secret", [SECRET, OLD_SECRET])
 def test_each_way_to_bring_a_secret_is_taken(endpoint, secret):
     ways = [{"x-api-key": secret}, {"Authorization": f"bearer {secret}"}, _basic(secret)]

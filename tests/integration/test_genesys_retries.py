@@ -151,6 +151,14 @@ def test_a_run_has_no_more_attempts_than_the_setting_allows(runs, fault, reason)
     assert runs.entry(key)["reason"] == reason
 
 
+def test_a_run_is_unconfirmed_if_any_of_the_attempts_allowed_may_have_arrived(runs):
+    runs.client = runs.new_client(runs.url, max_attempts=2)
+    key = runs.accept()
+    runs.faults("drop", 503)
+    assert runs.submit(key) == "dead"
+    assert runs.entry(key)["reason"] == "unconfirmed"
+
+
 def test_what_does_not_pass_soon_is_given_back_to_the_ledger(runs, brief):
     key = runs.accept()
     runs.faults(*[503] * 50)

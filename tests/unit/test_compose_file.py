@@ -112,6 +112,26 @@ def test_secrets_come_from_files_and_the_environment_has_none(name):
     assert all(environment[secret.upper()] == "" for secret in _SECRETS)
 
 
+def test_a_rotated_secret_restarts_each_service_that_is_given_it():
+    page = (_ROOT / "docs" / "production.md").read_text()
+    (section,) = re.findall(r"^## Rotate a secret$(.*?)^## ", page, re.M | re.S)
+    rotated = set()
+    for block in re.findall(r"^```\n(.*?)^```$", section, re.M | re.S):
+        listed = " ".join(re.findall(r"for file in ([\w ]+);", block)).split()
+        secrets = {*re.findall(r"> secrets/(\w+)$", block, re.M), *listed} & _SECRETS
+        restarted = " ".join(re.findall(r"docker compose restart ([\w ]+)", block)).split()
+        given = {
+            name
+            for name in _LASTING
+            if secrets & set(_SERVICES[name].get("secrets", ()))
+            # data actions run where they are served alone: the text names them
+            and ("profiles" not in _SERVICES[name] or "actions_secrets" in secrets)
+        }
+        assert given <= set(restarted), secrets
+        rotated |= secrets
+    assert rotated == _SECRETS
+
+
 def test_every_client_of_redis_needs_a_password():
     for name in ("redis", "ledger"):
         command = _SERVICES[name]["command"]
