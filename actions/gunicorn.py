@@ -32,7 +32,7 @@ accesslog = None  # one line per answer comes from the app, without headers
 STALL_S = 10
 """Longest silence within a request."""
 SPARE_THREADS = 8
-"""Above the calls that run at once; they answer 429, 401 and the like meanwhile."""
+"""Threads beyond the calls that may run at once; they answer 429, 401 and the like."""
 
 
 def on_starting(arbiter: Any) -> None:
@@ -53,7 +53,7 @@ def on_starting(arbiter: Any) -> None:
 
 
 def on_reload(arbiter: Any) -> None:
-    """On SIGHUP let new workers have the tools as they are now, or the old ones for a mistake."""
+    """On SIGHUP load the tools anew for the next workers; with a mistake the old tools stay."""
     from actions.app import reload
 
     # gunicorn has just read this file anew, where no number of threads is given

@@ -1,4 +1,4 @@
-"""The measurements, each on servers of its own; sides that are compared take turns: A B A B."""
+"""The measurements of `python -m bench`, each on its own servers; compared sides alternate."""
 
 import os
 import shutil
@@ -123,7 +123,7 @@ class Bench:
             return accept.measure(field.stack(workers=0, reconcilers=0), turns=self._turns)
 
     def overload(self) -> dict[str, Any]:
-        """What becomes of deliveries at three times the load that the service can take."""
+        """Answers to deliveries at three times the load that the service can take."""
         with TemporaryDirectory(dir=self._folder) as folder:
             return overload.measure(Path(folder), self._postgres)
 
@@ -173,7 +173,7 @@ class Bench:
 
 
 def _costs(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """What one run took, by measure; one outcome a turn."""
+    """Cost of one run, by measure; one outcome a turn."""
     return {
         "cpu_ms": spread([one.cost.cpu_s * 1000 for one in outcomes]),
         "redis_cpu_ms": spread([one.cost.redis_cpu_s * 1000 for one in outcomes]),
@@ -201,7 +201,7 @@ def _leave_idle_out(sides: Sequence[Side]) -> None:
 
 
 def _five_fsyncs_ms(folder: Path) -> float:
-    """What this disk takes to have five small writes safe, one after the other; the median."""
+    """Median of the time that this disk takes for five small writes with fsync, one by one."""
     took_ms = []
     path = folder / "fsync"
     with path.open("ab", buffering=0) as file:

@@ -84,7 +84,7 @@ def post_fork(arbiter: Any, worker: Any) -> None:
 
 
 def child_exit(arbiter: Any, worker: Any) -> None:
-    """Let the metrics of a worker that ended be counted as such."""
+    """Drop the live gauges of a worker that ended."""
     from runtime import metrics
 
     metrics.process_ended(worker.pid)

@@ -50,7 +50,7 @@ def test_a_run_is_counted_once_in_each_part(service):
     assert _more(worker, after, calls % ("unknown_tool", "")) == 1
 
 
-def test_the_ledger_is_told_of_by_the_reconciler_alone(service):
+def test_the_reconciler_alone_shows_the_ledgers_gauges(service):
     told = _samples(service, "reconciler-1")
     assert told["toolworker_circuit_open"] == 0
     assert told["toolworker_dead_letters"] == service.ledger().zcard("tw:dead")

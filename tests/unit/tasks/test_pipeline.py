@@ -1,4 +1,4 @@
-"""Links of a run by Celery's own tracer, on a ledger without a server."""
+"""The tasks of a run, run by Celery's own tracer on fakeredis: leases, retries, log ids."""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""The send queue: runs that wait for Genesys, in order, uncounted, never past their expiry."""
+"""The send queue: parked runs go in order, without an attempt counted, and expire in time."""
 
 import pytest
 import redis
@@ -83,7 +83,7 @@ def test_nothing_is_taken_while_nothing_may_go_and_other_steps_are(ledger, clien
     assert len(_taken(ledger, senders=8, may_go=3)) == 3
 
 
-def test_a_run_that_waits_past_its_expiry_is_told_to_expire(ledger, client):
+def test_a_run_that_waits_past_its_expiry_gets_the_step_expire(ledger, client):
     key = _complete(ledger, "r")
     ledger.park(key, 0, BY)
     past = _now_ms(client) - 1
