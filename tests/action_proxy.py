@@ -1,4 +1,4 @@
-"""nginx before the data-action endpoint: the service's own file, for this machine."""
+"""Helper: nginx before the data-action endpoint, by ops/proxy/nginx.conf, on this machine."""
 
 import os
 import shutil

@@ -37,7 +37,7 @@ class Endpoint:
             connection.close()
 
     def call(self, tool, arguments, *, query="", **headers):
-        """Status and parsed body of one call; authorized, unless *headers* say otherwise."""
+        """Status and parsed body of one call; authorized, unless *headers* replace that."""
         headers = headers or {"X-API-Key": SECRET}
         body = arguments if isinstance(arguments, bytes) else json.dumps(arguments).encode()
         return self.request("POST", f"/genesys/actions/{tool}{query}", body, headers)[:2]
@@ -50,7 +50,7 @@ class Endpoint:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=70)
 
     def worker_pid(self):
-        """The process that serves, as the kernel knows it."""
+        """Pid of the process that serves, from /proc."""
         pid = self.master.pid
         (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         return int(child)

@@ -37,7 +37,7 @@ class Receiver:
             connection.close()
 
     def post(self, body, headers=None):
-        """Status and parsed body of a delivery; signed, unless *headers* say otherwise."""
+        """Status and parsed body of a delivery; signed, unless *headers* replace that."""
         headers = signed(body) if headers is None else headers
         return self.ask(
             "POST", "/webhook/tool-calls", body, {"Content-Type": "application/json", **headers}
@@ -48,7 +48,7 @@ class Receiver:
         return socket.create_connection(("127.0.0.1", self.port), timeout=40)
 
     def worker_pids(self):
-        """The processes that serve, as the kernel knows them."""
+        """Pids of the processes that serve, from /proc."""
         pid = self.master.pid
         return [int(c) for c in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
@@ -86,7 +86,7 @@ def running_receiver(folder, redis_url, *, config="python:webhook.gunicorn", **e
         "LANG": "C.UTF-8",
         "REDIS_URL": redis_url,
         "WEBHOOK_SECRETS": SECRET,
-        # nobody works behind this receiver, so its runs wait for ever
+        # no worker runs behind this receiver, so its runs wait for ever
         "RUN_MAX_WAIT_S": "86400",
         "RUN_MAX_WAITING": "1000000",
         **env,
@@ -103,7 +103,7 @@ def running_receiver(folder, redis_url, *, config="python:webhook.gunicorn", **e
 
 
 def wait_for(condition, *, within_s=60.0):
-    """The first truthy value of *condition*, asked 50 times a second."""
+    """The first truthy value of *condition*, polled 50 times a second."""
     deadline = time.monotonic() + within_s
     while not (value := condition()):
         assert time.monotonic() < deadline, f"not within {within_s} s"

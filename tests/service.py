@@ -1,4 +1,4 @@
-"""Helper: a running service, to deliver to, and to see what reached Genesys."""
+"""Helper: a running service; send deliveries to it, and read what reached Genesys."""
 
 import itertools
 import json
@@ -79,7 +79,7 @@ class Service:
         return {output["tool_call_id"]: json.loads(output["output"]) for output in outputs}
 
     def wait_for(self, condition, *, within_s=60.0):
-        """The first truthy value of *condition*, asked 20 times a second."""
+        """The first truthy value of *condition*, polled 20 times a second."""
         deadline = time.monotonic() + within_s
         while not (value := condition()):
             assert time.monotonic() < deadline, f"not within {within_s} s"
@@ -96,7 +96,7 @@ class Service:
         self.forget_genesys("*gate*")
 
     def forget_genesys(self, names="*"):
-        """Let the fleet forget what it knows of Genesys: rate limit, circuit breaker, token."""
+        """Delete the fleet's state of Genesys: rate limit, circuit breaker, token."""
         for client in (self.broker(), self.ledger()):
             for key in client.keys(f"tw:genesys:{names}"):
                 client.delete(key)
@@ -121,8 +121,8 @@ class Service:
         """All that the ledger holds of a run."""
         return self.ledger().hgetall(f"tw:run:{key}")
 
-    def holder_pid(self, key, index):
-        """The process that has the call in hand, waited for."""
+    def owner_pid(self, key, index):
+        """Pid of the process that leases the call; waits for it."""
         holder = self.wait_for(lambda: self.entry(key).get(f"holder:{index}"))
         return int(holder.split(":")[-2])
 

@@ -1,4 +1,4 @@
-"""A server process: start, readiness, stop; it ends with its parent."""
+"""Server process of a stack: start, readiness, stop, free ports; it ends with its parent."""
 
 import ctypes
 import pwd

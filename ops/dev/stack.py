@@ -17,13 +17,13 @@ from ops.dev.programs import ROOT, Programs
 from ops.dev.server import Server, free_port
 
 CERTIFICATE = Path(__file__).parent / "demo" / "tls" / "cert.pem"
-"""Of 127.0.0.1, with its key beside it; for demos and tests alone."""
+"""Certificate of 127.0.0.1, with its key beside it; for demos and tests alone."""
 _START_S = 90.0
 """A program that fails ends; this is for all of them at once on a busy machine."""
 WORKER = ("-m", "celery", "-A", "tasks", "worker")
 """The start command of a worker, as arguments of this interpreter."""
 _BOUNDS = ("--maxmemory", "1gb")
-"""What the doctor requires of a ledger: to refuse new runs before the machine's memory is full."""
+"""The doctor requires that a ledger refuses new runs before the machine's memory is full."""
 
 
 class Stack:

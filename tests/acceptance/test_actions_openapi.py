@@ -71,7 +71,7 @@ def test_the_example_finds_something(endpoint):
 
 
 def test_the_statuses_described_are_those_of_the_code():
-    from actions.answers import STATUSES
+    from actions.responses import STATUSES
 
     responses = schema.raw_schema["paths"][PATH]["post"]["responses"]
     assert set(responses) == {str(s) for s in {200, 401, 413, 429, *STATUSES.values()}}

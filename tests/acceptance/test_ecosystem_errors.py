@@ -1,4 +1,4 @@
-"""Sentry's released Celery integration hears of a fault in any link, and of no caller's data."""
+"""Sentry's released Celery integration reports a fault in any link, without a caller's data."""
 
 import json
 

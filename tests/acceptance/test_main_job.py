@@ -101,7 +101,7 @@ def test_a_call_with_bad_arguments_does_not_hold_back_the_others(service, argume
     assert outputs["good"]["total"] > 0
 
 
-def test_every_violation_is_told_to_the_model(service):
+def test_every_violation_is_listed_for_the_model(service):
     run_id = service.new_run_id()
     service.deliver(run_id, ("c", "search_inventory", '{"sku": "x", "warehouse": "MOON"}'))
     violations = service.answer(run_id)["c"]["violations"]
@@ -176,7 +176,7 @@ def test_a_bad_delivery_is_refused_with_a_sentence(service):
     assert service.post(too_large).status == 413
 
 
-def test_nothing_a_caller_said_or_we_know_in_secret_is_logged(service):
+def test_no_argument_row_or_secret_is_logged(service):
     run_id = service.new_run_id()
     planted = '{"sku": "PL-424242", "warehouse": "EU-CENTRAL", "q": "planted-argument"}'
     service.deliver(run_id, ("c", "search_inventory", planted))

@@ -108,7 +108,7 @@ def test_a_run_whose_worker_was_killed_is_one_whole_trace(traced, collector):
     run_id = traced.new_run_id()
     with traced.closed_gate():
         key = traced.deliver(run_id, ("c", "gate", "{}")).body["key"]
-        traced.kill(traced.holder_pid(key, 0))
+        traced.kill(traced.owner_pid(key, 0))
     traced.answer(run_id)
     _, spans = _whole(traced, collector, key, calls=1)
     (lost,) = [span for span in spans.values() if span["name"] == "try"]

@@ -58,7 +58,7 @@ def running_flower(service, port, folder):
 
 @pytest.fixture(scope="module")
 def watched(start_service, tools_with_hold, tmp_path_factory):
-    """A service that Flower watches, how to ask that, and the tasks that it finds for a run id."""
+    """A service that Flower watches: GET of Flower's API, and its tasks for a run id."""
     tools = tmp_path_factory.mktemp("bound") / "tools"
     shutil.copytree(tools_with_hold, tools)
     shutil.copytree(ROOT / "ops/dev/demo/tools/list_my_invoices", tools / "list_my_invoices")
@@ -135,7 +135,7 @@ def test_a_runs_tasks_are_found_by_its_run_id_without_its_arguments_and_what_is_
     service, flower, tasks = watched
 
     def found():
-        # Flower asks the workers for their events every 5 s, so the first runs may pass unseen
+        # Flower turns on the workers' events every 5 s, so the first runs may pass unseen
         run_id = service.new_run_id() + "-in-flower"
         arguments = json.dumps({"sku": PLANTED, "warehouse": "US-WEST"})
         calls = [("c", "search_inventory", arguments), ("d", "list_my_invoices", "{}")]

@@ -5,7 +5,7 @@ import json
 ASKED, ANSWERED = "AB-1001", "IN_STOCK"
 
 
-def test_each_unit_is_one_line_with_its_ids_and_without_what_was_said(service):
+def test_each_unit_is_one_line_with_its_ids_and_no_arguments_or_rows(service):
     run_id = service.new_run_id() + "-logged"
     good = json.dumps({"sku": ASKED, "warehouse": "US-WEST"})
     bad = json.dumps({"sku": "planted-in-arguments", "warehouse": "US-WEST"})

@@ -55,8 +55,7 @@ def test_a_run_is_counted_once_in_each_part(service):
     assert service.wait_for(counted) == [1] * 7
 
 
-def test_the_ledger_is_told_of_by_the_reconciler_alone(service):
-
+def test_the_reconciler_alone_shows_the_ledgers_gauges(service):
     def is_told():  # at the latest look; one that was stopped is older
         told = _samples(service, "reconciler-1")
         is_same = told["toolworker_dead_letters"] == service.ledger().zcard("tw:dead")

@@ -87,7 +87,7 @@ def test_the_doctor_is_silent_when_all_is_well_and_names_what_is_not(tmp_path):
         assert waiting.returncode == 0
 
 
-def test_the_doctor_asks_for_more_when_it_is_told_to(service, tmp_path):
+def test_the_doctor_checks_token_and_tools_on_request(service, tmp_path):
     env = service.stack.env
     asked = "--tools", "--token", "--workers"
 

@@ -1,4 +1,4 @@
-"""`celery -A tasks worker`, plain, is the worker, wherever it is started; solo is for debugging."""
+"""`celery -A tasks worker` alone starts the worker, from any folder; `-P solo` is for debugging."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A delivery is safe or refused in time, whatever is away or dies while it is accepted."""
+"""A delivery is safe or refused in time, although Redis or a process fails while it is accepted."""
 
 import http.client
 import os
@@ -19,7 +19,7 @@ AWAY = {"error": "The run cannot be stored right now; send it again later."}
 
 @pytest.fixture(scope="module")
 def shared(start_service):
-    """One stack for all outages; each test mends what it broke."""
+    """One stack for all outages; each test repairs what it broke."""
     return start_service()
 
 
@@ -82,7 +82,7 @@ def _try_to_deliver(service, run_id):
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
-def test_while_the_broker_alone_is_away_it_is_ready_and_says_202(service, how):
+def test_while_the_broker_alone_is_down_it_is_ready_and_answers_202(service, how):
     broker, run_ids = service.stack.broker, [service.new_run_id() for _ in range(3)]
     if how == signal.SIGSTOP:
         service.kill(broker.pid, how)
@@ -137,7 +137,7 @@ def test_many_senders_at_once_are_all_refused_in_time_while_the_ledger_is_stalle
     service.wait_for(lambda: service.deliver("after", GOOD).status == 202)
 
 
-def test_a_receiver_that_is_told_to_stop_answers_what_it_has_begun(redis_server, tmp_path):
+def test_a_receiver_that_is_stopped_answers_what_it_has_begun(redis_server, tmp_path):
     body = delivery("begun-before-the-stop")
     headers = {
         "Content-Type": "application/json",

@@ -1,4 +1,4 @@
-"""At more than it can take, the receiver says 503 with an honest Retry-After, and recovers."""
+"""Under overload the receiver answers 503 with a Retry-After that holds, and recovers."""
 
 import itertools
 import json
@@ -28,7 +28,7 @@ def test_a_queue_that_stands_still_is_503_and_accepted_runs_are_answered(own_ser
     service.wait_for(lambda: next(new_runs).status == 202)
 
 
-def test_a_run_that_waits_for_the_rate_limit_of_genesys_does_not_close_the_door(own_service):
+def test_a_run_that_waits_for_genesys_rate_limit_refuses_no_new_run(own_service):
     service = own_service(env={"RUN_MAX_WAIT_S": "1", "RUN_MAX_WAITING": "1"})
     service.inject(submit=[{"status": 429, "retry_after": 8}])
     key = service.deliver("throttled", GOOD).body["key"]
@@ -45,7 +45,7 @@ def _age_s(service, key):
 
 
 @pytest.mark.parametrize("limit", ["1", "3"])
-def test_a_new_run_is_refused_when_too_many_wait_and_told_for_how_long(
+def test_a_new_run_is_refused_with_a_retry_after_when_too_many_wait(
     own_redis_server, tmp_path, limit
 ):
     env = {"RUN_MAX_WAITING": limit, "RUN_ANSWER_BY_S": "20"}

@@ -134,7 +134,7 @@ def test_a_broker_that_stalls_holds_back_no_answer(service):
             assert service.submissions(run_id)[0]["at"] - accepted_at < 6 + 5
 
 
-def test_an_outage_of_postgres_that_lasts_is_told_to_the_model(service):
+def test_a_lasting_outage_of_postgres_is_an_error_output_for_the_model(service):
     run_id = service.new_run_id()
     service.stack.postgres.stop()
     try:

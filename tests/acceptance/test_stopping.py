@@ -20,10 +20,10 @@ def service(start_service, tools_with_hold):
 
 @pytest.fixture
 def stopping(service):
-    """A service whose one worker was told to stop in the middle of a call."""
+    """A service whose one worker was stopped (SIGTERM) in the middle of a call."""
     run_id = f"{service.new_run_id()}-running"
     key = service.deliver(run_id, HOLD).body["key"]
-    service.holder_pid(key, 0)
+    service.owner_pid(key, 0)
     worker = service.stack.children("worker")[0]
     service.kill(worker.pid, signal.SIGTERM)
     service.wait_for(lambda: worker.has_logged("arm shutdown"))

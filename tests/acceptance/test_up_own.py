@@ -1,4 +1,4 @@
-"""`toolworker up` serves the tools and the database that the environment names."""
+"""`toolworker up` serves the user's own tools and database, as the environment names them."""
 
 import json
 import os

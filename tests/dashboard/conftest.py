@@ -1,4 +1,4 @@
-"""The pages over a real Redis, with a fleet that the test writes out."""
+"""Fixtures of the dashboard's tests: the pages over a real Redis, with a fleet as stated."""
 
 import itertools
 from types import SimpleNamespace

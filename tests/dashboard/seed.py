@@ -1,4 +1,4 @@
-"""Runs in a ledger, written as its scripts write them, with times that the test chooses."""
+"""Write runs into a ledger as its scripts do, with times that the test chooses."""
 
 import hashlib
 import time

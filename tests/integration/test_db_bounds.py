@@ -1,4 +1,4 @@
-"""A query's result costs a worker what its tool may answer and the largest row, and no more."""
+"""A query's result takes no more of a worker's memory than max_bytes and the largest row."""
 
 import json
 import subprocess
@@ -67,7 +67,7 @@ def databases(patient_database, reader_url):
     found.close()
 
 
-def _ask(databases, sql, **changes):
+def _query(databases, sql, **changes):
     return json.loads(
         databases.query(replace(TOOL, statement=sql, **changes), {}, timeout_ms=20_000)
     )
@@ -115,17 +115,17 @@ def test_ten_thousand_small_rows_cost_little_more_than_their_bytes(reader_url):
 def test_rows_beyond_the_bytes_are_cut_and_the_next_call_is_answered(databases):
     sql = "SELECT n, repeat('x', 50000) AS x FROM generate_series(1, 100) AS n"
     for _ in range(3):
-        output = _ask(databases, sql)
+        output = _query(databases, sql)
         assert (output["total"], output["truncated"]) == (1, True)
-    assert _ask(databases, "SELECT 1 AS one") == {"items": [{"one": 1}], "total": 1}
+    assert _query(databases, "SELECT 1 AS one") == {"items": [{"one": 1}], "total": 1}
 
 
 def test_a_little_beyond_the_bytes_the_connection_is_kept(databases, postgres_server):
     pid = "SELECT pg_backend_pid() AS pid"
-    before = _ask(databases, pid)["items"]
+    before = _query(databases, pid)["items"]
     sql = "SELECT n, repeat('x', 5000) AS x FROM generate_series(1, 100) AS n"
-    assert _ask(databases, sql)["truncated"] is True
-    assert _ask(databases, pid)["items"] == before
+    assert _query(databases, sql)["truncated"] is True
+    assert _query(databases, pid)["items"] == before
 
 
 def test_a_row_beyond_8_mb_ends_the_call_wherever_it_stands(databases):
@@ -134,14 +134,14 @@ def test_a_row_beyond_8_mb_ends_the_call_wherever_it_stands(databases):
         FROM generate_series(1, 5) AS n
     """
     with pytest.raises(ToolError) as failed:
-        _ask(databases, sql)
+        _query(databases, sql)
     assert failed.value.code == "too_large"
-    assert _ask(databases, "SELECT 1 AS one")["total"] == 1
+    assert _query(databases, "SELECT 1 AS one")["total"] == 1
 
 
 def test_white_space_in_json_does_not_count(databases):
     sql = "SELECT ('[' || repeat(' ', 100000) || '1]')::json AS x"
-    assert _ask(databases, sql)["items"] == [{"x": [1]}]
+    assert _query(databases, sql)["items"] == [{"x": [1]}]
 
 
 _LAST = rb"ROLLBACK.*S\0\0\0\x04\Z"
@@ -156,11 +156,11 @@ def test_a_small_result_and_an_error_take_one_round_trip(patient_database, reade
     proxy = Proxy(url.hostname, url.port)
     databases = Databases({"default": reader_url.replace(f":{url.port}", f":{proxy.port}")})
     databases.open()
-    _ask(databases, "SELECT 1 AS one")
+    _query(databases, "SELECT 1 AS one")
     # the server's first words may be there before the last of ours: they are kept until all is said
     proxy.hold(until=_LAST)
     with suppress(ToolError):
-        _ask(databases, sql)
+        _query(databases, sql)
     assert proxy.turns == ["client", "server"]
     databases.close()
     proxy.close()

@@ -71,7 +71,7 @@ def _lets_in(url):
         ("crowded:secret@{server}/postgres",
          "the server has no connection left for the role; lower the workers' or raise its limit"),
         ("encrypted:secret@{server}/postgres",
-         "pg_hba.conf lets nobody in so from this host without TLS; try sslmode=require"),
+         "pg_hba.conf refuses this host without TLS; try sslmode=require"),
         ("postgres:secret@{server}/postgres?sslmode=require",
          "TLS is wanted (sslmode), and the server has none"),
         ("postgres:secret@{server}/postgres?target_session_attrs=standby",
@@ -90,14 +90,14 @@ def test_each_cause_has_its_own_sentence(patient_database, server, free_port, ur
     assert problems({"default": url}) == {"default": sentence}
 
 
-def test_a_server_that_says_nothing_is_one_that_does_not_answer():
+def test_a_silent_server_is_one_that_does_not_answer():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"postgresql://postgres:secret@127.0.0.1:{listener.getsockname()[1]}/postgres"
         found = problems({"default": url})
     assert found == {"default": "the host does not answer; check host, port and firewall"}
 
 
-def test_a_server_that_hangs_up_is_told_from_one_that_is_not_there():
+def test_a_server_that_hangs_up_differs_from_one_that_is_not_there():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=_hang_up, args=(listener,), daemon=True).start()
         url = f"postgresql://postgres:secret@127.0.0.1:{listener.getsockname()[1]}/postgres"
@@ -128,7 +128,7 @@ def test_a_database_that_works_has_no_problem(patient_database, reader_url):
     ("text", "sentence"),
     [
         ("FATAL:  no pg_hba.conf entry for host \"10.0.0.9\", user \"a\", database \"b\", SSL on",
-         "pg_hba.conf lets nobody in so from this host"),
+         "pg_hba.conf refuses this role, database and host"),
         ("FATAL:  the database system is starting up", "Postgres is starting"),
         ("FATAL:  sorry, too many clients already",
          "the server has no connection left for the role; lower the workers' or raise its limit"),
@@ -145,7 +145,7 @@ def test_a_database_that_works_has_no_problem(patient_database, reader_url):
         ("FATAL:  Passwort-Authentifizierung fehlgeschlagen", "the connection broke"),
     ],
 )  # fmt: skip
-def test_causes_that_no_server_here_can_have_are_told_by_their_words(text, sentence):
+def test_causes_that_no_server_here_can_have_are_recognised_by_their_text(text, sentence):
     assert cause(psycopg.OperationalError(f"connection failed: {text}")) == sentence
 
 

@@ -1,4 +1,4 @@
-"""The embedded servers: never somebody else's, restartable, and runnable where root's are not."""
+"""The embedded servers: another program's port is not taken, data survives, root can start them."""
 
 import os
 import shutil

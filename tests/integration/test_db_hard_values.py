@@ -1,4 +1,4 @@
-"""Postgres' hard cases: values no JSON library likes, errors that pass, databases set up oddly."""
+"""Hard cases of Postgres: values outside of JSON, transient errors, databases set up oddly."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What `tools check --database` finds: statements are prepared and planned on a real Postgres."""
+"""`tools check --database` prepares and plans statements on a real Postgres, and names failures."""
 
 import json
 
@@ -172,7 +172,7 @@ def test_a_role_that_could_write_is_a_warning(postgres_server, reader_url):
     assert list(live.examine(reader_url, "default", [])) == []
 
 
-def test_a_database_that_is_away_is_said_without_its_address(free_port):
+def test_a_database_that_is_down_is_named_without_its_address(free_port):
     with pytest.raises(Unavailable) as away:
         list(live.examine(f"postgresql://u:secret@127.0.0.1:{free_port()}/d", "default", []))
     assert "secret" not in str(away.value)

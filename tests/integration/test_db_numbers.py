@@ -1,4 +1,4 @@
-"""Numbers keep their digits both ways, and what they are compared with keeps its index."""
+"""Numbers keep their digits both ways, and a comparison with one uses the column's index."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""`tools check --database` finds what lets a caller past the row-level security of tables."""
+"""`tools check --database` finds what lets a caller bypass the row-level security of tables."""
 
 import json
 from itertools import count

@@ -1,4 +1,4 @@
-"""A statement is tried with the edges of what its schema takes; what would fail a call is found."""
+"""`tools check --database` runs a statement with its schema's edge values, and finds what fails."""
 
 import json
 

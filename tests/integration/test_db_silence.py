@@ -1,4 +1,4 @@
-"""Connections to Postgres that died in silence while idle cost a retry, never an answer."""
+"""An idle Postgres connection that died without notice costs a retry, and the call is answered."""
 
 import json
 import os
@@ -118,7 +118,7 @@ def test_a_server_that_hangs_is_left_after_the_margin_that_the_caller_gives(
         until_unstalled(attempt)
 
 
-def test_the_kernel_gives_up_a_connection_whose_bytes_nobody_takes(reader_url):
+def test_the_kernel_gives_up_a_connection_whose_bytes_are_not_acknowledged(reader_url):
     with (
         psycopg.connect(reader_url, **connect_options(reader_url, "default")) as connection,
         socket.socket(fileno=os.dup(connection.fileno())) as own,

@@ -87,7 +87,7 @@ def test_what_stays_is_rejected_with_advice_and_genesys_own_code(simulator, clie
     assert (failed.value.status, failed.value.code) == (status, "its.code")
 
 
-def test_retry_after_is_told(simulator, client):
+def test_retry_after_is_part_of_the_error(simulator, client):
     _faults(simulator, submit=[{"status": 429, "retry_after": 42}])
     with pytest.raises(GenesysUnavailable) as failed:
         _post(client)
@@ -131,7 +131,7 @@ def test_a_dropped_connection_is_of_unknown_outcome(simulator, client):
     assert failed.value.is_unknown
 
 
-def test_a_post_ends_at_its_deadline_though_the_server_says_nothing(simulator, client):
+def test_a_post_ends_at_its_deadline_though_the_server_is_silent(simulator, client):
     _post(client)
     _faults(simulator, submit=["timeout"] * 5)
 

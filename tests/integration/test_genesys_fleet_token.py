@@ -35,7 +35,7 @@ def worker(patient_store, redis_server, simulator):
 
 @pytest.fixture
 def keys(redis_server):
-    """Each key of the fleets with what it holds, as Redis shows it to whoever may look."""
+    """Each key of the fleets with what it holds, as a reader of that Redis sees it."""
     client = redis.Redis.from_url(redis_server.url, decode_responses=True)
     client.flushdb()
     return lambda: {k: client.ttl(k) for k in client.scan_iter("tw:genesys:*")}
@@ -60,7 +60,7 @@ def _wait_for_token_requests(url, count):
         time.sleep(0.01)
 
 
-def test_fifty_threads_of_fifty_workers_ask_for_one_token(simulator, worker):
+def test_fifty_threads_of_fifty_workers_request_one_token(simulator, worker):
     with ThreadPoolExecutor(50) as threads:
         found = list(threads.map(lambda w: w.token(), [worker() for _ in range(50)]))
     assert len(set(found)) == 1
@@ -112,7 +112,7 @@ def test_only_the_token_that_was_refused_is_forgotten_and_by_the_whole_fleet(sim
     assert _token_requests(simulator) == 2
 
 
-def test_a_busy_worker_asks_redis_once_a_second(simulator, worker, monkeypatch):
+def test_a_busy_worker_reads_redis_once_a_second(simulator, worker, monkeypatch):
     tokens, asked = worker(), []
     run = tokens._store.run
     monkeypatch.setattr(
@@ -163,7 +163,7 @@ def test_a_refused_token_that_another_thread_brings_from_redis_is_not_kept(worke
 def test_fifty_refused_posts_cost_one_fresh_token(simulator, worker):
     clients = [Client(simulator + PATH, worker(), list_key="tool_calls") for _ in range(50)]
     clients[0].post("r", BODY, idempotency_key="k")
-    requests.delete(f"{simulator}/_sim/state", timeout=30)  # it knows the token no more
+    requests.delete(f"{simulator}/_sim/state", timeout=30)  # the token is unknown there now
     with ThreadPoolExecutor(50) as threads:
         given = {"idempotency_key": "k", "timeout_s": 60.0}
         posts = [threads.submit(c.post, "r", BODY, **given) for c in clients]
@@ -174,7 +174,7 @@ def test_fifty_refused_posts_cost_one_fresh_token(simulator, worker):
     assert all("Authorization" in s["headers"] for s in sent)
 
 
-def test_wrong_credentials_are_asked_about_once_a_minute_by_all(simulator, worker, keys):
+def test_wrong_credentials_are_tried_once_a_minute_by_the_fleet(simulator, worker, keys):
     for _ in range(5):
         with pytest.raises(Rejected) as failed:
             worker("planted-secret").token()
@@ -190,7 +190,7 @@ def test_wrong_credentials_are_asked_about_once_a_minute_by_all(simulator, worke
     assert 50 < ttl_s <= 60
 
 
-def test_a_passing_failure_is_asked_about_again_when_it_may_have_passed(
+def test_after_a_passing_failure_a_token_is_requested_again_in_time(
     simulator, worker, keys, redis_server
 ):
     _faults(simulator, {"status": 429, "retry_after": 40})

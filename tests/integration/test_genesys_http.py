@@ -1,4 +1,4 @@
-"""One request on the wire: servers that behave oddly, deadlines, and the exact bytes sent."""
+"""One HTTP request to odd servers: deadlines, errors by cause, and the exact bytes sent."""
 
 import socket
 import threading

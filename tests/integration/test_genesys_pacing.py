@@ -96,7 +96,7 @@ def test_looking_takes_nothing(make_limiter):
 
 
 @pytest.mark.parametrize("retry_after_s", [0.0, 0.3])
-def test_a_429_that_asks_for_no_wait_closes_the_limiter_for_a_second(make_limiter, retry_after_s):
+def test_a_429_with_a_retry_after_of_0_closes_the_limiter_for_a_second(make_limiter, retry_after_s):
     limiter, other, began = make_limiter(), make_limiter(), time.monotonic()
     limiter.record_throttled(retry_after_s)
     _assert_held(other.acquire(), "throttled", 1, began)
@@ -202,7 +202,7 @@ def test_a_probe_that_is_given_back_goes_to_the_next(make_limiter, quick_circuit
     assert make_limiter().acquire().wait_s == 0
 
 
-def test_while_redis_is_away_everything_may_go_but_for_ones_own_429s(free_port):
+def test_while_redis_is_down_only_a_process_own_429s_hold_its_posts(free_port):
     limiter = RateLimiter(Store(f"redis://127.0.0.1:{free_port()}/0", ["f"]), requests_per_minute=1)
     assert [limiter.acquire().wait_s for _ in range(3)] == [0, 0, 0]
     assert limiter.available(8) == (8, 0)

@@ -179,6 +179,14 @@ def test_a_run_has_no_more_attempts_than_the_setting_allows(runs, patient, fault
     assert runs.entry(key)["reason"] == reason
 
 
+def test_a_run_is_unconfirmed_if_any_of_the_attempts_allowed_may_have_arrived(runs):
+    runs.client = runs.new_client(runs.url, max_attempts=2)
+    key = runs.accept()
+    runs.faults("drop", 503)
+    assert runs.submit(key) == "dead"
+    assert runs.entry(key)["reason"] == "unconfirmed"
+
+
 def test_what_does_not_pass_soon_is_given_back_to_the_ledger(runs, brief):
     key = runs.accept()
     runs.faults(*[503] * 50)
@@ -230,7 +238,7 @@ def test_a_429_closes_the_gate_and_other_runs_wait_without_an_attempt(runs):
 
 @pytest.fixture
 def dated_url():
-    """A Genesys that says 429 and a date half a minute ahead."""
+    """A Genesys that answers 429 with a Retry-After date half a minute ahead."""
 
     class Dated(BaseHTTPRequestHandler):
         def do_POST(self):
@@ -370,7 +378,7 @@ def test_a_401_is_cured_by_one_fresh_token(runs):
         (422, "each tool_call_id one of the run"),
     ],
 )
-def test_what_stays_is_a_dead_letter_that_says_what_to_mend(runs, status, advice):
+def test_a_lasting_refusal_is_a_dead_letter_that_names_what_to_fix(runs, status, advice):
     key = runs.accept()
     runs.faults(*[{"status": status, "code": "its.code", "message": "Its words."}] * 2)
     assert runs.submit(key) == "dead"
@@ -476,7 +484,7 @@ def test_the_table_in_the_docs_has_each_status_of_the_rules_on_its_side():
     assert {str(s) for s, rule in RULES.items() if not rule.is_retried} <= ended
 
 
-def test_a_2xx_that_the_ledger_did_not_hear_is_told_again_and_nothing_sent_again(runs, monkeypatch):
+def test_a_2xx_that_was_not_recorded_is_recorded_later_and_not_sent_again(runs, monkeypatch):
     key, finish, failed = runs.accept(), runs.ledger.finish, []
 
     def away_twice(*arguments):
@@ -503,7 +511,7 @@ def test_a_lease_that_was_long_under_way_is_given_back_unused(runs, monkeypatch)
 
 
 @pytest.mark.parametrize("status", [400, 503])
-def test_what_genesys_says_of_the_body_is_not_logged(runs, brief, monkeypatch, status):
+def test_genesys_message_about_the_body_is_not_logged(runs, brief, monkeypatch, status):
     kind = Rejected if status == 400 else GenesysUnavailable
     refusal = kind("Genesys said: planted-row is no output", status=status, code="bad.request")
 
@@ -521,7 +529,7 @@ def test_what_genesys_says_of_the_body_is_not_logged(runs, brief, monkeypatch, s
     assert told
 
 
-def test_a_reconciler_asks_a_broker_that_is_away_once_a_look(runs, monkeypatch):
+def test_a_reconciler_tries_a_broker_that_is_down_once_a_look(runs, monkeypatch):
     asked = []
 
     def away(run_id, *_):

@@ -1,4 +1,4 @@
-"""The token against a simulated Genesys: one for many, renewed in time, never told to anyone."""
+"""One process' token against a simulated Genesys: shared, renewed in time, never shown."""
 
 import threading
 import time
@@ -56,7 +56,7 @@ def test_a_tokens_length_is_logged_and_never_the_token(simulator):
     assert token not in str(lines)
 
 
-def test_fifty_threads_ask_for_one_token(simulator):
+def test_fifty_threads_request_one_token(simulator):
     tokens = _source(simulator)
     threads = [threading.Thread(target=tokens.token) for _ in range(50)]
     for thread in threads:
@@ -148,7 +148,7 @@ def test_waiting_for_another_threads_token_ends_in_time(simulator):
         (302, "moved", "Verify GENESYS_LOGIN_URL"),
     ],
 )
-def test_a_refusal_names_what_to_mend(simulator, status, code, sentence):
+def test_a_refusal_names_what_to_fix(simulator, status, code, sentence):
     _faults(simulator, {"status": status, "code": code})
     with pytest.raises(Rejected) as failed:
         _source(simulator).token()
@@ -183,7 +183,7 @@ def test_what_passes_at_the_token_endpoint_is_unavailable(simulator, status):
         b'{"access_token": "planted", "expires_in": 1' + b"0" * 400 + b"}",
     ],
 )
-def test_an_odd_grant_is_unavailable_and_its_token_not_told(body):
+def test_an_odd_grant_is_unavailable_and_its_token_not_shown(body):
     def answer(_environ, start_response):
         start_response("200 OK", [("Content-Length", str(len(body)))])
         return [body]

@@ -1,4 +1,4 @@
-"""Events of links: no call waits for a broker that hangs or is down; they are kept meanwhile."""
+"""Task events of links: no call waits for a broker that hangs; events are kept for 15 s."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The numbers on the metrics page add up, over processes that come and go."""
+"""Metrics are exact sums over a component's processes, ended ones included."""
 
 import os
 import re
@@ -97,7 +97,7 @@ sys.stdin.readline()
 
 def test_a_start_on_the_same_port_begins_at_nothing_whatever_was_left(free_port, tmp_path):
     port = free_port()
-    # as another user's leftover was, which nobody else could remove
+    # as another user's leftover was, which no other user could remove
     (tmp_path / f"toolworker-metrics-{port}").touch()
     for _ in range(2):
         with _start(_ONE_RUN, tmp_path, str(port)) as process:

@@ -1,4 +1,4 @@
-"""The reconciler's gauges: what they show of two Redis, their disks, and of what hangs."""
+"""The reconciler's gauges: memory and disk of both Redis; a server that hangs delays no page."""
 
 import os
 import shutil

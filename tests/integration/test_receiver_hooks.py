@@ -1,4 +1,4 @@
-"""What users add to a Flask app works on the receiver: hooks, error trackers, tracing."""
+"""Flask extensions work on the receiver: request hooks, Sentry, tracing."""
 
 import logging
 

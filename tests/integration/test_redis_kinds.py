@@ -1,4 +1,4 @@
-"""A Redis that cannot do what the service needs is named by the doctor, and makes /readyz fail."""
+"""The doctor names a Redis that is a cluster or lacks rights, and /readyz fails."""
 
 import os
 import subprocess

@@ -141,7 +141,7 @@ def front(redis_server, authority):
 
 @pytest.fixture
 def read(tmp_path):
-    """Whether a reader gets to its Redis, and what it says, for each port and its settings."""
+    """Whether a reader reaches its Redis, and its error, for each port and its settings."""
 
     def read(reader, *tries):
         files = [tmp_path / f"said-{number}" for number in range(len(tries))]
@@ -184,7 +184,7 @@ def _env(port, settings):
 def test_a_reader_trusts_the_given_authority_and_no_other_server(front, authority, read, reader):
     ours, other = front("127.0.0.1"), front("redis.example.com")
     trusting = {"REDIS_TLS_CA": authority[1]}
-    # the name is another's; then nobody signed it that the system knows
+    # the name is another's; then no authority of the system signed it
     (is_there, said), of_another, unsigned = until_unstalled(
         lambda: _reached(
             read(reader, (ours.port, trusting), (other.port, trusting), (other.port, {}))

@@ -1,4 +1,4 @@
-"""The simulator as a program: started, asked over HTTP, delivering to a receiver."""
+"""The simulator as a program: endpoints and controls over HTTP, deliveries to a receiver."""
 
 import base64
 import hashlib
@@ -100,7 +100,7 @@ def _put(url, path, value):
     ("scheme", "encode"),
     [({}, lambda d: base64.b64encode(d).decode()), ({"scheme": "hex"}, bytes.hex)],
 )
-def test_deliveries_are_signed_sent_as_often_as_asked_and_reported(
+def test_deliveries_are_signed_sent_as_often_as_ordered_and_reported(
     simulator, receiver, scheme, encode
 ):
     url, received = receiver
@@ -114,7 +114,7 @@ def test_deliveries_are_signed_sent_as_often_as_asked_and_reported(
         assert signature == "sha256=" + encode(hmac.digest(b"s3", body, hashlib.sha256))
 
 
-def test_a_receiver_that_is_away_is_reported_too(simulator, free_port):
+def test_a_receiver_that_is_down_is_reported_too(simulator, free_port):
     url = f"http://127.0.0.1:{free_port()}/"
     order = {"url": url, "secret": "s3", "delivery": DELIVERY}
     (sent,) = requests.post(f"{simulator}/_sim/deliveries", json=order, timeout=60).json()

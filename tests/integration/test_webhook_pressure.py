@@ -1,4 +1,4 @@
-"""While runs wait too long to begin, new ones are refused; nothing else changes for the others."""
+"""While runs wait too long for a worker, new runs are refused; accepted ones go on."""
 
 import time
 
@@ -6,6 +6,7 @@ import pytest
 import redis
 
 from ledger import Ledger
+from ledger.due import DueRuns
 from ledger.errors import Busy
 from tests.timing import until_unstalled
 
@@ -76,18 +77,18 @@ def test_a_run_that_has_begun_may_wait_for_genesys_without_end(make_ledger):
     ledger = make_ledger(max_wait_s=0.05, max_waiting=1)
     for number in range(20):
         ledger.begin(_accept(ledger, f"r-{number}").key, 0)
-    assert len(ledger.due(senders=1)) == 0  # none of them has ended
+    assert len(DueRuns(ledger).take(senders=1)) == 0  # none of them has ended
 
 
 def _let_pass(client, seconds, *keys):
-    """Make runs as old as they would be after *seconds* in which nobody looked at them."""
+    """Age all runs by *seconds*, as if no process had run meanwhile."""
     for key in keys:
         client.hincrby(f"tw:run:{key}", "accepted_at", -seconds * 1000)
         client.zincrby("tw:waiting", -seconds * 1000, key)
         client.zincrby("tw:due", -seconds * 1000, key)
 
 
-def test_a_run_whose_message_was_lost_does_not_close_the_door_once_a_later_one_began(
+def test_a_run_whose_message_was_lost_refuses_no_new_run_once_a_later_one_began(
     make_ledger, client
 ):
     ledger = make_ledger()
@@ -104,7 +105,7 @@ def test_a_run_whose_message_was_lost_does_not_close_the_door_once_a_later_one_b
     _retry_after(ledger, "newer")  # workers begin, and are late
 
 
-def test_on_a_quiet_service_a_lost_message_does_not_close_the_door(make_ledger, client):
+def test_on_a_quiet_service_a_lost_message_refuses_no_new_run(make_ledger, client):
     ledger = make_ledger()
     _let_pass(client, 3600, _accept(ledger, "lost").key)
     ledger.begin(_accept(ledger, "first").key, 0)
@@ -120,7 +121,7 @@ def test_counts_of_what_was_begun_long_ago_are_not_kept(make_ledger, client):
     assert not {b"1", b"2"} & set(client.hkeys("tw:begun"))
 
 
-def test_with_workers_and_reconcilers_away_one_run_in_each_max_wait_finds_out(make_ledger, client):
+def test_with_workers_and_reconcilers_down_one_run_per_max_wait_is_accepted(make_ledger, client):
     ledger = make_ledger(max_wait_s=15)
     oldest, last = _accept(ledger, "oldest").key, _accept(ledger, "last").key
     _let_pass(client, 8, oldest, last)
@@ -148,7 +149,7 @@ def test_a_run_that_ends_without_having_begun_is_not_waited_for(make_ledger, cli
     assert _accept(ledger, "r-2")
 
 
-def test_how_long_to_stay_away_is_told_from_the_pace_at_which_runs_begin(make_ledger):
+def test_retry_after_follows_the_pace_at_which_runs_begin(make_ledger):
     fast = make_ledger()
     for number in range(40):
         fast.begin(_accept(fast, f"begun-{number}").key, 0)

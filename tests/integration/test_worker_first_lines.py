@@ -1,4 +1,4 @@
-"""The first lines of a worker, and the files that it leaves."""
+"""A worker's first log lines are JSON, and its metrics leave no file behind."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What a worker starts with: our configuration, our pool, and no variable that Celery reads."""
+"""A worker has our configuration and pool, and refuses variables that Celery would follow."""
 
 import os
 import subprocess

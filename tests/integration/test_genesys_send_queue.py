@@ -1,9 +1,10 @@
-"""The send queue: runs that wait for Genesys, in order, uncounted, never past their expiry."""
+"""The send queue: parked runs go in order, without an attempt counted, and expire in time."""
 
 import pytest
 import redis
 
 from ledger import Ledger
+from ledger.due import DueRuns
 
 BY = "the gate is closed"
 
@@ -39,7 +40,7 @@ def _answer_by_in(client, key, seconds):
 
 
 def _taken(ledger, **limits):
-    return [(run.run_id, run.step) for run in ledger.due(**limits)]
+    return [(run.run_id, run.step) for run in DueRuns(ledger).take(**limits)]
 
 
 def test_those_inside_their_answer_by_go_first_nearest_first_then_the_late_ones(ledger, client):
@@ -88,7 +89,7 @@ def test_nothing_is_taken_while_nothing_may_go_and_other_steps_are(ledger, clien
     assert len(_taken(ledger, senders=8, may_go=3)) == 3
 
 
-def test_a_run_that_waits_past_its_expiry_is_told_to_expire(ledger, client):
+def test_a_run_that_waits_past_its_expiry_gets_the_step_expire(ledger, client):
     key = _complete(ledger, "r")
     ledger.park(key, 0, BY)
     past = _now_ms(client) - 1
