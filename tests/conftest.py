@@ -19,6 +19,7 @@ from tests import (
     together,
 )
 from tests.failover import Failover
+from tests.gate import write_gate
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -89,7 +90,7 @@ def reader_url(postgres_server):
 
 @pytest.fixture(scope="session")
 def tools_with_hold(tmp_path_factory):
-    """The shipped tools and `hold`, which sleeps in Postgres for the seconds of its argument."""
+    """The shipped tools, `hold`, which sleeps in Postgres for its seconds, and `gate`."""
     folder = tmp_path_factory.mktemp("tools") / "tools"
     shutil.copytree(ROOT / "tools", folder)
     hold = folder / "hold"
@@ -104,6 +105,7 @@ def tools_with_hold(tmp_path_factory):
     (hold / "tool.json").write_text(json.dumps(tool))
     (hold / "query.sql").write_text("SELECT 'slept' AS state FROM pg_sleep(%(seconds)s::float8)")
     (hold / "examples.json").write_text("[]")
+    write_gate(folder)
     return folder
 
 
@@ -119,4 +121,4 @@ def simulator_url():
 def simulator(simulator_url):
     """A simulated Genesys with an empty state; at the end, hanging requests are released."""
     yield simulator_url
-    requests.delete(f"{simulator_url}/_sim/state", timeout=5)
+    requests.delete(f"{simulator_url}/_sim/state", timeout=30)

@@ -88,7 +88,7 @@ def running_endpoint(folder, database_url, tools_dir=ROOT / "tools", *, is_tls=F
     child = Child("actions", arguments, env=env, logs=folder, cwd=ROOT)
     endpoint = Endpoint(port, child, is_tls=is_tls, socket=socket)
     try:
-        child.wait_until(lambda: _answers(endpoint), timeout_s=20)
+        child.wait_until(lambda: _answers(endpoint), timeout_s=90)
         yield endpoint
     finally:
         child.stop()

@@ -28,7 +28,7 @@ class Receiver:
 
     def ask(self, method, path, body=None, headers=None, *, chunked=False):
         """Status, parsed body and headers (a message) of one question."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
             connection.request(method, path, body, headers or {}, encode_chunked=chunked)
             response = connection.getresponse()
@@ -45,7 +45,7 @@ class Receiver:
 
     def connect(self):
         """A bare connection, to send what no HTTP client would."""
-        return socket.create_connection(("127.0.0.1", self.port), timeout=20)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=40)
 
     def worker_pids(self):
         """Pids of the processes that serve, from /proc."""
@@ -96,13 +96,13 @@ def running_receiver(folder, redis_url, *, config="python:webhook.gunicorn", **e
     child = Child("receiver", arguments, env=settings, logs=folder, cwd=ROOT)
     receiver = Receiver(port, child)
     try:
-        child.wait_until(lambda: _is_complete(receiver), timeout_s=20)
+        child.wait_until(lambda: _is_complete(receiver), timeout_s=90)
         yield receiver
     finally:
         child.stop()
 
 
-def wait_for(condition, *, within_s=10.0):
+def wait_for(condition, *, within_s=60.0):
     """The first truthy value of *condition*, polled 50 times a second."""
     deadline = time.monotonic() + within_s
     while not (value := condition()):

@@ -21,7 +21,7 @@ from ops.dev.server import free_port
 from ops.dev.stack import Stack, is_up
 from runtime import settings
 
-_FLOWER_S = 30.0
+_FLOWER_S = 90.0
 _SETTINGS = (
     "REDIS_URL",
     "LEDGER_URL",

@@ -35,9 +35,10 @@ def test_celerys_own_command_starts_a_worker_whose_metrics_are_in_a_folder_of_it
     mode = {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
     arguments = ("-m", "celery", "-A", "tasks", "worker", "-c", "1")
     worker = service.stack.launch("worker-1", *arguments, env=mode)
+    worker.wait_until(lambda: worker.has_logged(" ready."), timeout_s=90)
     run_id = service.new_run_id()
     service.deliver(run_id, ("c", "search_inventory", GOOD))
-    assert service.answer(run_id, within_s=30)["c"]["total"] > 0
+    assert service.answer(run_id)["c"]["total"] > 0
     assert worker.pid in service.stack.worker_pids
     assert list(tmp_path.glob("*.db")) == []
 

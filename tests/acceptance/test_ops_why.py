@@ -117,7 +117,7 @@ def test_a_genesys_that_answers_503_is_named_with_its_last_answer(service):
     assert said["facts"]["failures_in_a_row"] >= 5
     service.inject(submit=[])  # the circuit closes, or the next test would find it open
     for sent in keys:  # and none of these may take the answer that is meant for the next test's run
-        service.wait_for(lambda k=sent: service.entry(k)["state"] == "submitted", within_s=45)
+        service.wait_for(lambda k=sent: service.entry(k)["state"] == "submitted")
 
 
 def test_a_rate_limit_is_named_with_the_time_at_which_it_ends(service):
@@ -149,11 +149,11 @@ def test_a_call_that_ends_its_worker_each_time_is_named_as_that(service):
     key = deliver(service, ("bad", "hold", '{"seconds": 5}'), GOOD)
     killed = set()
     for _ in range(3):
-        pid = service.wait_for(lambda: _new_owner(service, key, killed), within_s=20)
+        pid = service.wait_for(lambda: _new_owner(service, key, killed))
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
         killed.add(pid)
-    service.wait_for(lambda: service.entry(key)["state"] == "submitted", within_s=20)
+    service.wait_for(lambda: service.entry(key)["state"] == "submitted")
     said = named(service, key, "DONE")
     assert said["facts"]["error_outputs"][0]["code"] == "internal_error"
     assert (
@@ -173,7 +173,7 @@ def test_a_missing_worker_is_named(service):
         done = toolworker(service, "runs", "list", "--stuck", "-o", "json")
         return done.returncode == 3 and [run["key"] for run in json.loads(done.stdout)] == [key]
 
-    service.wait_for(stuck, within_s=15)
+    service.wait_for(stuck)
     service.stack.start_worker()
     named(service, key, "DONE")
     assert toolworker(service, "runs", "list", "--stuck").stdout == ""

@@ -40,14 +40,14 @@ def tasks(service):
         with app.connection_for_read(service.stack.env["REDIS_URL"]) as connection:
             receiver = app.events.Receiver(connection, handlers={"*": state.event})
             with receiver.consumer_context(wakeup=False) as (consuming, _, _):
-                subscribed.set()
                 while not is_over.is_set():
                     with contextlib.suppress(TimeoutError):
                         consuming.drain_events(timeout=0.2)
+                    subscribed.set()  # it subscribes when it is first drained
 
     thread = threading.Thread(target=receive)
     thread.start()
-    assert subscribed.wait(10)
+    assert subscribed.wait(60)
     yield lambda: sorted((task.name, task.state) for task in state.tasks.values())
     is_over.set()
     thread.join()
@@ -57,7 +57,8 @@ def test_no_task_of_a_stopped_worker_is_left_unfinished_in_flower(tasks, stoppin
     service, worker, _ = stopping
     service.wait_for(lambda: worker.has_ended)
     service.stack.start_worker()
-    assert tasks() == [(name, "SUCCESS") for name in ("fan_out", "query", "submit", "validate")]
+    links = [(name, "SUCCESS") for name in ("fan_out", "query", "submit", "validate")]
+    service.wait_for(lambda: tasks() == links)
 
 
 def test_a_stopped_worker_finishes_its_call_and_leaves_the_next_run_queued(stopping):

@@ -78,6 +78,7 @@ def surround(monkeypatch):
         ],
         messages=0,
     )  # fmt: skip
+    monkeypatch.setattr(observer_module, "FIRST_S", 30.0)  # the machine may be busy
     monkeypatch.setattr(observer_module, "FLEET_S", 0.1)
     monkeypatch.setattr(observer_module, "DOCTOR_S", 0.1)
     fleet, doctor = observer_module.fleet, observer_module.examination

@@ -12,6 +12,7 @@ from db.causes import cause
 from db.connection import problems
 from db.errors import Unavailable
 from db.pool import Databases
+from tests.receiver import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,6 @@ def server(postgres_server):
             "host all guarded all scram-sha-256\n"
             f"hostssl all encrypted all trust\nhost all encrypted all reject\n{before}"
         )
-        connection.execute("SELECT pg_reload_conf()")
         for role, options in (
             ("guarded", "LOGIN PASSWORD 'right'"),
             ("encrypted", "LOGIN"),
@@ -40,9 +40,20 @@ def server(postgres_server):
             connection.execute(f"CREATE DATABASE {database}")
         connection.execute("ALTER DATABASE closed ALLOW_CONNECTIONS false")
         connection.execute("REVOKE CONNECT ON DATABASE private FROM public")
-        yield urlsplit(postgres_server.url).netloc.rpartition("@")[2]
+        address = urlsplit(postgres_server.url).netloc.rpartition("@")[2]
+        connection.execute("SELECT pg_reload_conf()")  # is over before the file is read
+        wait_for(lambda: not _lets_in(f"postgresql://encrypted@{address}/postgres"))
+        yield address
         hba.write_text(before)
         connection.execute("SELECT pg_reload_conf()")
+
+
+def _lets_in(url):
+    try:
+        psycopg.connect(url).close()
+    except psycopg.OperationalError:
+        return False
+    return True
 
 
 @pytest.mark.parametrize(
@@ -74,7 +85,7 @@ def server(postgres_server):
          "there is no such socket; is Postgres started?"),
     ],
 )  # fmt: skip
-def test_each_cause_has_its_own_sentence(server, free_port, url, sentence):
+def test_each_cause_has_its_own_sentence(patient_database, server, free_port, url, sentence):
     url = "postgresql://" + url.format(server=server, free=free_port())
     assert problems({"default": url}) == {"default": sentence}
 
@@ -94,7 +105,9 @@ def test_a_server_that_hangs_up_differs_from_one_that_is_not_there():
     assert found == {"default": "what listens at that host and port hung up; is it Postgres?"}
 
 
-def test_a_call_ends_unavailable_with_the_cause_and_the_log_has_it_without_a_secret(server, capsys):
+def test_a_call_ends_unavailable_with_the_cause_and_the_log_has_it_without_a_secret(
+    patient_database, server, capsys
+):
     databases = Databases({"default": f"postgresql://guarded:secret@{server}/postgres"})
     databases.open()
     with pytest.raises(Unavailable, match="the password is wrong"):
@@ -107,7 +120,7 @@ def test_a_call_ends_unavailable_with_the_cause_and_the_log_has_it_without_a_sec
     assert "guarded" not in logged
 
 
-def test_a_database_that_works_has_no_problem(reader_url):
+def test_a_database_that_works_has_no_problem(patient_database, reader_url):
     assert problems({"default": reader_url}) == {}
 
 

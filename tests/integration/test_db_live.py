@@ -34,7 +34,7 @@ def url(postgres_server):
 
 
 @pytest.fixture
-def findings(tmp_path, url):
+def findings(patient_database, tmp_path, url):
     def check(sql, *, required=(), **properties):
         path = tmp_path / "tool"
         path.mkdir(exist_ok=True)
@@ -49,7 +49,7 @@ def findings(tmp_path, url):
         (path / "query.sql").write_text(sql)
         (path / "examples.json").write_text("[]")
         loaded = catalog.load(tmp_path)
-        found = live.examine(url, "default", list(loaded.tools.values()))
+        found = live.examine(url, "default", list(loaded.tools.values()), tries_s=60)
         return [(f.mistake.file, f.mistake.line, f.mistake.message, f.is_warning) for f in found]
 
     return check

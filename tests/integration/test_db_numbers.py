@@ -42,7 +42,7 @@ def admin(postgres_server):
 
 
 @pytest.fixture
-def databases(reader_url):
+def databases(patient_database, reader_url):
     found = Databases({"default": reader_url})
     found.open()
     yield found

@@ -60,7 +60,7 @@ def url(request, own_role_url):
 
 
 @pytest.fixture
-def databases(url):
+def databases(patient_database, url):
     # PgBouncer has one server connection, so that these two share it in turn
     found = Databases({"default": url}, max_size=1)
     found.open()
@@ -138,7 +138,7 @@ def test_many_statements_in_turn_leave_nothing_prepared(databases):
     ]
 
 
-def test_any_target_session_attrs_connects(url):
+def test_any_target_session_attrs_connects(patient_database, url):
     databases = Databases({"default": f"{url}?target_session_attrs=read-write"})
     databases.open()
     assert _query(databases, "SELECT 1 AS one")["items"] == [{"one": 1}]
@@ -146,7 +146,7 @@ def test_any_target_session_attrs_connects(url):
 
 
 @needs_pgbouncer
-def test_of_a_pooler_that_refuses_options_the_cause_is_named(own_role_url):
+def test_of_a_pooler_that_refuses_options_the_cause_is_named(patient_database, own_role_url):
     with start_pgbouncer(own_role_url, port=free_port(), mode="session") as url:
         assert problems({"default": f"{url}?options=-csearch_path%3Dcrm"}) == {
             "default": "the pooler takes no options from the URL; give them to the role: "
@@ -155,7 +155,7 @@ def test_of_a_pooler_that_refuses_options_the_cause_is_named(own_role_url):
 
 
 @needs_pgbouncer
-def test_of_a_pooler_in_statement_mode_the_cause_is_named(own_role_url):
+def test_of_a_pooler_in_statement_mode_the_cause_is_named(patient_database, own_role_url):
     with start_pgbouncer(own_role_url, port=free_port(), mode="statement") as url:
         assert problems({"default": url}) == {
             "default": "the pooler is in statement mode; give it pool_mode = transaction"

@@ -24,7 +24,7 @@ def doctor(**urls):
         env={"PATH": os.defpath, **urls},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 1

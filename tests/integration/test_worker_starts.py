@@ -41,7 +41,7 @@ def start(*command, env, cwd=ROOT):
         env=env,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     return done.returncode, done.stdout + done.stderr
