@@ -8,7 +8,7 @@ from typing import Any
 
 import redis
 
-from ledger import scripts
+from ledger import bounds, scripts
 from ledger.errors import Busy, Conflict, LedgerUnavailable
 from ledger.owners import new_owner_id
 from ledger.scripts import (
@@ -24,41 +24,9 @@ from ledger.scripts import (
     to_bytes,
     to_text,
 )
-from ledger.values import Accepted, Begun, Claim, DueRun, Outputs, Started, ToolCall
+from ledger.values import Accepted, Begun, Claim, Outputs, Started, ToolCall
 from runtime import metrics, settings
 from runtime.trace_context import RunTrace, run_trace
-
-MARGIN_MS = 2_000
-"""Queries stop this long before answer-by, and a lease lasts this much longer than its call may
-take. Covers reading, encoding and one slow round trip."""
-REPUBLISH_MS = (3_000, 10_000, 20_000)
-"""A call that no worker started is fanned out again after these waits, by round. With the first a
-run whose messages wait where no worker looks, after a rollback, is answered within 5 s. Without
-jitter: what comes due at once is given out 200 runs a look and published one by one."""
-RELEASE_MS = 2_000
-"""A call whose database is down is tried again this much later, and holds no slot meanwhile.
-Without jitter: of all that come due at once a database sees no more than workers have slots."""
-CHORD_GRACE_MS = 2_000
-"""From the last output to the reconciler's look: the chord's own submission takes milliseconds."""
-MAX_TRIES = 3
-"""A call that was started this often and never answered is poison."""
-LEASE_MS = 12_000
-"""One POST may last 10 s in all; its sender counts as dead 2 s after that."""
-STEP_MS = 5_000
-"""A run given to a reconciler that dies is due again after this; a claim sets its own time."""
-MESSAGES = 200
-"""Runs that wait for a worker with a message in the broker; further ones wait in the ledger, since
-what ends there leaves no message. Reconcilers look twice a second, so 400 runs a second begin."""
-SILENT_MS = 15_000
-"""Three signs of a reconciler, which shows itself each 5 s: without any every run gets a message at
-once, as those of the last release, which show nothing, expect."""
-REPLAY_MESSAGES = 20
-"""A replay gets its message while all queues hold fewer than so many: a new run waits behind these.
-A reconciler that published looks again in 0.1 s, so 200 replays a second begin; Genesys takes 5."""
-SEEN_MS = 60_000
-"""A reconciler that was not seen for so long is one no more."""
-DUE_AT_ONCE = 200
-"""Runs that one look goes through; the script holds the ledger for about a millisecond."""
 
 
 def key_of(run_id: str, call_ids: Sequence[str]) -> str:
@@ -131,15 +99,15 @@ class Ledger:
         key = key_of(run_id, [call["id"] for call in calls])
         parts = [(c["id"], c["function"]["name"], c["function"]["arguments"]) for c in calls]
         digest = _digest([text for part in parts for text in part])
-        bounds = [self.answer_by_ms, self.expires_ms, REPUBLISH_MS[0]]
-        limits = [int(self.max_wait_s * 1000), self.max_waiting, MESSAGES, SILENT_MS]
+        times = [self.answer_by_ms, self.expires_ms, bounds.REPUBLISH_MS[0]]
+        limits = [int(self.max_wait_s * 1000), self.max_waiting, bounds.MESSAGES, bounds.SILENT_MS]
         fields = [word for index, part in enumerate(parts) for word in _call_fields(index, *part)]
         digests = {name: _digest([key, json.dumps(v)])[:16] for name, v in (context or {}).items()}
         kept = [json.dumps(context) if context else "", json.dumps(digests), traceparent]
         answer = self.step(
             "accept",
             [f"{RUN}{key}", DUE, WAITING, BEGUN, UNPUBLISHED, RECONCILERS],
-            [key, run_id, digest, new_owner_id(), *bounds, *limits, *kept, *fields],
+            [key, run_id, digest, new_owner_id(), *times, *limits, *kept, *fields],
         )
         if answer == b"conflict":
             raise Conflict(key)
@@ -158,7 +126,7 @@ class Ledger:
 
             may_take_over: The process that had this message before is dead; what it had is free.
         """
-        times = [MARGIN_MS, *REPUBLISH_MS]
+        times = [bounds.MARGIN_MS, *bounds.REPUBLISH_MS]
         answer = self.step(
             "begin",
             [f"{RUN}{key}", DUE, WAITING, BEGUN],
@@ -204,27 +172,25 @@ class Ledger:
             the call.
         """
         owner = new_owner_id()
-        lease = [self.default_timeout_ms, self._special_timeouts, MARGIN_MS, MAX_TRIES]
-        answer = self.step(
-            "start",
-            [f"{RUN}{key}", DUE, BEGUN],
-            [generation, index, owner, message, queue, int(may_take_over), *lease],
-        )
+        limits = [self.default_timeout_ms, self._special_timeouts, bounds.MARGIN_MS]
+        given = [generation, index, owner, message, queue, int(may_take_over), *limits]
+        keys = [f"{RUN}{key}", DUE, BEGUN]
+        answer = self.step("start", keys, [*given, bounds.MAX_TRIES])
         word = answer[0]
         if word == b"recorded":
             return int(answer[1]) if may_take_over else None
         if word not in (b"started", b"poison"):
             return None
-        _, attempt, left_ms, name, given, call_id, context, *trace = answer
+        _, attempt, left_ms, name, arguments, call_id, context, *trace = answer
         return Started(
             owner,
             index,
             attempt,
             left_ms,
-            *(to_text(name), to_text(given), to_text(call_id)),
+            *(to_text(name), to_text(arguments), to_text(call_id)),
             is_poison=word == b"poison",
             context=json.loads(context) if context else {},
-            trace=_trace(key, *trace),
+            trace=trace_of(key, *trace),
         )
 
     def release(self, key: str, generation: int, call: Started) -> bool:
@@ -233,7 +199,7 @@ class Ledger:
 
         A run that is gone takes no more tries and no output either: that is True as well.
         """
-        arguments = [key, generation, call.index, call.owner, RELEASE_MS, MARGIN_MS]
+        arguments = [key, generation, call.index, call.owner, bounds.RELEASE_MS, bounds.MARGIN_MS]
         return bool(self.step("release", [f"{RUN}{key}", DUE], arguments) != b"late")
 
     def record(
@@ -257,7 +223,7 @@ class Ledger:
         Returns:
             How many outputs are missing; None when this one was dropped.
         """
-        durations = [validate_ms, query_ms, CHORD_GRACE_MS]
+        durations = [validate_ms, query_ms, bounds.CHORD_GRACE_MS]
         arguments = [key, generation, index, owner, to_bytes(output), code, *durations]
         answer = self.step("record", [f"{RUN}{key}", DUE], arguments)
         return int(answer[1]) if answer[0] == b"recorded" else None
@@ -267,7 +233,7 @@ class Ledger:
         answer = self.step("outputs", [f"{RUN}{key}"], [generation])
         if answer[0] == b"gone":
             return None
-        run_id, trace = to_text(answer[1]), _trace(key, *answer[3:])
+        run_id, trace = to_text(answer[1]), trace_of(key, *answer[3:])
         if answer[0] == b"frozen":
             return Outputs(run_id, (), (), answer[2], trace=trace)
         ids, outputs, started = (answer[2][at::3] for at in range(3))
@@ -304,7 +270,7 @@ class Ledger:
             The lease, or why not: "gone", "expired", "held", "waiting", "changed", "incomplete".
         """
         keys = [f"{RUN}{key}", DUE, SEND_QUEUE]
-        answer = self.step("claim", keys, [key, generation, owner, body, seen, LEASE_MS])
+        answer = self.step("claim", keys, [key, generation, owner, body, seen, bounds.LEASE_MS])
         if answer[0] != b"claimed":
             return to_text(answer[0])
         return Claim(answer[1], answer[2], answer[3], is_repeat=bool(answer[4]))
@@ -325,7 +291,7 @@ class Ledger:
         Args:
             attempt: The one that *outcome* is of; called twice, it is counted once.
         """
-        arguments = [key, generation, claim.fence, int(is_unknown), LEASE_MS, attempt]
+        arguments = [key, generation, claim.fence, int(is_unknown), bounds.LEASE_MS, attempt]
         answer = self.step("renew", [f"{RUN}{key}", DUE], [*arguments, *_flat(outcome)])
         return bool(answer[0] == b"renewed")
 
@@ -385,79 +351,6 @@ class Ledger:
         metrics.count("runs", state="dead")
         return to_text(answer[1])
 
-    def replay(self, key: str, mode: str, *, codes: Sequence[str]) -> tuple[str, int]:
-        """
-        Open a dead letter again with fresh clocks, under a new generation unless only its bytes go.
-
-        Args:
-            mode: "submission", "failed-calls" or "full".
-
-            codes: Of error outputs that "failed-calls" takes again.
-
-        Returns:
-            "replayed" and the generation that will be answered; or "gone", "open", "no body" and 0.
-        """
-        arguments = [key, mode, self.answer_by_ms, self.expires_ms, *codes]
-        answer = self.step("replay", [f"{RUN}{key}", DUE, DEAD, UNPUBLISHED], arguments)
-        return answer[0].decode(), answer[1] if answer[0] == b"replayed" else 0
-
-    def drop(self, key: str) -> str:
-        """Delete a run that has ended: "dropped", "gone" or "not ended"."""
-        return to_text(self.step("drop", [f"{RUN}{key}", ENDED, DEAD], [key]))
-
-    def due(
-        self,
-        *,
-        senders: int,
-        may_go: int | None = None,
-        queued: Mapping[str, int] | None = None,
-        first_calls: int = 0,
-    ) -> list[DueRun]:
-        """
-        Take runs that need a step; submissions inside their answer-by first, nearest first.
-
-        Args:
-            senders: At most so many steps that need one.
-
-            may_go: At most so many submissions; None means as many as senders.
-
-            queued: How many messages each of the broker's queues holds: that of runs, that of
-                calls, that of a large run's further calls; None when it is not known, and then no
-                message counts as waiting.
-
-            first_calls: So many calls of a run are never among the further ones.
-        """
-        most = senders if may_go is None else may_go
-        bounds = [DUE_AT_ONCE, STEP_MS, senders, most, MESSAGES]
-        lengths = [word for pair in (queued or {}).items() for word in pair]
-        answer = self.step(
-            "due",
-            [DUE, SEND_QUEUE, WAITING, BEGUN, UNPUBLISHED],
-            [
-                RUN,
-                *bounds,
-                REPLAY_MESSAGES,
-                first_calls,
-                len(lengths) // 2,
-                *lengths,
-                *REPUBLISH_MS,
-            ],
-        )
-        return [
-            DueRun(
-                key.decode(),
-                to_text(run_id),
-                int(generation),
-                step.decode(),
-                _trace(key.decode(), *trace),
-            )
-            for key, run_id, generation, step, *trace in answer
-        ]
-
-    def seen(self, name: str) -> None:
-        """Note that the reconciler *name* is at work; it is forgotten after a minute."""
-        self.step("seen", [RECONCILERS, DUE], [name, SEEN_MS])
-
     def ping(self) -> None:
         """Try whether the ledger takes new runs, with a step that changes nothing."""
         self.step("ping", [f"{RUN}ping", DUE, WAITING, BEGUN, UNPUBLISHED, RECONCILERS], [])
@@ -483,7 +376,8 @@ class Ledger:
         return self.call(lambda: self._scripts[step](keys=keys, args=arguments))
 
 
-def _trace(key: str, traceparent: bytes, replays: bytes) -> RunTrace:
+def trace_of(key: str, traceparent: bytes, replays: bytes) -> RunTrace:
+    """The trace of a run as a script returned it."""
     return run_trace(key, traceparent.decode(), int(replays))
 
 

@@ -1,4 +1,4 @@
-"""Runs as lines of a list: what changed since the last look, read with a few commands."""
+"""Read one summary line per run for list pages: one or two round trips for 500 runs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
+from ledger.bounds import SILENT_MS
 from ledger.ledger import Ledger
 from ledger.scripts import DEAD, DUE, ENDED, RECONCILERS, RUN, SEND_QUEUE, WAITING, to_text
 
@@ -16,8 +17,6 @@ _RUN_FIELDS = (
 )  # fmt: skip
 _CALL_FIELDS = ("name", "code", "took_ms", "ended_at")
 _AT_ONCE = 500
-_SILENT_MS = 15_000
-"""A reconciler gives a sign every 5 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +96,7 @@ class LedgerStatus:
 
     def at_work(self) -> list[str]:
         """The reconcilers that gave a sign within the last 15 s."""
-        return [name for name, ago_ms in self.reconcilers.items() if ago_ms < _SILENT_MS]
+        return [name for name, ago_ms in self.reconcilers.items() if ago_ms < SILENT_MS]
 
 
 class RunLines:

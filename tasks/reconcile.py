@@ -10,6 +10,7 @@ from kombu.exceptions import OperationalError
 
 from genesys import client as genesys
 from ledger import Ledger
+from ledger.due import DueRuns
 from ledger.errors import LedgerUnavailable
 from ledger.values import DueRun
 from runtime import logs
@@ -20,13 +21,13 @@ LOOK_EVERY_S = 0.5
 """Between two looks at the due set; what a run waits at most beyond its due time. Without jitter:
 of reconcilers that look in the same millisecond one takes what is due, the others cost 1 ms."""
 LOOK_SOON_S = 0.1
-"""As long as runs are published: the queues may be shorter by then."""
+"""Pause after a look that published runs: the queues may have room for more by then."""
 SENDERS = 8
 """Threads that submit. At 10 s a POST this is the worst case's rate; Genesys takes 5 a second."""
 SEEN_EVERY_S = 5.0
-"""Between two signs of this process in the ledger, for operators."""
+"""Between two heartbeats of this process in the ledger, which `doctor` and the pages read."""
 HELD_S = 1.0
-"""Without a token no submission is taken for this long; one then finds out whether there is one."""
+"""Without a token no submission is taken for this long; then one run probes for a token."""
 
 _log = logs.get("reconcile")
 
@@ -45,6 +46,7 @@ class Reconciler:
 
     def __init__(self, ledger: Ledger, client: genesys.Client) -> None:
         self._ledger = ledger
+        self._due = DueRuns(ledger)
         self._client = client
         self._is_stopping = False
         self._wake = threading.Event()
@@ -63,18 +65,18 @@ class Reconciler:
 
     def run(self) -> None:
         """Look and act until `stop`; an outage is logged once and waited for."""
-        was_away = False
+        was_down = False
         while not self._is_stopping:
             try:
                 while self.look():
                     pass
-                if was_away:
+                if was_down:
                     _log.info("ledger.back")
-                was_away = False
+                was_down = False
             except LedgerUnavailable:
-                if not was_away:
+                if not was_down:
                     _log.warning("ledger.away")
-                was_away = True
+                was_down = True
             self._wake.wait(self._pause_s)
             self._wake.clear()
         self._senders.shutdown(wait=True)
@@ -90,21 +92,21 @@ class Reconciler:
 
     def look(self) -> bool:
         """
-        Take what is due and see to it.
+        Take due runs, and publish, submit or end each.
 
         Returns:
             Whether to look again at once, because more may be due.
         """
         self.looked_at = time.monotonic()
         if self.looked_at - self._seen_at > SEEN_EVERY_S:
-            self._ledger.seen(self._name)
+            self._due.seen(self._name)
             self._seen_at = self.looked_at
         # a submission is taken only when a sender is free: here it would wait, there it may not
         free = sum(self._free.acquire(blocking=False) for _ in range(SENDERS))
         taken = 0
         try:
             may_go = self._may_go(free)
-            due = self._ledger.due(
+            due = self._due.take(
                 senders=free, may_go=may_go, queued=_queued(), first_calls=FIRST_CALLS
             )
             for run in due:

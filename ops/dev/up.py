@@ -21,7 +21,7 @@ from ops.dev.server import free_port
 from ops.dev.stack import Stack, is_up
 from runtime import settings
 
-_FLOWER_S = 30.0
+_FLOWER_S = 90.0
 _SETTINGS = (
     "REDIS_URL",
     "LEDGER_URL",
@@ -36,7 +36,7 @@ _SETTINGS = (
 @dataclass(frozen=True)
 class Own:
     """
-    What the environment names of the user's own; `tools_dir` and `databases` are empty if not.
+    The user's own tools and databases, from the environment; empty where it names none.
 
     `databases` has a setting such as `DATABASE_URL` for each URL.
     """

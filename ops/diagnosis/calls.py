@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from db.activity import Blocked
-from ledger.ledger import MAX_TRIES
+from ledger.bounds import MAX_TRIES
 from ops.diagnosis.observations import Observations
 
 State = Literal["answered", "leased", "lost", "queued"]

@@ -14,7 +14,7 @@ from tests.service import ROOT, Service
 
 
 def _write(folder, name, said, *, source="generate_series(1, 1)"):
-    """A tool of one text that answers *said* once, for the one row of *source*."""
+    """A tool whose one column is the text *said*, for the one row of *source*."""
     parameters = {
         "type": "object",
         "properties": {"text": {"type": "string"}},
@@ -32,7 +32,9 @@ def _write(folder, name, said, *, source="generate_series(1, 1)"):
 @pytest.fixture(scope="module")
 def running(tmp_path_factory, postgres_server):
     """
-    A service of one worker with one process, the folder of its tools, and its folder for copies.
+    A service of one worker, the folder of its tools, and its folder for copies.
+
+    The worker has one process, and replaces it after four messages.
 
     A test has tools of its own, and leaves the folders without mistakes.
     """
@@ -44,6 +46,7 @@ def running(tmp_path_factory, postgres_server):
         _write(tools, name, "first")
     _write(tools, "busy", "busy", source="pg_advisory_lock_shared(5)")
     options = {"tools_dir": tools, "concurrency": 1, "postgres": postgres_server}
+    options["worker_options"] = ["--max-tasks-per-child", "4"]
     with Stack(base / "stack", env={"TMPDIR": str(temporary)}, **options) as stack:
         yield Service(stack), tools, temporary
 
@@ -87,7 +90,7 @@ def test_a_busy_process_ends_its_call_with_the_tool_that_it_began_with(running, 
     with psycopg.connect(postgres_server.url, autocommit=True) as connection:
         connection.execute("SELECT pg_advisory_lock(5)")
         key = service.deliver(run_id, ("c", "busy", '{"text": "x"}')).body["key"]
-        service.holder_pid(key, 0)
+        service.owner_pid(key, 0)
         _write(tools, "busy", "next")
         assert _reload(service)[0] == 0  # the main process answers while its child is busy
         assert service.entry(key)["state"] == "running"
@@ -95,14 +98,24 @@ def test_a_busy_process_ends_its_call_with_the_tool_that_it_began_with(running, 
     assert _said(service, "busy") == "next"
 
 
-def test_a_process_that_replaces_another_has_the_reloaded_tools(running):
+def _kill(service, child):
+    service.kill(child)
+
+
+def _use_up(service, child):
+    for _ in range(5):  # the first message after its last one may still find it there
+        _said(service, "kept")
+
+
+@pytest.mark.parametrize("end", [_kill, _use_up], ids=["killed", "recycled"])
+def test_a_process_that_replaces_another_has_the_reloaded_tools(running, end):
     service, tools, _ = running
     _write(tools, "replaced", "second")
     assert _reload(service)[0] == 0
     (worker,) = service.stack.worker_pids
     (child,) = children_of(worker)
     _write(tools, "replaced", "third")  # whatever becomes of the files
-    service.kill(child)
+    end(service, child)
     service.wait_for(lambda: children_of(worker) not in ([], [child]))
     assert _said(service, "replaced") == "second"
 

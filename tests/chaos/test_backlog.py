@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ledger.ledger import MESSAGES
+from ledger.bounds import MESSAGES
 from ops.dev.stack import Stack
 from tests.service import Service
 
@@ -103,14 +103,16 @@ def test_of_10000_queued_runs_nothing_is_left_and_a_new_run_is_as_quick_as_ever(
     _wait_until_ended(service, ended + 10_000, within_s=400)
     ended_s = time.monotonic() - began
     left = sum(service.broker().llen(name) for name in service.queues())
-    after_s = _took_s(service, *calls)
+    first_s = _took_s(service, *calls)
+    after_s = statistics.median(_took_s(service, *calls) for _ in range(5))
     length.is_over.set()
     length.join()
     print(  # noqa: T201  (for the tables of docs/reliability.md)
         f"\n10,000 runs accepted in {accepted_s:.0f} s, ended after {ended_s:.0f} s;"
         f" at most {length.most} messages, {left} left;"
-        f" a run takes {idle_s:.2f} s before and {after_s:.2f} s after"
+        f" a run takes {idle_s:.2f} s before, {first_s:.2f} s right after, then {after_s:.2f} s"
     )
     service.wait_for(lambda: service.queues() == [], within_s=2)
-    assert after_s < idle_s + 1
+    assert first_s < idle_s + 1
+    assert after_s < idle_s * 2
     assert not worker.has_ended

@@ -11,6 +11,7 @@ from werkzeug.serving import make_server
 
 import ledger
 from genesys import client as genesys
+from ledger.due import DueRuns
 from ops.dev.server import free_port
 from ops.doctor import examination, running
 from runtime.settings import Secret, Settings
@@ -32,7 +33,7 @@ def values(server):
 def store(values):
     """A ledger at which a reconciler looks."""
     made = ledger.from_settings(values, timeout_s=5, retries=0)
-    made.seen("host-a:1")
+    DueRuns(made).seen("host-a:1")
     return made
 
 
@@ -155,7 +156,7 @@ def _refuse(environ, start_response):
     return [json.dumps({"error": "invalid_client"}).encode()]
 
 
-def test_a_receiver_that_is_not_there_and_one_that_refuses_are_told_apart():
+def test_a_receiver_that_is_down_differs_from_one_that_refuses():
     nowhere = f"http://127.0.0.1:{free_port()}"
     (line,) = _problems(running.receiver(Settings(receiver_url=nowhere)))
     assert line == f"receiver: none answers at {nowhere}; docs/runbooks/no-receiver.md"

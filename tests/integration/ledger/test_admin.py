@@ -7,6 +7,7 @@ import redis
 
 from ledger import Ledger
 from ledger.admin import RunStore
+from ledger.due import DueRuns
 from ledger.errors import NoSuchRun, NotReplayable
 
 
@@ -49,7 +50,7 @@ def test_mode_submission_keeps_generation_and_bytes(ledger, archive, dead):
     assert ledger.claim(dead, 0, b"body", seen=0, owner="h2").attempt == 1
 
 
-def test_mode_failed_calls_asks_only_what_may_succeed_now(ledger, archive, dead):
+def test_mode_failed_calls_repeats_only_calls_that_may_succeed_now(ledger, archive, dead):
     assert archive.replay(dead, "failed-calls") == 1
     assert ledger.outputs(dead, 1).outputs == (
         '{"code": "ok"}',
@@ -70,7 +71,7 @@ def test_a_poison_call_is_started_again_after_a_replay(ledger, archive):
     assert (started.attempt, started.is_poison) == (1, False)
 
 
-def test_mode_full_asks_everything_again(ledger, archive, dead):
+def test_mode_full_repeats_every_call(ledger, archive, dead):
     assert archive.replay(dead, "full") == 1
     assert ledger.begin(dead, 1).missing == (0, 1, 2)
 
@@ -79,7 +80,7 @@ def test_a_replay_has_fresh_clocks_and_is_due_at_once(ledger, archive, dead):
     ledger.client.hset(f"tw:run:{dead}", mapping={"answer_by": 1, "expires_at": 1})
     archive.replay(dead, "full")
     assert not archive.place(dead).has_message
-    (run,) = ledger.due(senders=1, queued={"toolworker": 0})
+    (run,) = DueRuns(ledger).take(senders=1, queued={"toolworker": 0})
     assert (run.key, run.generation, run.step) == (dead, 1, "publish")
     assert ledger.client.ttl(f"tw:run:{dead}") == -1
 
@@ -114,16 +115,16 @@ def test_a_sender_of_before_a_replay_cannot_end_or_move_it(ledger, archive, unco
     assert ledger.bury(key, 0, "rejected", claim=claim) is None
     ledger.postpone(key, 0, claim, {}, delay_ms=60_000, is_unknown=False)
     assert not ledger.renew(key, 0, claim, {}, attempt=1, is_unknown=False)
-    (run,) = ledger.due(senders=1)
+    (run,) = DueRuns(ledger).take(senders=1)
     assert (run.key, run.step) == (key, "submit")
 
 
-def test_a_sender_of_before_a_replay_still_tells_that_it_arrived(ledger, archive, unconfirmed):
+def test_a_sender_from_before_a_replay_still_reports_that_it_arrived(ledger, archive, unconfirmed):
     key, _ = unconfirmed
     archive.replay(key, "submission")
     ledger.finish(key, 0, {"status": 200})
     assert ledger.client.hget(f"tw:run:{key}", "state") == b"submitted"
-    assert ledger.due(senders=1) == []
+    assert DueRuns(ledger).take(senders=1) == []
 
 
 def test_steps_of_the_old_generation_find_the_run_gone(ledger, archive, dead):
@@ -135,7 +136,7 @@ def test_steps_of_the_old_generation_find_the_run_gone(ledger, archive, dead):
 
 def test_an_equal_delivery_of_a_dead_letter_is_a_duplicate(ledger, dead):
     assert _accept(ledger) == dead
-    assert ledger.due(senders=1) == []
+    assert DueRuns(ledger).take(senders=1) == []
 
 
 def test_only_a_dead_letter_is_replayed_and_only_an_ended_run_dropped(ledger, archive):

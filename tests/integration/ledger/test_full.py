@@ -7,6 +7,7 @@ import redis
 
 from ledger import Ledger, connect
 from ledger.admin import RunStore
+from ledger.due import DueRuns
 from ledger.errors import LedgerUnavailable
 
 DOWN = {"status": 503, "took_ms": 3}
@@ -77,7 +78,7 @@ def test_a_full_ledger_lets_a_run_go_through_every_step_to_its_end(ledger, clien
     assert ledger.renew(key, 0, claim, DOWN, attempt=1, is_unknown=False)
     ledger.postpone(key, 0, claim, DOWN, delay_ms=0, is_unknown=False)
     assert ledger.park(key, 0, "the rate") == "queued"
-    assert [run.step for run in ledger.due(senders=1)] == ["submit"]
+    assert [run.step for run in DueRuns(ledger).take(senders=1)] == ["submit"]
     _claim(ledger, key, "sends again")
     ledger.finish(key, 0, {"status": 200})
     assert client.hget(f"tw:run:{key}", "state") == "submitted"
@@ -90,7 +91,7 @@ def test_a_full_ledger_buries_a_run_and_forgets_it_but_does_not_open_it_again(le
     client.zadd("tw:due", {key: 0})
     client.config_set("maxmemory", 1)
 
-    assert [run.step for run in ledger.due(senders=1)] == ["expire"]
+    assert [run.step for run in DueRuns(ledger).take(senders=1)] == ["expire"]
     assert ledger.bury(key, 0, "expired")
     archive = RunStore(ledger)
     with pytest.raises(LedgerUnavailable):

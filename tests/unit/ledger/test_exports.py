@@ -1,8 +1,9 @@
-"""Ended runs are given to exporters until their traces are sent: each, and each once."""
+"""The export queue gives out every ended run until its trace was sent, and then no more."""
 
 import pytest
 
 from ledger import Ledger
+from ledger.admin import RunStore
 from ledger.exports import EndedRuns
 
 CALL = {"id": "a", "type": "function", "function": {"name": "t", "arguments": '{"secret": 1}'}}
@@ -43,7 +44,7 @@ def test_ended_runs_and_dead_letters_are_given_out_until_they_are_done(ledger, e
     assert exports.take(10) == []
 
 
-def test_no_more_are_given_out_than_asked_for_and_none_twice(ledger, exports):
+def test_no_more_are_given_out_than_requested_and_none_twice(ledger, exports):
     keys = {_end(ledger, f"r-{n}") for n in range(7)}
     found = []
     while taken := exports.take(3):
@@ -104,14 +105,14 @@ def test_an_entry_has_the_timeline_and_no_arguments_outputs_or_body(ledger, expo
 def test_a_dead_letter_that_was_opened_again_has_no_entry(ledger, exports):
     key = _end(ledger, "r-1", is_dead=True)
     taken = exports.take(10)
-    ledger.replay(key, "submission", codes=[])
+    RunStore(ledger).replay(key, "submission")
     assert exports.entries(taken) == [{}]
 
 
 def test_a_replayed_run_is_given_out_once_more(ledger, exports):
     key = _end(ledger, "r-1", is_dead=True)
     exports.done(exports.take(10))
-    ledger.replay(key, "submission", codes=[])
+    RunStore(ledger).replay(key, "submission")
     ledger.claim(key, 0, b"body", seen=1, owner="h2")
     ledger.finish(key, 0, {"status": 200, "took_ms": 3})
     (taken,) = exports.take(10)

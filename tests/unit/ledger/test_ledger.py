@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from ledger import Ledger, connect, key_of, owners
+from ledger.admin import RunStore
+from ledger.due import DueRuns
 from ledger.errors import Conflict, LedgerUnavailable
 from ledger.owners import new_owner_id
 from ledger.values import Claim, Started
@@ -83,7 +85,7 @@ def test_the_second_fan_out_gets_nothing_that_is_queued_or_leased(ledger):
 
 
 def test_a_call_that_no_worker_started_is_fanned_out_again(ledger, monkeypatch):
-    monkeypatch.setattr("ledger.ledger.REPUBLISH_MS", (0, 5_000))
+    monkeypatch.setattr("ledger.bounds.REPUBLISH_MS", (0, 5_000))
     key = ledger.accept("r-1", _calls("a", "b", "c")).key
     assert _begin(ledger, key).missing == (0, 1, 2)
     _start(ledger, key, 1)
@@ -165,7 +167,7 @@ def test_a_sender_that_read_before_the_body_was_frozen_sends_no_other_bytes(make
 
 
 def test_a_released_call_is_free_for_any_worker_and_counts_no_try(ledger, monkeypatch):
-    monkeypatch.setattr("ledger.ledger.RELEASE_MS", 0)
+    monkeypatch.setattr("ledger.bounds.RELEASE_MS", 0)
     key = ledger.accept("r-1", _calls("a", "b")).key
     assert ledger.release(key, 0, _start(ledger, key, 0))
     assert _start(ledger, key, 0, message="other").attempt == 1
@@ -383,7 +385,7 @@ def test_a_finished_run_keeps_its_timeline_and_not_its_data(ledger, client):
     assert client.zcard("tw:due") == 0
 
 
-def test_every_step_says_gone_after_the_end_and_makes_no_key(ledger, client):
+def test_every_step_returns_gone_after_the_end_and_makes_no_key(ledger, client):
     key = ledger.accept("r-1", _calls("a")).key
     _record(ledger, key, 0)
     _claim(ledger, key)
@@ -417,13 +419,13 @@ def test_a_ledger_that_is_down_is_an_error_in_time(free_port):
         away.accept("r-1", _calls("a"))
 
 
-def test_a_run_that_nobody_began_is_published_again(ledger, client):
+def test_a_run_that_no_worker_began_is_published_again(ledger, client):
     key = ledger.accept("r-1", _calls("a")).key
-    assert ledger.due(senders=1) == []
+    assert DueRuns(ledger).take(senders=1) == []
     client.zadd("tw:due", {key: 0})
-    (run,) = ledger.due(senders=1)
+    (run,) = DueRuns(ledger).take(senders=1)
     assert (run.key, run.run_id, run.generation, run.step) == (key, "r-1", 0, "publish")
-    assert ledger.due(senders=1) == []
+    assert DueRuns(ledger).take(senders=1) == []
 
 
 def test_a_leased_call_is_left_alone_by_the_reconciler(ledger, client):
@@ -431,7 +433,7 @@ def test_a_leased_call_is_left_alone_by_the_reconciler(ledger, client):
     ledger.begin(key, 0)
     _start(ledger, key, 0)
     client.zadd("tw:due", {key: 0})
-    assert ledger.due(senders=1) == []
+    assert DueRuns(ledger).take(senders=1) == []
     seconds, micros = client.time()
     in_s = client.zscore("tw:due", key) / 1000 - seconds - micros / 1e6
     assert 6 < in_s <= 7  # the default timeout of 5 s and 2 s
@@ -441,7 +443,7 @@ def test_a_run_past_answer_by_is_submitted_with_what_there_is(make_ledger, clien
     ledger = make_ledger(answer_by_s=0)
     key = ledger.accept("r-1", _calls("a", "b")).key
     client.zadd("tw:due", {key: 0})
-    (run,) = ledger.due(senders=1)
+    (run,) = DueRuns(ledger).take(senders=1)
     assert run.step == "submit"
 
 
@@ -449,15 +451,15 @@ def test_what_needs_a_sender_stays_due_while_none_is_free(make_ledger, client):
     ledger = make_ledger(answer_by_s=0)
     key = ledger.accept("r-1", _calls("a")).key
     client.zadd("tw:due", {key: 0})
-    assert ledger.due(senders=0) == []
-    assert [run.key for run in ledger.due(senders=1)] == [key]
+    assert DueRuns(ledger).take(senders=0) == []
+    assert [run.key for run in DueRuns(ledger).take(senders=1)] == [key]
 
 
 def test_a_run_past_its_expiry_is_not_sent_any_more(make_ledger, client):
     ledger = make_ledger(answer_by_s=0, expires_s=0)
     key = ledger.accept("r-1", _calls("a")).key
     client.zadd("tw:due", {key: 0})
-    (run,) = ledger.due(senders=1)
+    (run,) = DueRuns(ledger).take(senders=1)
     assert run.step == "expire"
     assert _claim(ledger, key, seen=0) == "expired"
     ledger.bury(key, 0, "expired")
@@ -476,7 +478,7 @@ def _steps(ledger, client, *keys, **queued):
     """What a reconciler is given when the runs of *keys* are due."""
     if keys:
         client.zadd("tw:due", dict.fromkeys(keys, 0))
-    found = ledger.due(senders=1, queued=_queued(**queued), first_calls=_FIRST_CALLS)
+    found = DueRuns(ledger).take(senders=1, queued=_queued(**queued), first_calls=_FIRST_CALLS)
     return {run.key: run.step for run in found}
 
 
@@ -500,7 +502,7 @@ def test_calls_whose_messages_still_wait_are_not_fanned_out_again(
     ledger, client, monkeypatch, queue, first_calls
 ):
     monkeypatch.setattr(f"{__name__}._FIRST_CALLS", first_calls)
-    monkeypatch.setattr("ledger.ledger.REPUBLISH_MS", (0, 5_000))
+    monkeypatch.setattr("ledger.bounds.REPUBLISH_MS", (0, 5_000))
     key = ledger.accept("r-1", _calls("a", "b")).key
     _begin(ledger, key)
     assert _steps(ledger, client, key, **{queue: 1}) == {}
@@ -509,7 +511,7 @@ def test_calls_whose_messages_still_wait_are_not_fanned_out_again(
     _begin(ledger, later)
     client.zrem("tw:due", later)
     client.hincrby(f"tw:run:{later}", "begun_at", 1)
-    _start(ledger, later, 0)  # behind its fan-out: it says nothing of a queue
+    _start(ledger, later, 0)  # in place behind its fan-out: no queue is counted
     assert _steps(ledger, client, key, **{queue: 1}) == {}
     _start(ledger, later, 1, queue=f"toolworker.{queue}")
     assert _steps(ledger, client, key, **{queue: 1}) == {key: "publish"}
@@ -518,7 +520,7 @@ def test_calls_whose_messages_still_wait_are_not_fanned_out_again(
 def test_a_lost_call_of_a_small_run_does_not_wait_for_the_queue_of_large_runs(
     ledger, client, monkeypatch
 ):
-    monkeypatch.setattr("ledger.ledger.REPUBLISH_MS", (0, 5_000))
+    monkeypatch.setattr("ledger.bounds.REPUBLISH_MS", (0, 5_000))
     key = ledger.accept("r-1", _calls(*"abcdefgh")).key
     _begin(ledger, key)
     assert _steps(ledger, client, key, further=92) == {key: "publish"}
@@ -527,7 +529,7 @@ def test_a_lost_call_of_a_small_run_does_not_wait_for_the_queue_of_large_runs(
 def test_a_call_that_a_worker_lost_or_returned_is_published_however_long_the_queue(
     ledger, client, monkeypatch
 ):
-    monkeypatch.setattr("ledger.ledger.RELEASE_MS", 0)
+    monkeypatch.setattr("ledger.bounds.RELEASE_MS", 0)
     key = ledger.accept("r-1", _calls("a")).key
     _begin(ledger, key)
     call = _start(ledger, key, 0)
@@ -541,8 +543,8 @@ def test_a_call_that_a_worker_lost_or_returned_is_published_however_long_the_que
 def test_the_broker_holds_so_many_runs_and_the_ledger_those_behind_them(
     ledger, client, monkeypatch
 ):
-    monkeypatch.setattr("ledger.ledger.MESSAGES", 2)
-    ledger.seen("host:1")
+    monkeypatch.setattr("ledger.bounds.MESSAGES", 2)
+    DueRuns(ledger).seen("host:1")
     runs = [ledger.accept(f"r-{number}", _calls("a")) for number in range(4)]
     assert [run.must_publish for run in runs] == [True, True, False, False]
     keys = [run.key for run in runs]
@@ -555,18 +557,18 @@ def test_the_broker_holds_so_many_runs_and_the_ledger_those_behind_them(
 
 
 def test_without_a_reconciler_at_work_every_run_has_a_message(ledger, client, monkeypatch):
-    monkeypatch.setattr("ledger.ledger.MESSAGES", 1)
+    monkeypatch.setattr("ledger.bounds.MESSAGES", 1)
     ledger.accept("r-1", _calls("a"))
     assert ledger.accept("r-2", _calls("a")).must_publish
-    ledger.seen("host:1")
+    DueRuns(ledger).seen("host:1")
     assert not ledger.accept("r-3", _calls("a")).must_publish
     client.zincrby("tw:reconcilers", -15_001, "host:1")
     assert ledger.accept("r-4", _calls("a")).must_publish
 
 
 def test_a_run_that_finds_out_whether_workers_are_there_has_a_message(ledger, client, monkeypatch):
-    monkeypatch.setattr("ledger.ledger.MESSAGES", 1)
-    ledger.seen("host:1")
+    monkeypatch.setattr("ledger.bounds.MESSAGES", 1)
+    DueRuns(ledger).seen("host:1")
     ledger.accept("r-1", _calls("a"))
     assert not ledger.accept("r-2", _calls("a")).must_publish
     for waiting in client.zrange("tw:waiting", 0, -1):
@@ -577,13 +579,13 @@ def test_a_run_that_finds_out_whether_workers_are_there_has_a_message(ledger, cl
 def test_a_run_that_waited_until_answer_by_leaves_no_message_and_no_place(
     make_ledger, client, monkeypatch
 ):
-    monkeypatch.setattr("ledger.ledger.MESSAGES", 1)
+    monkeypatch.setattr("ledger.bounds.MESSAGES", 1)
     ledger = make_ledger(answer_by_s=0)
-    ledger.seen("host:1")
+    DueRuns(ledger).seen("host:1")
     keys = [ledger.accept(run_id, _calls("a")).key for run_id in ("r-1", "r-2")]
     assert client.exists("tw:unpublished")
     client.zadd("tw:due", dict.fromkeys(keys, 0))
-    found = ledger.due(senders=2, queued=_queued(runs=1))
+    found = DueRuns(ledger).take(senders=2, queued=_queued(runs=1))
     assert {run.key: run.step for run in found} == dict.fromkeys(keys, "submit")
     assert client.exists("tw:waiting", "tw:unpublished") == 0
     # the message that was left: its calls could not end in time
@@ -596,13 +598,13 @@ def _dead(ledger, client, *run_ids):
     for at, key in enumerate(keys):
         client.hset(f"tw:run:{key}", "expires_at", 1)
         assert ledger.bury(key, 0, "expired") == "expired"
-        ledger.replay(key, "full", codes=())
+        RunStore(ledger).replay(key, "full")
         client.zincrby("tw:unpublished", at, key)  # each a millisecond after the one before
     return keys
 
 
 def test_replays_have_so_many_messages_and_each_once(ledger, client, monkeypatch):
-    monkeypatch.setattr("ledger.ledger.MESSAGES", 2)
+    monkeypatch.setattr("ledger.bounds.MESSAGES", 2)
     keys = _dead(ledger, client, "r-1", "r-2", "r-3")
     assert _steps(ledger, client, *keys) == dict.fromkeys(keys[:2], "publish")
     assert _steps(ledger, client, *keys, runs=2) == {}
@@ -610,8 +612,8 @@ def test_replays_have_so_many_messages_and_each_once(ledger, client, monkeypatch
 
 
 def test_replays_hold_up_no_run_whose_caller_waits(ledger, client, monkeypatch):
-    monkeypatch.setattr("ledger.ledger.MESSAGES", 2)
-    ledger.seen("host:1")
+    monkeypatch.setattr("ledger.bounds.MESSAGES", 2)
+    DueRuns(ledger).seen("host:1")
     replays = _dead(ledger, client, "r-1", "r-2", "r-3")
     assert ledger.accept("direct-1", _calls("a")).must_publish
     assert ledger.accept("direct-2", _calls("a")).must_publish
@@ -622,7 +624,7 @@ def test_replays_hold_up_no_run_whose_caller_waits(ledger, client, monkeypatch):
 
 
 def test_few_replays_are_in_front_of_a_run_whose_caller_waits(ledger, client, monkeypatch):
-    monkeypatch.setattr("ledger.ledger.REPLAY_MESSAGES", 2)
+    monkeypatch.setattr("ledger.bounds.REPLAY_MESSAGES", 2)
     replays = _dead(ledger, client, "r-1", "r-2", "r-3")
     assert _steps(ledger, client, *replays) == dict.fromkeys(replays[:2], "publish")
     assert _steps(ledger, client, runs=1, calls=1) == {}
@@ -644,21 +646,21 @@ def test_a_replay_of_the_bytes_alone_waits_for_no_worker(make_ledger, client):
     _claim(ledger, key, seen=0)
     client.hset(f"tw:run:{key}", mapping={"expires_at": 1, "lease_until": 1})
     ledger.bury(key, 0, "expired")
-    ledger.replay(key, "submission", codes=())
+    RunStore(ledger).replay(key, "submission")
     assert not client.exists("tw:unpublished")
     assert _steps(ledger, client, key, runs=7) == {key: "submit"}
 
 
 def test_what_is_gone_leaves_no_place_in_a_queue(ledger, client, monkeypatch):
-    monkeypatch.setattr("ledger.ledger.MESSAGES", 0)
-    ledger.seen("host:1")
+    monkeypatch.setattr("ledger.bounds.MESSAGES", 0)
+    DueRuns(ledger).seen("host:1")
     key = ledger.accept("r-1", _calls("a")).key
     client.delete(f"tw:run:{key}")
     assert _steps(ledger, client, key, runs=7) == {}
     assert client.exists("tw:due", "tw:waiting", "tw:unpublished") == 0
 
 
-def test_calls_that_no_worker_started_are_told_from_those_that_took_too_long(ledger):
+def test_calls_that_no_worker_started_differ_from_those_that_took_too_long(ledger):
     key = ledger.accept("r-1", _calls("a", "b", "c")).key
     _begin(ledger, key)
     for index in (1, 2):

@@ -1,9 +1,10 @@
-"""Lines of runs, and the ledger as a whole, for operators' pages."""
+"""Summary lines of runs, and the status of the ledger, for list pages."""
 
 import pytest
 
 from ledger import Ledger
 from ledger.admin import RunStore
+from ledger.due import DueRuns
 from ledger.lines import RunLines
 from ops.pages.index import RunIndex
 
@@ -90,9 +91,9 @@ def test_a_replay_forgets_the_times_of_earlier_tries(ledger, client):
 
 
 def test_reconcilers_that_were_seen_lately_are_counted(ledger, client):
-    ledger.seen("host-a:1")
+    DueRuns(ledger).seen("host-a:1")
     client.zincrby("tw:reconcilers", -61_000, "host-a:1")
-    ledger.seen("host-b:2")
+    DueRuns(ledger).seen("host-b:2")
     assert list(RunLines(ledger).status().reconcilers) == ["host-b:2"]
 
 

@@ -3,6 +3,8 @@
 import pytest
 
 from ledger import Ledger
+from ledger.admin import RunStore
+from ledger.due import DueRuns
 from ledger.errors import Busy
 from ledger.values import Begun, Claim, Outputs
 from runtime.trace_context import run_trace
@@ -86,7 +88,7 @@ def test_a_run_that_waited_for_no_time_is_measured_too(ledger, client, measured,
 
 
 def test_rounds_of_a_fan_out_are_counted(ledger, monkeypatch):
-    monkeypatch.setattr("ledger.ledger.REPUBLISH_MS", (0, 0))
+    monkeypatch.setattr("ledger.bounds.REPUBLISH_MS", (0, 0))
     key = _accept(ledger, calls=2)
     rounds = [ledger.begin(key, 0) for _ in range(2)]
     assert rounds == [Begun(n, (0, 1), is_complete=False) for n in (1, 2)]
@@ -113,16 +115,11 @@ def test_the_time_of_a_run_is_measured_in_seconds_and_of_a_replay_none(
     assert [value for name, value in measured if name == "run_seconds"] == seconds
 
 
-def test_what_cannot_be_replayed_has_no_generation(ledger):
-    assert ledger.replay("0" * 32, "full", codes=()) == ("gone", 0)
-    assert ledger.replay(_accept(ledger), "full", codes=()) == ("open", 0)
-
-
 def test_of_a_replay_that_ended_well_no_time_is_measured(ledger, measured):
     key = _accept(ledger)
     _record(ledger, key)
     assert ledger.bury(key, 0, "rejected", claim=_claim(ledger, key)) == "rejected"
-    ledger.replay(key, "submission", codes=())
+    RunStore(ledger).replay(key, "submission")
     _claim(ledger, key, owner="again")
     ledger.finish(key, 0, OK)
     assert measured == [("runs", {"state": "dead"}), ("runs", {"state": "submitted"})]
@@ -180,17 +177,17 @@ def test_the_senders_trace_reaches_each_step_and_a_replay_has_spans_of_its_own(l
     assert ledger.start(key, 0, 0, message="m").trace == run_trace(key, TRACEPARENT)
     _record(ledger, key)
     ledger.bury(key, 0, "rejected", claim=_claim(ledger, key))
-    ledger.replay(key, "submission", codes=())
+    RunStore(ledger).replay(key, "submission")
     ledger.client.zadd("tw:due", {key: 0})
-    (run,) = ledger.due(senders=1)
+    (run,) = DueRuns(ledger).take(senders=1)
     assert (run.run_id, run.step, run.trace) == ("r", "submit", run_trace(key, TRACEPARENT, 1))
     assert ledger.outputs(key, 0).trace == run_trace(key, TRACEPARENT, 1)
 
 
 def test_one_look_goes_through_so_many_runs(ledger, client, monkeypatch):
-    monkeypatch.setattr("ledger.ledger.DUE_AT_ONCE", 2)
+    monkeypatch.setattr("ledger.bounds.DUE_AT_ONCE", 2)
     client.zadd("tw:due", {_accept(ledger, run_id): 0 for run_id in ("r-1", "r-2", "r-3")})
-    assert [len(ledger.due(senders=0)) for _ in range(3)] == [2, 1, 0]
+    assert [len(DueRuns(ledger).take(senders=0)) for _ in range(3)] == [2, 1, 0]
 
 
 def test_a_submission_needs_a_sender_and_leave_to_go(ledger, client):
@@ -198,11 +195,11 @@ def test_a_submission_needs_a_sender_and_leave_to_go(ledger, client):
     for key in keys:
         _record(ledger, key)
     client.zadd("tw:due", dict.fromkeys(keys, 0))
-    assert ledger.due(senders=4, may_go=0) == []
-    assert len(ledger.due(senders=4, may_go=1)) == 1
-    assert len(ledger.due(senders=2)) == 2
-    assert len(ledger.due(senders=0)) == 0
-    (last,) = ledger.due(senders=1)
+    assert DueRuns(ledger).take(senders=4, may_go=0) == []
+    assert len(DueRuns(ledger).take(senders=4, may_go=1)) == 1
+    assert len(DueRuns(ledger).take(senders=2)) == 2
+    assert len(DueRuns(ledger).take(senders=0)) == 0
+    (last,) = DueRuns(ledger).take(senders=1)
     assert 0 < _until_due_ms(ledger, last.key) <= 5_000
 
 
