@@ -19,8 +19,8 @@ def test_no_mutated_delivery_is_a_5xx_ends_a_worker_or_stays_in_memory(redis_ser
     assert set(of_valid) == {202}
     assert of_valid[202] > count / 10
     assert is_same
-    # caches and connections grow by 600 (1,300 in `make fuzz`); what was read, kept, is 14,000 more
-    assert grown_by < 1_000 + count / 4
+    # caches grow by 600, further threads by 1,400; what was read, if it were kept, by 14,000
+    assert grown_by < 5_000 + count / 4
     # each worker grows by 4,000 until it has seen everything, which may be after the first fifth
     assert grown_kb < 16_000
     assert "Traceback" not in log

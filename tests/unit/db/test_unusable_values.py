@@ -21,10 +21,41 @@ def _violations(text):
     return {v["path"]: v["message"] for v in refused.value.violations}
 
 
+def test_arguments_of_more_than_64_kb_are_not_read():
+    with pytest.raises(ToolError) as refused:
+        parse('{"a": "' + "é" * 32_765 + '"}')
+    assert refused.value.code == "too_large"
+    assert str(refused.value) == "The arguments are too large. Send less than 64 kB."
+    assert parse('{"a": "' + "é" * 32_763 + 'b"}') == {"a": "é" * 32_763 + "b"}
+
+
 @pytest.mark.parametrize("text", ["a\\u0000", "é\\u0000", "\\ud800", "é\\udc00"])
 def test_text_that_cannot_be_stored_is_named_in_any_script(text):
     assert _violations(f'{{"a": ["b", {{"c": "{text}"}}]}}') == {"/a/1/c": NOT_STORABLE}
     assert _violations(f'{{"a": {{"{text}": 1}}}}') == {"/a": NOT_STORABLE}
+
+
+@pytest.mark.parametrize("beside", ['{"x": 1}', "[1]", '[[], {"x": {}}]'])
+def test_all_places_are_looked_at_whatever_is_beside_them(beside):
+    found = {"/a": NOT_STORABLE, "/c/1": NOT_STORABLE}
+    assert _violations(f'{{"a": "\\u0000", "b": {beside}, "c": [1, "\\u0000", {beside}]}}') == found
+
+
+def test_what_was_found_before_a_name_that_is_given_twice_is_listed_too():
+    text = '{"a": {"m": 1, "m": 2}, "b": {"n": 1, "n": 2}, "c": "\\u0000"}'
+    assert _violations(text) == {"/a/m": TWICE, "/b/n": TWICE, "/c": NOT_STORABLE}
+
+
+def test_many_are_refused_too_and_the_list_is_not_long():
+    assert len(_violations(json.dumps({f"p{n}": "\0" for n in range(500)}))) == 21
+
+
+def test_the_largest_number_that_a_double_holds_is_taken_and_a_larger_one_named():
+    assert parse('{"a": 1.7976931348623157e308}') == {"a": 17976931348623157 * 10**292}
+    larger = str(10**309)
+    assert _violations(f'{{"a": [1, {larger}]}}') == {
+        "/a/1": "is too large a number: write a smaller one"
+    }
 
 
 def test_a_place_is_a_json_pointer_with_its_two_escapes():
