@@ -58,6 +58,13 @@ def test_the_largest_number_that_a_double_holds_is_taken_and_a_larger_one_named(
     }
 
 
+@pytest.mark.parametrize("number", ["1e-1001", "0." + "1" * 1_000, "1e-9999999999999999999"])
+def test_a_number_of_more_digits_than_are_kept_is_named(number):
+    assert _violations(f'{{"a": [1, {number}]}}') == {
+        "/a/1": "has more digits than can be kept: round it"
+    }
+
+
 def test_a_place_is_a_json_pointer_with_its_two_escapes():
     assert _violations('{"a/b": {"m~n": 1, "m~n": 2}}') == {"/a~1b/m~0n": TWICE}
 
