@@ -11,7 +11,6 @@ from tests.submission import Clock, Runs
 def clock(monkeypatch):
     clock = Clock()
     monkeypatch.setattr("time.time", clock.monotonic)
-    monkeypatch.setattr("time.sleep", clock.sleep)
     own = SimpleNamespace(monotonic=clock.monotonic, sleep=clock.sleep)
     monkeypatch.setattr("tasks.submission.time", own)
     monkeypatch.setattr("genesys.client.time", own)
