@@ -74,8 +74,10 @@ def _unreadable(path: Path, name: str, error: OSError | UnicodeDecodeError) -> t
         return 1, f"cannot be read: {error.strerror or type(error).__name__}"
     found = [p.name for p in path.iterdir() if p.is_file() and p.name not in _NAMES]
     lower = {other.lower(): other for other in sorted(found)}
-    close = difflib.get_close_matches(name, lower, n=1, cutoff=0.7)
-    if close:
+    close = difflib.get_close_matches(name, lower, n=1)
+    if not close and name != "examples.json":
+        close = [other for other in lower if other.endswith(Path(name).suffix)]
+    if len(close) == 1:
         return 1, f"is missing; rename {lower[close[0]]}"
     if name == "examples.json":
         return 1, "is missing; write [] to begin with, better an example (docs/tools.md)"

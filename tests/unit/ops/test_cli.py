@@ -63,6 +63,16 @@ def test_urls_that_cannot_be_read_are_named_and_not_shown(command):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("command", [["doctor"], ["tools", "check", "--database"]])
+def test_a_password_with_an_at_sign_is_named_and_not_shown(command):
+    done = toolworker(*command, DATABASE_URL="postgresql://u:half@planted@h/d")
+
+    assert done.returncode in (1, 2)
+    assert "DATABASE_URL: has a second @; in a password write %40" in done.stderr
+    assert "planted" not in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_doctor_does_not_wait_for_what_only_a_person_can_mend():
     done = toolworker("doctor", "--wait", "--timeout", "50", REDIS_URL="redis://127.0.0.1:1/0")
 
