@@ -214,6 +214,17 @@ def test_an_export_without_an_address_names_the_option_with_an_example():
     assert "--url names where Genesys reaches the endpoint, such as https://" in done.stderr
 
 
+@pytest.mark.parametrize(
+    "command", ["tools new one --dir /proc/self", "tools export --format ava --out /proc/self/x"]
+)
+def test_a_place_that_cannot_be_written_is_one_sentence(command):
+    done = toolworker(*command.split())
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: /proc/self")
+    assert "Traceback" not in done.stderr
+
+
 def test_tools_list_names_each_tool_once():
     done = toolworker("tools", "list")
 
