@@ -1,4 +1,4 @@
-# One image for receiver, worker, reconciler, Flower and command line; what it does is its command.
+# One image for receiver, worker, reconciler, Flower and command line; its command chooses the part.
 FROM python:3.13-slim AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python -m venv /opt/toolworker

@@ -1,4 +1,4 @@
-# Everything is run from here; `make` alone lists what there is.
+# Targets to install, run, test, measure and check the project; `make` alone lists them.
 PYTHON ?= python3
 BIN := .venv/bin
 SEED ?= 1

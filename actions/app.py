@@ -11,7 +11,7 @@ from typing import Any
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import NotFound, RequestEntityTooLarge
 
-from actions import answers, contract
+from actions import contract, responses
 from actions.auth import authorize
 from actions.contract import PATH
 from actions.deadline import deadline
@@ -39,13 +39,13 @@ def build() -> Flask:
 
 
 def make(values: Settings, tools: Catalog, databases: Databases) -> Flask:
-    """The app over *tools*; *databases* are open."""
+    """Make the app for *tools*; *databases* must be open."""
     app = Flask(__name__, static_folder=None)
     app.url_map.merge_slashes = False  # a redirect would be an answer that no document describes
     # one more than allowed: of a body without a length Werkzeug gives what fits, without an error
-    app.config["MAX_CONTENT_LENGTH"] = answers.MAX_BODY_BYTES + 1
+    app.config["MAX_CONTENT_LENGTH"] = responses.MAX_BODY_BYTES + 1
     _serve(app, _Endpoint(values, tools, databases))
-    answers.answer_errors(app)
+    responses.handle_errors(app)
     _record(app)
     return app
 
@@ -68,7 +68,7 @@ def check() -> tuple[Settings, Catalog]:
 
 
 _kept: tuple[Settings, Catalog] | None = None
-"""Of gunicorn's master, which forks a process when another has ended: it has the same tools."""
+"""What gunicorn's master checked last; processes that it forks later have the same tools."""
 
 
 def keep() -> tuple[Settings, Catalog]:
@@ -97,7 +97,7 @@ def gauge() -> Mapping[str, Mapping[tuple[str, ...], float]]:
 
 
 class _Endpoint:
-    """What one process holds: tools, databases, and a slot for each call that may run at once."""
+    """One process' tools, databases, and a slot for each call that may run at once."""
 
     def __init__(self, values: Settings, tools: Catalog, databases: Databases) -> None:
         self.schemes, self.secrets = values.action_schemes(), values.action_secrets()
@@ -168,11 +168,11 @@ def _serve(app: Flask, endpoint: _Endpoint) -> None:
     @app.post(f"{PATH}/<tool>", provide_automatic_options=False)
     def call(tool: str) -> Response:
         body = request.get_data(cache=False)
-        if len(body) > answers.MAX_BODY_BYTES:
+        if len(body) > responses.MAX_BODY_BYTES:
             raise RequestEntityTooLarge
         headers = {name.lower(): value for name, value in request.headers.items()}
         authorize(headers, schemes=endpoint.schemes, secrets=endpoint.secrets)
-        return answers.answer(endpoint.call(tool, body, headers))
+        return responses.answer(endpoint.call(tool, body, headers))
 
     @app.get("/livez", provide_automatic_options=False)
     def livez() -> dict[str, str]:

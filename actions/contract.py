@@ -12,7 +12,7 @@ from db.errors import ToolError
 from db.values import exact
 
 PATH = "/genesys/actions"
-"""Before the tool's name in an address."""
+"""Path of the endpoint; the tool's name follows it."""
 MAX_ANSWER_BYTES = 250_000
 """Genesys' limit for web services is not published; for functions it advises at most 256 KB."""
 CONVERSATION_ID = "conversationId"

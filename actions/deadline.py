@@ -1,4 +1,4 @@
-"""Deadline of a data action: Genesys' timeout, less the time already spent."""
+"""Deadline of a data action: Genesys' timeout, less the time that the request has waited."""
 
 import math
 import re
@@ -15,9 +15,9 @@ DEFAULT_TIMEOUT_S = 10.0
 MIN_TIMEOUT_S, MAX_TIMEOUT_S = 1.0, 60.0
 """What Genesys takes."""
 ANSWER_MARGIN_S = 1.0
-"""Before the action's timeout, for the answer's way back."""
+"""Kept free before the action's timeout, in which the response travels back."""
 HANG_MARGIN_S = 1.25
-"""After a statement's own timeout: of a server that hangs db.pool closes the socket, 1 s later."""
+"""Beyond a statement's timeout, at which db.pool closes a hanging connection after 1 s."""
 SHORT_S = 3.0
 """Below it the margins shrink in proportion: a quarter of the timeout is left for queries."""
 
@@ -25,7 +25,7 @@ _START = re.compile(r"t=(\d{1,12}\.\d{1,6})")
 
 
 class Deadline(NamedTuple):
-    """Seconds that queries of a request may take, and then a server that hangs to answer."""
+    """Seconds for the queries of a request, and then until a hanging connection is closed."""
 
     seconds_left: float
     hang_margin_s: float

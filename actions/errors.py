@@ -4,7 +4,7 @@ Errors of a data action before its tool is called; the tool's own are db.errors.
     ActionError
     ├── Unauthorized    401: no secret of ours
     ├── BadDeadline     400: the deadline's header cannot be read
-    └── Busy            429: as many are being answered as may be
+    └── Busy            429: all slots are taken
 """
 
 

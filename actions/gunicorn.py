@@ -19,7 +19,10 @@ graceful_timeout = 15  # s; above the 10 s that an action takes by default
 # s; longer than any proxy keeps an idle connection (nginx 60, Caddy 120, Google's 600): the side
 # that closes first must be the proxy, or a call meets a closed connection: a 500 for Genesys
 keepalive = 620
-limit_request_line = 2048  # bytes; a tool's name has 64 at most
+# The proxy bounds these, and refuses as JSON; its own limits are just below (ops/proxy/nginx.conf).
+limit_request_line = 8190  # bytes
+limit_request_fields = 4500
+limit_request_field_size = 8190  # bytes
 forwarder_headers = ""  # by default a proxy on this machine may move addresses: SCRIPT_NAME
 # Not preloaded: connections to Postgres must be made after the fork.
 preload_app = False
@@ -29,7 +32,7 @@ accesslog = None  # one line per answer comes from the app, without headers
 STALL_S = 10
 """Longest silence within a request."""
 SPARE_THREADS = 8
-"""Above the calls that run at once; they answer 429, 401 and the like meanwhile."""
+"""Threads beyond the calls that may run at once; they answer 429, 401 and the like."""
 
 
 def on_starting(arbiter: Any) -> None:
@@ -50,7 +53,7 @@ def on_starting(arbiter: Any) -> None:
 
 
 def on_reload(arbiter: Any) -> None:
-    """On SIGHUP let new workers have the tools as they are now, or the old ones for a mistake."""
+    """On SIGHUP load the tools anew for the next workers; with a mistake the old tools stay."""
     from actions.app import reload
 
     # gunicorn has just read this file anew, where no number of threads is given

@@ -73,7 +73,7 @@ def main(*, measures: tuple[str, ...], turns: int, runs: int, children_after: in
 
 
 def _tools(folder: Path) -> Path:
-    """The shipped tools, and one that sleeps for as long as it is asked, 5 s at most."""
+    """The shipped tools, and one that sleeps for as long as its argument names, 5 s at most."""
     shutil.copytree(ROOT / "tools", folder)
     shutil.copytree(ROOT / "ops/dev/demo/tools" / TOOL, folder / TOOL)
     path = folder / TOOL / "tool.json"

@@ -35,7 +35,7 @@ _numbers = itertools.count()
 
 
 def bare() -> Flask:
-    """The least that could answer: reads the body as JSON and says 202."""
+    """A bare app for comparison: reads the body as JSON and answers 202."""
     app = Flask(__name__)
 
     @app.post("/webhook/tool-calls")

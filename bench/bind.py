@@ -1,5 +1,5 @@
 """
-What a bound value costs a call: the same tool with and without `bind`, by turns, in one run.
+Benchmark of a bound value's cost: calls of one tool with and without `bind`, alternating.
 
     python -m bench.bind
 

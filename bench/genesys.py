@@ -37,7 +37,7 @@ PATH = "/api/v2/ai/assistants/runs/{run_id}/tool_calls"
 
 
 def main() -> None:
-    """Measure all three, and say which were missed."""
+    """Measure all three figures; exit with 1 if one is missed."""
     missed = []
     for measure in (measure_burst, measure_outage, measure_tokens):
         figures, is_met = measure()
@@ -201,7 +201,7 @@ def _tokens(stack: Stack) -> dict[str, int]:
 
 
 def put(stack: Stack, path: str, value: object) -> None:
-    """Tell the simulator what it allows, or what goes wrong."""
+    """PUT the simulator's limits or faults."""
     request = urllib.request.Request(  # noqa: S310
         stack.simulator_url + path,
         json.dumps(value).encode(),

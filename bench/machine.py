@@ -12,7 +12,7 @@ _PACKAGES = ("celery", "dramatiq", "redis", "hiredis", "psycopg", "gunicorn", "f
 
 
 def describe() -> dict[str, str]:
-    """What a reader needs to judge the figures."""
+    """CPU, load, system and versions, by which a reader judges the figures."""
     return {
         "cpu": cpu_name(Path("/proc/cpuinfo").read_text(encoding="utf-8")),
         "cpus": str(os.cpu_count()),
@@ -27,7 +27,7 @@ def describe() -> dict[str, str]:
 
 
 def cpu_name(cpuinfo: str) -> str:
-    """The processor's own name; "unknown" where the kernel does not say."""
+    """The processor's own name; "unknown" where the kernel does not name it."""
     found = re.search(r"^model name\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
     return found[1].strip() if found else "unknown"
 

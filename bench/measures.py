@@ -1,4 +1,4 @@
-"""The measurements, each on servers of its own; sides that are compared take turns: A B A B."""
+"""The measurements of `python -m bench`, each on its own servers; compared sides alternate."""
 
 import os
 import shutil
@@ -21,6 +21,8 @@ RUNS = {1: 150, 3: 75, 10: 20, 30: 6}
 RATE_PER_S, RATE_RUNS = 20.0, 80
 SLOW_S, SLOW_CALLS, SLOW_SLOTS = 0.05, 5, 6
 """With a process for each call of a run and one for what comes before and after."""
+_BATCH = 200
+"""Runs that wait at once while memory is measured, at most."""
 _WARM = Work(runs=15, calls=3)
 _IDLE_S = 3.0
 
@@ -121,7 +123,7 @@ class Bench:
             return accept.measure(field.stack(workers=0, reconcilers=0), turns=self._turns)
 
     def overload(self) -> dict[str, Any]:
-        """What becomes of deliveries at three times the load that the service can take."""
+        """Answers to deliveries at three times the load that the service can take."""
         with TemporaryDirectory(dir=self._folder) as folder:
             return overload.measure(Path(folder), self._postgres)
 
@@ -139,7 +141,8 @@ class Bench:
         with self._field() as field:
             options = ["--max-tasks-per-child", str(children_after)]
             side = field.side_of(field.stack(worker_options=options))
-            batch = runs // 100
+            # small, or a busy machine answers the last of a batch after its answer-by
+            batch = runs // 10 // max(10, runs // 10 // _BATCH)
             for done in range(batch, runs + 1, batch):
                 side.measure(Work(batch, 3))
                 seen.update(family(side.worker)[1:])
@@ -170,7 +173,7 @@ class Bench:
 
 
 def _costs(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """What one run took, by measure; one outcome a turn."""
+    """Cost of one run, by measure; one outcome a turn."""
     return {
         "cpu_ms": spread([one.cost.cpu_s * 1000 for one in outcomes]),
         "redis_cpu_ms": spread([one.cost.redis_cpu_s * 1000 for one in outcomes]),
@@ -198,7 +201,7 @@ def _leave_idle_out(sides: Sequence[Side]) -> None:
 
 
 def _five_fsyncs_ms(folder: Path) -> float:
-    """What this disk takes to have five small writes safe, one after the other; the median."""
+    """Median of the time that this disk takes for five small writes with fsync, one by one."""
     took_ms = []
     path = folder / "fsync"
     with path.open("ab", buffering=0) as file:

@@ -14,13 +14,13 @@ from db.errors import ToolError
 SIZES = (32_000, 64_000)
 TURNS = 7
 """
-Of all cases, each with its sizes one right after the other: the clock of a machine changes with its
-load, and the ratio of a turn is one of times that are milliseconds apart.
+Turns over all cases. In a turn the sizes of a case follow each other within milliseconds, since a
+machine's clock rate changes with its load.
 """
 MOST_RATIO = 2.5
-"""What doubling the input may multiply the time by."""
+"""Largest ratio of the times when the input doubles."""
 _LEAST_MS = 5.0
-"""Of less time than this the machine's own noise is most."""
+"""Below this the machine's noise is larger than the time itself."""
 
 _ONES: Mapping[str, Any] = {"type": "array", "items": {"type": "string"}}
 _TREE: Mapping[str, Any] = {"type": "object", "additionalProperties": {"$ref": "#/definitions/a"}}

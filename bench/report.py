@@ -19,7 +19,7 @@ class Target(NamedTuple):
 
 
 def targets(found: Mapping[str, Any]) -> list[Target]:
-    """What each target came to; those whose measures are missing are left out."""
+    """Each target with its figure and verdict; those not measured are left out."""
     return [
         target
         for name, of in (

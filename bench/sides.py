@@ -40,7 +40,7 @@ _TAIL_S = 0.2  # what a worker does after its POST is part of the run's cost
 
 @dataclass(frozen=True)
 class Work:
-    """What one measurement sends: *per_s* None means as fast as the sender can."""
+    """Runs of one measurement; *per_s* None means as fast as the sender can."""
 
     runs: int
     calls: int
@@ -108,7 +108,7 @@ class Side:
         return tally.read(self.worker, self._clients)
 
     def assume_idle(self, cost: tally.Cost) -> None:
-        """From now on leave out what one idle second costs."""
+        """Subtract the cost of one idle second from now on."""
         self._idle = cost
 
     def memory_mb(self) -> float:
@@ -162,7 +162,7 @@ def _must_be_whole(
 ) -> None:
     """A side that leaves work out would look fast."""
     if arrivals.keys() != sent.keys():
-        raise RuntimeError(f"{name} submitted runs that nobody sent")
+        raise RuntimeError(f"{name} submitted runs that were not sent")
     poor = [run_id for run_id, arrival in arrivals.items() if arrival.outputs != work.calls]
     if poor:
         raise RuntimeError(f"{name} submitted {len(poor)} of {work.runs} runs without good outputs")
@@ -173,7 +173,7 @@ class Field:
     Everything that runs while we measure; leaving it stops all of it, the newest first.
 
     Args:
-        postgres: With the demo data; asked by all sides, and left running.
+        postgres: With the demo data; queried by all sides, and left running.
     """
 
     def __init__(self, folder: Path, tools_dir: Path, postgres: Server) -> None:

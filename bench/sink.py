@@ -61,7 +61,7 @@ class Sink:
 
     def _take(self, run_id: str, body: bytes, at: float) -> None:
         with self._came:
-            if run_id in self._known:  # a repeat, which is allowed and answers nobody
+            if run_id in self._known:  # a repeat, which is allowed and not counted
                 return
             self._known.add(run_id)
             self._arrivals[run_id] = Arrival(at, _good_outputs(body))

@@ -1,4 +1,4 @@
-"""CPU and memory of a process tree, and round trips to its Redis servers."""
+"""Count CPU and memory of a process tree, and round trips to its Redis servers."""
 
 import os
 import time
@@ -47,13 +47,13 @@ def read(tree: int, clients: Sequence[redis.Redis]) -> Cost:
     The cost up to now of the processes that descend from *tree*, itself included.
 
     Args:
-        clients: Of the Redis servers that this tree alone uses. Each time we ask is one more round
+        clients: Of the Redis servers that this tree alone uses. Each reading is one more round
             trip.
     """
-    told = [client.info("stats", "cpu") for client in clients]
+    infos = [client.info("stats", "cpu") for client in clients]
 
     def total(*names: str) -> float:
-        return sum(info[name] for info in told for name in names)  # type: ignore[index]
+        return sum(info[name] for info in infos for name in names)  # type: ignore[index]
 
     return Cost(
         sum(map(cpu_of, family(tree))),
@@ -90,7 +90,7 @@ def family(root: int) -> list[int]:
 
 def descendants(root: int, parents: Mapping[int, int]) -> list[int]:
     """
-    *root* first, then whoever descends from it.
+    *root* first, then all processes that descend from it.
 
     Args:
         parents: Parent by process.

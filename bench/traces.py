@@ -1,5 +1,5 @@
 """
-What traces cost a worker: CPU a run with and without them, by turns, in one run.
+Benchmark of the traces' cost: a worker's CPU per run with and without them, alternating.
 
     python -m bench.traces
 

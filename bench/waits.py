@@ -19,12 +19,12 @@ from ops import deliveries
 from ops.dev.stack import Stack
 
 TOOL = "slow_report"
-"""Sleeps in Postgres for as long as its argument says; its timeout is 5 s."""
+"""Sleeps in Postgres for as long as its argument names; its timeout is 5 s."""
 QUICK = ("search_inventory", {"sku": "AB-1001", "warehouse": "US-WEST"})
 HANG_S, PROCESSES = 30, 4
 LARGE, LARGE_CALL_S = 128, 0.05
 HEAD_START_S = 0.1
-"""By then the large run has begun, and the messages of its calls are in the queue."""
+"""Time after which a large run has begun and its calls' messages are in the queue."""
 MOMENTS = ("after-start", "before-record", "after-record", "after-claim")
 KILLS, RATE_PER_S = 3, 6.0
 _WAIT_S = 90.0
@@ -60,7 +60,7 @@ class Caller:
         return self._sink.collect(runs, timeout_s=_WAIT_S)
 
     def recorded_ms(self, key: str, calls: int) -> list[float]:
-        """From acceptance until each call's output was recorded, by the ledger's own clock."""
+        """Milliseconds from acceptance to each call's output, by the ledger's own clock."""
         names = ["accepted_at", *(f"ended_at:{index}" for index in range(calls))]
         accepted_at, *ended_at = self._ledger.hmget(f"tw:run:{key}", names)  # type: ignore[misc]
         return [float(at) - float(accepted_at) for at in ended_at]

@@ -11,7 +11,7 @@ from db.connection import CONNECT_TIMEOUT_S
 from db.errors import Unavailable
 
 # One row is one session of the workers that waits for a lock, with one of those in front of it. Of
-# sessions of other roles the server tells a plain role the number and the name, and no more.
+# other roles' sessions Postgres shows an unprivileged role pid and role name alone.
 _BLOCKED = """
 SELECT waiting.pid,
        (extract(epoch FROM clock_timestamp() - waiting.query_start) * 1000)::bigint AS waits_ms,

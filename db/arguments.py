@@ -11,7 +11,7 @@ from db.json_problems import position, problem
 from db.numbers import integer, number
 
 MAX_ARGUMENT_BYTES = 65_536
-"""Of one call's arguments; a model writes a few hundred."""
+"""Limit of one call's arguments; a model writes a few hundred bytes."""
 MAX_UNUSABLE = 20
 """Values that cannot be stored, listed at once; the mistakes of the schema come after them."""
 MAX_PATH = 200
@@ -47,8 +47,8 @@ def parse(
         raise _too_deep() from None
     except json.JSONDecodeError as exc:
         at = position(text, exc)
-        said = f"The arguments are not valid JSON at character {at}: {problem(text, exc)}."
-        raise ToolError("invalid_json", f"{said} {_AGAIN}") from None
+        problem_at = f"The arguments are not valid JSON at character {at}: {problem(text, exc)}."
+        raise ToolError("invalid_json", f"{problem_at} {_AGAIN}") from None
     except ValueError as exc:
         raise ToolError(
             "invalid_json", f"The arguments are not valid JSON: {exc}. {_AGAIN}"

@@ -1,5 +1,5 @@
 """
-Causes of a failed database connection, each a sentence without secrets.
+Name the cause of a failed database connection, in a sentence without secrets.
 
 Before a session stands, libpq gives no SQLSTATE but only a text, and that has role, host and
 database in it: the text is searched, never repeated. A server that speaks another language than
@@ -42,9 +42,9 @@ _TEXTS = tuple(
         (r"permission denied for database", "the role may not connect; GRANT CONNECT ON DATABASE"),
         (
             r"no encryption",
-            "pg_hba.conf lets nobody in so from this host without TLS; try sslmode=require",
+            "pg_hba.conf refuses this host without TLS; try sslmode=require",
         ),
-        (r"pg_hba\.conf", "pg_hba.conf lets nobody in so from this host"),
+        (r"pg_hba\.conf", "pg_hba.conf refuses this role, database and host"),
         # whether there is room
         (
             r"too many (connections|clients)|remaining connection slots",

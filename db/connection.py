@@ -1,4 +1,4 @@
-"""Postgres connections: their parameters, and their errors as ours."""
+"""Postgres connections: parameters, ping, and the translation of psycopg's errors into ours."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ PING_MS = 2_000
 _log = logs.get("database")
 
 # What passes: a connection lost (08), a standby that had to choose between us and its replay, or a
-# deadlock (40), a server without room (53), one that stops, starts or sends us away (57P).
+# deadlock (40), a server without room (53), one that stops, starts or ends our session (57P).
 _PASSING = ("08", "40", "53", "57P", "25P03")
 
 
@@ -110,7 +110,7 @@ def translated(large: Sequence[str]) -> Iterator[None]:
 
 
 def _failed(error: Exception) -> ToolError:
-    # the server's words can quote values: only its code is logged, and none of it is told
+    # the server's message can quote values: only its code is logged, and the model gets neither
     sqlstate = error.sqlstate if isinstance(error, psycopg.Error) else None
     _log.error("query.failed", sqlstate=sqlstate, kind=type(error).__name__)
     return ToolError("query_failed", "The tool's query failed. Do not try the same call again.")

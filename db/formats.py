@@ -62,4 +62,4 @@ FORMATS: dict[str, Callable[[Any], bool]] = {
     "ipv4": lambda text: _is_read_by(ipaddress.IPv4Address, text),
     "ipv6": lambda text: "%" not in text and _is_read_by(ipaddress.IPv6Address, text),
 }
-"""What is checked; a schema with any other format is refused."""
+"""Check of each known format; a schema with any other is refused."""

@@ -5,9 +5,9 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 MAX_DIGITS = 400
-"""Before the point; the largest float has 309."""
+"""Digits before the point; the largest float has 309."""
 MAX_DECIMALS = 1_000
-"""Behind the point; Postgres' numeric has room for 16,383."""
+"""Digits behind the point; Postgres' numeric has room for 16,383."""
 _PLAIN_DIGITS = 18
 
 

@@ -160,7 +160,7 @@ class _Reader:
         return (False, "\b") if self._skip("b") else self._escape()
 
     def _escape(self) -> tuple[bool, str]:
-        """What stands behind a backslash: whether it is a set, and the set or the character."""
+        """Read an escape behind its backslash: whether it is a set, and the set or character."""
         for read in (_code, _control):
             value, end = read(self._source, self._at)
             if value:

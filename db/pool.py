@@ -33,7 +33,7 @@ one attempt to connect, so that its cause is known.
 MAX_LIFETIME_S = 1800.0
 """A connection is replaced after this, so that failovers and new rights reach every process."""
 READ_FACTOR = 4
-"""Of a tool's `max_bytes` are read from Postgres: JSON may have white space that is left out."""
+"""Times `max_bytes` are read from Postgres, since JSON loses white space in the output."""
 _log = logs.get("database")
 _LARGEST_INTEGER = 2**31 - 1
 
@@ -76,7 +76,7 @@ class Databases:
         Query a database for nothing, to find out whether it answers.
 
         Raises:
-            Unavailable: It does not; the sentence says why.
+            Unavailable: It does not answer; the message names the cause.
         """
         with translated(()), self._pool(name).connection() as connection:
             ping(connection)
@@ -112,7 +112,7 @@ class Databases:
         arguments = [bound(values[name]) for name in statement.names]
         began = time.monotonic()
         pool = self._pool(tool.database)
-        # of a bound one the model cannot be told
+        # a bound value is not named to the model
         named = [name for name in statement.names if name not in tool.bind]
         large = [name for name in named if _is_large(values[name])]
         wait_s = min(WAIT_S, timeout_ms / 1000)
@@ -126,7 +126,7 @@ class Databases:
                 arguments,
                 timeout_ms=left_ms,
                 hang_margin_s=hang_margin_s,
-                # one more, which tells that there are more
+                # one more, to see whether there are more
                 max_rows=tool.max_rows + 1,
                 max_bytes=tool.max_bytes * READ_FACTOR,
                 bound={name: setting_text(values[name]) for name in tool.bind},

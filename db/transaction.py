@@ -18,21 +18,21 @@ from psycopg.adapt import PyFormat, Transformer
 from db.errors import ToolError, Unavailable
 
 HEARD_S = 1.0
-"""For the first word of a server; a connection that is silent for longer is taken for dead."""
+"""For the first reply of a server; a connection that is silent for longer counts as dead."""
 _LEAST_HEARD_S = 0.25
 HANG_MARGIN_S = 1.0
-"""Beyond statement_timeout, which a server that hangs does not keep, the connection is closed."""
+"""After statement_timeout, which a hanging server does not keep, the connection is closed."""
 MAX_ROW_BYTES = 8_388_608
 """
-Of one row as Postgres sends it. libpq keeps a row whole, so that a larger one costs its size once,
-and up to three times from a server that is as fast as our own memory.
+Limit of one row as Postgres sends it. libpq buffers a row whole: a larger one takes its size in
+memory once, and up to three times from a server that is as fast as our own memory.
 """
 _MAX_SKIPPED_BYTES = 1_048_576
-"""Of rows that do not fit, read to keep the connection; of more the connection is closed."""
+"""Surplus rows are read up to this, to keep the connection; with more it is closed."""
 
 _COMMENTS_IGNORED = 160_000
-"""Before Postgres 16 pg_stat_statements takes each DECLARE and FETCH of other text, comments
-included, for another statement, and forgets those that it had."""
+"""Before Postgres 16 pg_stat_statements counts DECLARE and FETCH with another comment as another
+statement, and evicts older ones."""
 
 _BYTES_AROUND_NAME = 4  # two quotes, a colon and a comma
 
@@ -48,7 +48,7 @@ SELECT set_config('statement_timeout', $1, true),
        set_config('cursor_tuple_fraction', '1', true)
 """
 BOUND = "toolworker."
-"""Before the name of a bound argument: the setting that policies read."""
+"""Prefix of the settings that hold bound arguments, which policies read."""
 
 
 NOTHING_BOUND: Mapping[str, str] = MappingProxyType({})
@@ -125,9 +125,9 @@ def read(
     values = transformer.dump_sequence(arguments, [PyFormat.AUTO] * len(arguments))
     if connection.pgconn.server_version < _COMMENTS_IGNORED:
         comment = ""
-    exchange = _Exchange(connection.pgconn, timeout_ms / 1000, hang_margin_s)
+    pipeline = _Pipeline(connection.pgconn, timeout_ms / 1000, hang_margin_s)
     try:
-        exchange.send(
+        pipeline.send(
             _settings(timeout_ms, bound),
             (
                 f"DECLARE answer NO SCROLL CURSOR FOR {comment}{statement.text}".encode(),
@@ -137,17 +137,17 @@ def read(
             ),
             (f"FETCH FORWARD {max_rows} FROM answer {comment}".encode(), None),
         )
-        rows = exchange.receive(max_bytes)
+        rows = pipeline.receive(max_bytes)
     except BaseException as exc:
-        # also a task's time limit, which can strike anywhere: what is under way cannot be told
+        # also a task's time limit, which can strike anywhere: the connection's state is unknown
         connection.close()
-        if isinstance(exc, psycopg.Error) and exchange.error is not None:
-            raise exchange.error from exc  # the server's last words
+        if isinstance(exc, psycopg.Error) and pipeline.error is not None:
+            raise pipeline.error from exc  # what the server reported last
         raise
-    if exchange.is_closing:
+    if pipeline.is_closing:
         connection.close()
-    if exchange.error is not None:
-        raise exchange.error
+    if pipeline.error is not None:
+        raise pipeline.error
     return rows
 
 
@@ -171,8 +171,8 @@ def _settings(timeout_ms: int, bound: Mapping[str, str]) -> "_Command":
 _Command = tuple[Any, ...]
 
 
-class _Exchange:
-    """What is sent and received for one statement, within a deadline."""
+class _Pipeline:
+    """One statement in libpq's pipeline mode: what is sent and received, within a deadline."""
 
     def __init__(self, server: pq.abc.PGconn, timeout_s: float, hang_margin_s: float) -> None:
         self._server = server

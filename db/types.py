@@ -1,4 +1,4 @@
-"""Types that a database defines itself (enums, domains), so that their arrays can be read."""
+"""Look up types that a database defines (enums, domains), so that psycopg can read their arrays."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-r"""Unicode properties in patterns (`\p{…}`): how ECMA-262 names them, and how RE2 does."""
+r"""Translate Unicode properties in patterns (`\p{…}`) from ECMA-262's names to RE2's."""
 
 import re
 

@@ -20,7 +20,7 @@ def bound(value: Any) -> Any:
     A value as psycopg takes it: an object as jsonb, an array as one of a single type.
 
     A fraction is a numeric, with all its digits. An integer beyond a bigint goes as text of no
-    type, so that the statement says what it is: as a numeric, it would turn the column that it is
+    type, so that the statement decides its type: as a numeric, it would turn the column that it is
     compared with into one, and no index of a bigint would be used.
     """
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""An HTTP answer of Genesys, read tolerantly: gateways in between send HTML, or nothing."""
+"""HTTP response of Genesys: status, error code, Retry-After; a body that is no JSON is empty."""
 
 import json
 import re

@@ -22,7 +22,7 @@ from runtime.settings import Settings, SettingsError
 MAX_BODY_BYTES = 512_000
 """Genesys' limit for one request."""
 POST_TIMEOUT_S = 10.0
-"""For one POST, all of it."""
+"""Total time of one POST, from connecting to the last byte of the response."""
 
 _log = logs.get("genesys")
 _HELD = {
@@ -134,7 +134,7 @@ class Client:
         return (most, 0.0) if self._rate_limiter is None else self._rate_limiter.available(most)
 
     def status(self) -> GenesysStatus | None:
-        """What keeps POSTs from going out, for dashboards; None when it is not known."""
+        """State of rate limit, circuit breaker and token, for dashboards; None when unknown."""
         return None if self._rate_limiter is None else self._rate_limiter.status()
 
     def retry_delay_s(self, retries: int) -> float:

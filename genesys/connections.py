@@ -1,4 +1,4 @@
-"""HTTP connections with a total deadline; the libraries' own time limits are per read."""
+"""requests' adapter with one deadline for a whole request; requests' own timeouts are per read."""
 
 import socket
 import threading

@@ -19,7 +19,7 @@ from genesys.errors import GenesysError, GenesysUnavailable, Rejected, Untrusted
 from genesys.regions import is_loopback
 
 MAX_ANSWER_BYTES = 65_536
-"""Read of an answer; an error body has a few hundred bytes, and a token fewer."""
+"""Bytes read of a response; an error body has a few hundred, and a token fewer."""
 
 CONNECT_TIMEOUT_S = 3.05
 """Just above TCP's first retransmission after 3 s; for each address that a host name has."""
@@ -128,7 +128,7 @@ class HttpClient:
         return session
 
     def _proxies_for(self, url: str) -> dict[str, str]:
-        """The proxies for *url*; plain http goes through none, nor far, unless that is allowed."""
+        """The proxies for *url*; plain http is for loopback and uses none, unless `allow_http`."""
         parts = urlsplit(url)
         if parts.scheme == "http" and not self._allow_http:
             if not is_loopback(parts.hostname or ""):
@@ -153,7 +153,7 @@ def _is_direct(host_url: str, no_proxy: str) -> bool:
 
 
 def _read(response: requests.Response) -> bytes:
-    """The body as far as it matters; a broken one changes nothing in what the status means."""
+    """At most `MAX_ANSWER_BYTES` of the body; a broken body is empty, since the status decides."""
     try:
         body: bytes = response.raw.read(MAX_ANSWER_BYTES, decode_content=True)
     except (ProtocolError, DecodeError):

@@ -1,4 +1,4 @@
-"""Genesys Cloud's regions as data, and the URLs of one or those set in its place."""
+"""Genesys Cloud's regions as data; API and login URL of a region, or as the settings give them."""
 
 import difflib
 import ipaddress

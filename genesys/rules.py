@@ -131,10 +131,10 @@ def rule_for(status: int, code: str | None = None) -> Rule:
 def error_for(answer: Answer) -> GenesysUnavailable | Rejected:
     """The error for an answer that is no 2xx; its class and advice are the rule's."""
     rule = rule_for(answer.status, answer.code)
-    said = f" Genesys said: {answer.message}" if answer.message else ""
+    quoted = f" Genesys said: {answer.message}" if answer.message else ""
     if rule.is_retried:
         return GenesysUnavailable(
-            f"Genesys answered {answer.status}.{said}",
+            f"Genesys answered {answer.status}.{quoted}",
             status=answer.status,
             code=answer.code,
             correlation_id=answer.correlation_id,
@@ -142,7 +142,7 @@ def error_for(answer: Answer) -> GenesysUnavailable | Rejected:
             most_attempts=rule.most_attempts,
         )
     return Rejected(
-        rule.advice + said,
+        rule.advice + quoted,
         status=answer.status,
         code=answer.code,
         correlation_id=answer.correlation_id,

@@ -15,7 +15,7 @@ from runtime import logs
 
 TIMEOUT_S = 1.0
 """For connecting and for each reply; a POST has 10 s in all."""
-AWAY_S = 2.0
+DOWN_S = 2.0
 """After a failure Redis is not called for this long, so that not every POST waits for it."""
 
 _LUA = Path(__file__).parent / "lua"
@@ -68,7 +68,7 @@ class Store:
         # in braces, so that a cluster keeps them on one node
         self._prefix = f"tw:genesys:{{{digest}}}:"
         self._now = now
-        self._away_until = float("-inf")
+        self._down_until = float("-inf")
 
     def run(self, script: str, keys: Sequence[str], **arguments: Any) -> Any:
         """
@@ -80,7 +80,7 @@ class Store:
         Raises:
             WriteRefused: Redis can be reached, but does not run the script for now.
         """
-        if self._now() < self._away_until:
+        if self._now() < self._down_until:
             return None
         names = [self._prefix + key for key in keys]
         try:
@@ -92,6 +92,6 @@ class Store:
             _log.warning("genesys.store_refused", step=script, reason=type(error).__name__)
             raise WriteRefused(type(error).__name__) from error
         except redis.RedisError as error:
-            self._away_until = self._now() + AWAY_S
+            self._down_until = self._now() + DOWN_S
             _log.warning("genesys.store_away", step=script, reason=type(error).__name__)
             return None

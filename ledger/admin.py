@@ -42,7 +42,7 @@ class Place:
     When a run is looked at next, and how many runs are before it; None where it is in no queue.
 
     `begins_after` counts runs that no worker has begun, `turn_after` those of the send queue. A run
-    without `has_message` is behind so many that a reconciler publishes it later.
+    without `has_message` has no message yet: a reconciler publishes it in its turn.
     All times are milliseconds since the epoch.
     """
 
@@ -188,20 +188,20 @@ class RunStore:
         return Counts(len(keys), oldest_ms, waiting_ms, dead)
 
     def dead_letter_keys(self, within_s: float) -> list[str]:
-        """The keys of runs that ended as dead letters so lately, oldest first."""
+        """The keys of runs that ended as dead letters within *within_s* seconds, oldest first."""
         since, until = self._lately(within_s)
         client = self._ledger.client
         found = self._ledger.call(lambda: client.zrangebyscore(DEAD, since, until))
         return [key.decode() for key in found]
 
     def new_dead_letters(self, within_s: float) -> int:
-        """How many runs ended as dead letters so lately, and were not replayed or dropped since."""
+        """How many runs ended as dead letters within *within_s* seconds and still are."""
         return int(
             self._ledger.call(lambda: self._ledger.client.zcount(DEAD, *self._lately(within_s)))
         )
 
     def ended_calls(self, within_s: float, *, most: int) -> list[tuple[str, str]]:
-        """Tool and code of each call of the newest runs that ended well so lately, *most* runs."""
+        """Tool and code of each call of runs that ended well within *within_s*, newest *most*."""
         since, until = self._lately(within_s)
         keys = self._ledger.call(
             lambda: self._ledger.client.zrange(
@@ -217,7 +217,7 @@ class RunStore:
         return found
 
     def _lately(self, within_s: float) -> tuple[int, str]:
-        """Scores from so many seconds ago until now, by the ledger's clock."""
+        """Scores from *within_s* seconds ago until now, by the ledger's clock."""
         seconds, _ = self._ledger.call(self._ledger.client.time)
         return int((seconds - within_s) * 1000), "+inf"
 

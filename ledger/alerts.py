@@ -1,4 +1,4 @@
-"""Alerts in the ledger: which causes were reported, and the events that were not sent yet."""
+"""Alerts in the ledger: the causes that were reported, and an outbox of events not yet sent."""
 
 import json
 from collections.abc import Mapping
@@ -8,11 +8,11 @@ from ledger.ledger import Ledger
 from ledger.scripts import ALERTS, ALERTS_OUTBOX, DUE, to_text
 
 LEASE_MS = 20_000
-"""One reconciler looks for causes and sends; another goes on so long after it died."""
+"""Lease of the one reconciler that looks and sends; after its death another takes over."""
 CONFIRM_MS = 4_000
 """A cause is reported when it holds in two looks: a worker that is restarted raises none."""
 QUIET_MS = 15_000
-"""A cause has ended when it was not seen for so long; one that comes and goes is one."""
+"""A cause has ended when it was not seen for this long: a flapping one is reported once."""
 MOST_EVENTS = 1_000
 """Kept for a receiver that is down; there are about ten causes, and the oldest events go first."""
 

@@ -1,4 +1,4 @@
-"""Ended runs for exporters of traces: each is given out until its trace was exported."""
+"""Queue of ended runs whose traces are to be exported: leased to one exporter at a time."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from ledger.scripts import (
 )  # fmt: skip
 
 LEASE_MS = 30_000
-"""One exporter has the cursors so long after each take; another goes on after that."""
+"""Lease of one exporter, renewed by each take; after its death another takes over."""
 OVERLAP_MS = 30_000
 """How far a clock may be set back, by a failover or by hand, without losing a trace."""
 
@@ -27,7 +27,7 @@ _CALL = ("id", "name", "started_at", "ended_at", "validate_ms", "took_ms", "code
 _ATTEMPT = ("attempt_at", "attempt_status", "attempt_code", "attempt_took_ms")
 _STEP = ("step", "step_at")
 _TRIES = 3
-"""Of a call; after so many it is answered as poison."""
+"""Tries of a call; after the last one it ends as poison."""
 _STEPS = 50
 """As many as due.lua keeps."""
 
@@ -52,7 +52,7 @@ class EndedRuns:
         self._ledger, self._owner = ledger, owner
 
     def take(self, most: int) -> list[EndedRun] | None:
-        """At most so many runs, dead letters first; None while another exporter has the lease."""
+        """At most *most* runs, dead letters first; None while another exporter has the lease."""
         keys = [ENDED, EXPORTED_ENDED, DEAD, EXPORTED_DEAD, EXPORT_CURSORS]
         word, *words = self._ledger.step(
             "export_take", keys, [self._owner, LEASE_MS, most, OVERLAP_MS]
@@ -64,7 +64,7 @@ class EndedRuns:
 
     def done(self, runs: Sequence[EndedRun]) -> bool:
         """
-        Give these out no more. Calling twice is safe.
+        Mark runs as exported: they are not taken again. Calling twice is safe.
 
         Returns:
             False when another exporter has the lease by now, and exports the same runs.
@@ -100,7 +100,7 @@ class EndedRuns:
 
 
 def _fields(entry: Mapping[str, str]) -> Iterator[str]:
-    """Of calls, attempts, steps and replays."""
+    """Names of the fields of calls, attempts, steps and replays."""
     counts = (
         (_CALL, 0, int(entry.get("calls", 0))),
         (_ATTEMPT, 1, int(entry.get("attempts", 0)) + 1),

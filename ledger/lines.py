@@ -1,4 +1,4 @@
-"""Runs as lines of a list: what changed since the last look, read with a few commands."""
+"""Read one summary line per run for list pages: one or two round trips for 500 runs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -15,7 +15,7 @@ class Function(TypedDict):
 
 
 class ToolCall(TypedDict):
-    """One question of a run."""
+    """One tool call of a run."""
 
     id: str
     type: Literal["function"]

@@ -1,4 +1,4 @@
-"""When a server's TLS certificate ends, read over the network as its clients see it."""
+"""Expiry of a server's TLS certificate, read from its handshake as clients see it."""
 
 import socket
 import ssl
@@ -9,7 +9,7 @@ _EXPIRED = 10
 
 
 class NoCertificate(Exception):
-    """No TLS server answered at the endpoint; the message says why."""
+    """No TLS server answered at the endpoint; the message names the cause."""
 
 
 def ends_in_s(endpoint: str, *, timeout_s: float) -> float:

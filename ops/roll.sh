@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
-# Replaces the containers of a running installation one after the other, and refuses no delivery
-# meanwhile: a new container is started beside the old ones, the next step waits until it does its
-# work, and only then is an old one stopped, which ends what it has under way.
+# Rolling update of a compose installation, without a refused delivery: start a new container beside
+# the old ones, wait until it is healthy, and only then stop an old one, which finishes its work.
 #
 #   ops/roll.sh toolworker:1.4   to another image, and back with the image before
 #   ops/roll.sh                  with the image that the settings name: for changed settings, secrets
@@ -64,7 +63,7 @@ roll() {
 }
 
 say "doctor: settings, servers and tools, as $image sees them"
-# not the running service: what is wrong there may be what this change mends
+# not the running service: what is wrong there may be what this change repairs
 compose run --rm --no-deps doctor toolworker doctor --before-start
 # receivers first: what they accept is what workers of either release take
 for service in webhook reconciler worker; do

@@ -12,7 +12,7 @@ _KEPT_MS = 5_000
 
 def lacks(client: redis.Redis, *, is_broker: bool) -> list[str]:
     """
-    Everything that would keep the service from working with this Redis.
+    Reasons why the service cannot work with this Redis, a sentence each; none if it can.
 
     Args:
         is_broker: Whether Celery's messages go through it, for which it subscribes, too.

@@ -1,4 +1,4 @@
-"""Log a warning, at the start of each process, for each unsafe setting."""
+"""Log a warning for each unsafe setting, at the start of each process."""
 
 from runtime import logs, settings
 

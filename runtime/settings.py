@@ -25,7 +25,7 @@ _FOREIGN = {
     "CELERY_LOADER": "the service has a loader of its own",
     "CELERY_CUSTOM_WORKER_POOL": "only the prefork pool keeps time limits",
 }
-"""What Celery 5.7.0 and its command read behind our settings, and what to do in its place."""
+"""Variables that Celery 5.7.0 and its command read, too, and what to do in their place."""
 BUILT_IN_TOOLS = Path(__file__).resolve().parent.parent / "tools"
 
 
@@ -136,7 +136,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         return _reveal(self.redis_url)
 
     def redis_tls(self, url: str) -> dict[str, Any]:
-        """What every client of the Redis at *url* is given beside it: redis-py's own arguments."""
+        """TLS arguments of redis-py for every client of the Redis at *url*."""
         if not url.startswith("rediss://"):
             return {}
         if not self.redis_tls_verify:

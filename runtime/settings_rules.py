@@ -14,7 +14,7 @@ _REDIS_URL = "must be redis://:PASSWORD@HOST:PORT/NUMBER, or rediss:// for TLS"
 
 
 def mistakes(settings: "Settings") -> list[str]:
-    """What is wrong, one `NAME: sentence` each, without values; empty if nothing is."""
+    """Mistakes of the settings, one `NAME: sentence` each, without values."""
     found = []
     if settings.run_answer_by_s >= settings.run_expires_s:
         found.append("RUN_ANSWER_BY_S: must be below RUN_EXPIRES_S")

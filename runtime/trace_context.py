@@ -77,4 +77,4 @@ def is_in_share(trace_id: str, share: float) -> bool:
 
 
 UNTRACED = run_trace("0" * 31 + "1")
-"""Where there is no run, as in a trial of a tool."""
+"""Trace of a call outside of a run, such as a trial of a tool."""

@@ -1,1 +1,1 @@
-"""A Genesys that fits in one process: tokens, submissions, faults, signed deliveries."""
+"""Simulated Genesys in one process: tokens, submissions, faults, deliveries, data actions."""

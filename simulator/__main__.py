@@ -15,7 +15,7 @@ from simulator.app import create_app
 @click.option("--client-secret", default="demo-secret", show_default=True)
 @click.option("--ca-file", type=click.Path(path_type=Path), help="Data actions trust it, too.")
 def main(host: str, port: int, client_id: str, client_secret: str, ca_file: Path | None) -> None:
-    """Be a Genesys Cloud that fits in one process."""
+    """Serve a simulated Genesys Cloud in one process."""
     app = create_app(client_id=client_id, client_secret=client_secret, ca_file=ca_file)
     server = make_server(host, port, app, threaded=True)
     server.socket.listen(1024)  # a thousand runs may come at once; werkzeug's own queue is 128

@@ -19,7 +19,7 @@ from simulator.templates import TemplateError, render
 from simulator.validation import BadOrder
 
 DEFAULT_TIMEOUT_S = 60
-"""Of an action that names none."""
+"""Timeout of an action that names none."""
 
 
 @dataclass(frozen=True)

@@ -58,10 +58,10 @@ def create_app(
     @app.errorhandler(HTTPException)
     def refuse(problem: HTTPException) -> Response:
         status = problem.code or 500
-        said = problem.description or problem.name
+        message = problem.description or problem.name
         if request.path.startswith("/_sim/"):
-            return _json({"error": said}, status)
-        return _respond(error(status, _CODES.get(status, "error"), said))
+            return _json({"error": message}, status)
+        return _respond(error(status, _CODES.get(status, "error"), message))
 
     @app.errorhandler(BadOrder)
     def refuse_order(problem: BadOrder) -> Response:
@@ -116,7 +116,7 @@ def _run_id() -> str | None:
     """
     The run id as it was sent: one segment, percent-decoded once.
 
-    The decoded path cannot tell an encoded slash from one that parts segments.
+    The decoded path cannot distinguish an encoded slash from one between segments.
     """
     path = request.environ["REQUEST_URI"].partition("?")[0]
     segment = path.removeprefix(_BEFORE_RUN).removesuffix(_AFTER_RUN)
@@ -170,7 +170,7 @@ def _faulty(genesys: Genesys, fault: dict[str, Any]) -> Response | None:
         connection = request.environ["werkzeug.socket"]
         connection.shutdown(2)
         connection.close()
-        return Response(status=500)  # nobody reads it
+        return Response(status=500)  # the client is gone
     status = int(fault["status"])
     genesys.forgotten.wait(float(fault.get("delay_s", 0)))
     if status == 200:

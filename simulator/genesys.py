@@ -15,7 +15,7 @@ from simulator.replies import Reply, error, oauth_error, too_many
 from simulator.validation import LIMITS, Fault, check_faults, check_limits, loads, shape_error
 
 KEPT = 200_000
-"""Of submissions, and of everything that is kept for each run: the newest."""
+"""Newest submissions, and newest entries of each record by run, that are kept."""
 MAX_BODY_BYTES = 512_000
 """Genesys' limit for one request."""
 
@@ -24,7 +24,7 @@ _WINDOW_S = 60.0
 
 @dataclass
 class Token:
-    """One that was given out: when it ends, and the times of its use in the last minute."""
+    """An issued token: when it ends, and the times of its use in the last minute."""
 
     ends_at: float
     used: deque[float] = field(default_factory=deque)
@@ -54,7 +54,7 @@ class State:
 
 
 class Genesys:
-    """The rules of the endpoint, from genesys.md, and the faults that a test asks for."""
+    """The rules of the endpoint, from genesys.md, and the faults that a test injects."""
 
     def __init__(self, client_id: str, client_secret: str) -> None:
         self._credentials = (client_id, client_secret)
@@ -123,7 +123,7 @@ class Genesys:
 
     @contextmanager
     def token_request(self) -> Iterator[None]:
-        """Count one more, whatever becomes of it, and how many are under way together."""
+        """Count a token request, and how many are under way at once."""
         with self._lock:
             state = self.state
             state.token_requests += 1
@@ -225,8 +225,8 @@ class Genesys:
         digest = hashlib.sha256(raw).hexdigest()
         before = self.state.accepted.get((run_id, key)) if key else None
         if before is not None and before != digest:
-            said = "The Idempotency-Key was used with another body."
-            return error(409, "conflict", said), False
+            message = "The Idempotency-Key was used with another body."
+            return error(409, "conflict", message), False
         body = loads(raw)
         if body is None:
             return error(400, "bad.request", "The request could not be understood."), False

@@ -27,6 +27,6 @@ def too_many(retry_after_s: int) -> Reply:
     return Reply(429, body, retry_after_s)
 
 
-def oauth_error(code: str, said: str) -> Reply:
-    """A refusal of the token endpoint; OAuth says 400 to all of them."""
-    return Reply(400, {"error": code, "description": said, "error_description": said})
+def oauth_error(code: str, message: str) -> Reply:
+    """A refusal of the token endpoint; OAuth answers all of them with 400."""
+    return Reply(400, {"error": code, "description": message, "error_description": message})

@@ -1,4 +1,4 @@
-"""The part of Genesys' Velocity templates that data actions of web services use."""
+"""Render the part of Genesys' Velocity templates that web-services data actions use."""
 
 import json
 import re

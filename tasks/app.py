@@ -1,4 +1,4 @@
-"""The Celery app: its configuration, its tasks by name, and how it publishes a run."""
+"""The Celery app: its configuration, the message of a run, and the length of its queues."""
 
 import runpy
 from collections.abc import Mapping

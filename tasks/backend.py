@@ -32,5 +32,5 @@ class LedgerBackend(BaseBackend):
         return result
 
     def get_task_meta(self, task_id: str, cache: bool = True) -> dict[str, Any]:
-        """Nothing is known here of any task."""
+        """Always PENDING: no result is stored here."""
         return {"task_id": task_id, "status": states.PENDING, "result": None}

@@ -21,35 +21,35 @@ app.steps["consumer"].add(FlushEvents)
 
 
 class Message(NamedTuple):
-    """The message that this process works on, for the task it names and all links behind that."""
+    """The message that this process works on; all links that run in place share it."""
 
     task_id: str
     deadline: float
-    """Monotonic; its soft time limit."""
+    """Monotonic time of its soft time limit."""
     owner_died: bool
-    """It came back because the process that had it before died."""
+    """Celery runs it again, because the process that had it died."""
 
 
 @dataclass
 class Work:
-    """What this process keeps of a task while it runs."""
+    """In-memory state of a task while it runs."""
 
     message: Message
     handed_over: Any = None
-    """What the task in front has left for this one, and this one leaves for those behind it."""
+    """Value that the link before left for this one, or this one leaves for the next."""
     began: float = field(default_factory=time.monotonic)
     links: list[Callable[[], None]] = field(default_factory=list)
-    """They run behind this task."""
+    """Links to run in place after this task."""
 
 
 class RunTask(Task):  # type: ignore[type-arg]  # generic in the stubs alone
     """
     A task that retries while the ledger is unavailable, and else ends with a value.
 
-    A signature with the option `here=True` runs behind the task that applies it: in the same
-    process, by Celery's own tracer, after that task's messages are on the broker. So signals,
-    hooks and tracers see every link, and only one of them was a message. The message is
-    acknowledged after all links behind it, so a process that dies in between loses nothing.
+    A signature with the option `here=True` runs in place behind the task that applies it: in the
+    same process, by Celery's own tracer, once that task's messages are on the broker. So signals,
+    hooks and tracers see every link, although only the first was a message. That message is
+    acknowledged after all its links, so a process that dies in between loses nothing.
     """
 
     abstract = True
@@ -63,7 +63,7 @@ class RunTask(Task):  # type: ignore[type-arg]  # generic in the stubs alone
     default_retry_delay = 0  # s; of a message whose process died
 
     needs_s = 0.0
-    """To run behind another, what must be left of the message's time; else it is a message."""
+    """Seconds of the message's soft time limit that a run in place needs; with less, it is sent."""
 
     def apply_async(
         self,
@@ -87,11 +87,11 @@ class RunTask(Task):  # type: ignore[type-arg]  # generic in the stubs alone
 
     @property
     def work(self) -> Work:
-        """What this process keeps of the task; it never leaves the process."""
+        """In-memory state of the running task; it never leaves this process."""
         return self.request.get("work")  # type: ignore[no-any-return]
 
     def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
-        # for the lines of those who know no run, such as the database's
+        # so that log lines of packages without runs, such as db, have these ids, too
         logs.begin(**{name: kwargs[name] for name in ("run_id", "key") if name in kwargs})
         request, front = self.request, self._front
         if front is None:
@@ -106,7 +106,7 @@ class RunTask(Task):  # type: ignore[type-arg]  # generic in the stubs alone
     def after_return(
         self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: Any
     ) -> None:
-        """Run the links behind this task; of one that failed or is retried, none."""
+        """Run this task's links in place, if it succeeded."""
         if status == "SUCCESS":
             for run_link in self.work.links:
                 run_link()
@@ -127,7 +127,7 @@ class RunTask(Task):  # type: ignore[type-arg]  # generic in the stubs alone
 
     @property
     def _front(self) -> Work | None:
-        """The work of the task in front of this one; None for a message."""
+        """The work of the link before this one; None for a task that came as a message."""
         return self.request.get("front")  # type: ignore[no-any-return]
 
     def _received(self) -> Message:
@@ -142,7 +142,7 @@ class RunTask(Task):  # type: ignore[type-arg]  # generic in the stubs alone
     def _run_behind(
         self, current: "RunTask", task_id: str, args: Any, kwargs: Any, options: dict[str, Any]
     ) -> None:
-        """Run behind *current*, or publish this task where too little time is left."""
+        """Run in place behind *current*, or publish this task if too little time is left."""
         if current.work.message.deadline - time.monotonic() < self.needs_s:
             try:
                 self.apply_async(args, kwargs, task_id, **options)

@@ -46,13 +46,13 @@ class SharedCatalog:
         self._copies = Path(tempfile.gettempdir()) / name
 
     def current(self) -> Catalog:
-        """The catalogue for the next call; a copy that cannot be loaded leaves the one before."""
+        """The catalogue for the next call; the previous one if the new copy cannot be loaded."""
         digest = self._digest[:]
         if digest != self._catalog.digest.encode():
             try:
                 self._catalog = load(self._copies / digest.decode())
             except (CatalogError, OSError, UnicodeDecodeError) as error:
-                # another reload is just replacing the copy: the next call finds it
+                # another reload is replacing the copy right now: the next call loads that
                 _log.warning("catalog.kept", catalog=self._catalog.digest, why=type(error).__name__)
             else:
                 _log.info("catalog.changed", catalog=self._catalog.digest)
@@ -88,7 +88,7 @@ class SharedCatalog:
             if older != kept:
                 shutil.rmtree(older, ignore_errors=True)
         for name in loaded.tools:
-            metrics.count("tool_failures", 0, tool=name)  # a counter born at 1 has no increase
+            metrics.count("tool_failures", 0, tool=name)  # Prometheus sees no increase to a first 1
         return loaded
 
 
@@ -109,7 +109,7 @@ def gauge() -> Mapping[str, Mapping[tuple[str, ...], float]]:
 
 
 def _load_copied(source: Path, copy: Path) -> Catalog:
-    """Copy the tool folders of *source*, and load the copy: an editor may be at work in them."""
+    """Copy the tool folders of *source* and load the copy: the originals may change meanwhile."""
     for folder in source.iterdir() if source.is_dir() else ():
         if folder.is_dir() and not folder.name.startswith((".", "_")):
             (copy / folder.name).mkdir()
@@ -117,7 +117,7 @@ def _load_copied(source: Path, copy: Path) -> Catalog:
                 if file.is_file():
                     shutil.copyfile(file, copy / folder.name / file.name)
     if not any(copy.iterdir()):
-        return load(source)  # which says so, under the folder's own name
+        return load(source)  # reports that under the folder's own name
     return load(copy)
 
 

@@ -1,4 +1,4 @@
-"""Task events: of links that run behind another task, and when Celery sends those of messages."""
+"""Task events for Flower: those of links run in place, and a worker's own in batches of 0.5 s."""
 
 import contextlib
 import sys
@@ -13,20 +13,21 @@ from celery.signals import worker_process_shutdown
 from runtime import logs
 
 FLUSH_EVERY_S = 0.5
-"""From an event to the message that carries it and those that follow: so much later a dashboard
-shows a link at most. A message for each link took a fifth of a worker's CPU."""
+"""Longest delay of an event: all events of this time go in one message. A message for each link
+took a fifth of a worker's CPU."""
 
 KEPT_S = 15.0
-"""How long a process keeps what the broker does not take, which is longer than a restart of it."""
+"""How long a process keeps events that the broker does not take; its restart is shorter."""
 
 _log = logs.get("tasks")
 
 
 class LinkEvents:
     """
-    The events of one worker process, sent by a thread of its own.
+    Task events of one worker process, sent by its own thread.
 
-    No task waits for the broker, and nothing is raised: without a broker for long, events are lost.
+    No task waits for the broker and nothing is raised; while the broker is down for longer than
+    `KEPT_S`, events are lost.
     """
 
     def __init__(self, app: Celery) -> None:
@@ -62,7 +63,7 @@ class LinkEvents:
         self._has_some.set()
 
     def flush(self, **_: Any) -> None:
-        """Send what was kept since the last time, in one message."""
+        """Send the kept events in one message. Nothing is raised."""
         dispatcher = self._dispatcher
         if dispatcher is None:
             return
@@ -73,13 +74,13 @@ class LinkEvents:
             self._connect_again(dispatcher, type(error).__name__)
 
     def _connect_again(self, dispatcher: Any, reason: str) -> None:
-        """Keep the events that were not sent for the next flush, unless that lasts too long."""
+        """Connect anew for the next flush; drop the unsent events once this lasts `KEPT_S`."""
         now = time.monotonic()
         self._failing_since = self._failing_since or now
         if now - self._failing_since > KEPT_S:
             _log.warning("events.lost", reason=reason)
             self._dispatcher = self._failing_since = None
-        dispatcher.close()  # it keeps them; what it was to send with is made anew
+        dispatcher.close()  # it keeps the events; `enable` makes the producer anew
         with contextlib.suppress(Exception):  # of a connection that is broken anyway
             dispatcher.connection.release()
         dispatcher.enable()
@@ -94,9 +95,9 @@ class LinkEvents:
 
 class FlushEvents(StartStopStep):
     """
-    Sends what a worker's main process has to report in one message each half second, too.
+    Worker step that sends the events of the main process in one message each half second.
 
-    By default Celery sends it at each turn of its loop: two fifths of that process' CPU.
+    Celery's default is a message at each turn of its loop: two fifths of that process' CPU.
     """
 
     requires = ("celery.worker.consumer.events:Events",)
@@ -109,13 +110,13 @@ class FlushEvents(StartStopStep):
             self._entry = parent.timer.call_repeatedly(FLUSH_EVERY_S, flush)
 
     def stop(self, parent: Any) -> None:
-        """Leave nothing behind, also where the connection is lost: it goes to the next one."""
+        """Send what is left; with a lost connection, over the next one."""
         if self._entry:
             self._entry.cancel()
             self._entry = None
             parent.event_dispatcher.flush()
 
     def shutdown(self, parent: Any) -> None:
-        """Send what came after `stop`: a worker that is stopped waits for its tasks to end."""
+        """Send the events since `stop`: a worker that stops waits for its tasks to end."""
         if parent.event_dispatcher:
             parent.event_dispatcher.flush()

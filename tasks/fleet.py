@@ -11,9 +11,9 @@ from redis.exceptions import RedisError
 from tasks.app import app
 
 ANSWER_S = 1.0
-"""What a worker has to answer; its main process does nothing else that takes time."""
+"""Time for a worker's reply; its main process does nothing else that takes time."""
 RELOAD_S = 30.0
-"""What a worker has to check its tool folders; 100 tools take it a second."""
+"""Time for a worker to check its tool folders; 100 tools take a second."""
 ANSWER_AGAIN_S = 2.5
 """A second request waits this long before no worker is reported, for a busy machine."""
 
@@ -32,7 +32,7 @@ class Worker:
 
     @property
     def slots(self) -> int:
-        """How many tool calls it can have in hand at a time."""
+        """How many messages it can work on at a time."""
         return len(self.pids)
 
 
@@ -52,7 +52,7 @@ def workers() -> Sequence[Worker]:
     Raises:
         BrokerUnavailable: The broker does not answer.
     """
-    return _ask(ANSWER_S) or _ask(ANSWER_AGAIN_S)
+    return _inspect(ANSWER_S) or _inspect(ANSWER_AGAIN_S)
 
 
 def catalogs() -> dict[str, str]:
@@ -66,9 +66,9 @@ def catalogs() -> dict[str, str]:
         found = app.control.broadcast(
             "toolworker", reply=True, timeout=ANSWER_S, connection=connection
         )
-    replies = {node: said for answer in found or () for node, said in answer.items()}
-    # a worker that fails at it replies with an error
-    return {node: said["catalog"] for node, said in replies.items() if "catalog" in said}
+    replies = {node: reply for answer in found or () for node, reply in answer.items()}
+    # a worker that fails replies with an error
+    return {node: reply["catalog"] for node, reply in replies.items() if "catalog" in reply}
 
 
 def reload_tools() -> dict[str, Reloaded | None]:
@@ -76,7 +76,7 @@ def reload_tools() -> dict[str, Reloaded | None]:
     Let all workers load their tool folders anew; None for one that did not answer.
 
     Raises:
-        BrokerUnavailable: Nobody could be asked.
+        BrokerUnavailable: The broker does not answer; no worker reloaded.
     """
     nodes = [worker.node for worker in workers()]
     if not nodes:
@@ -120,12 +120,12 @@ def queue_length() -> int:
         return sum(client.llen(queue.name) for queue in app.conf.task_queues)
 
 
-def _ask(timeout_s: float) -> Sequence[Worker]:
+def _inspect(timeout_s: float) -> Sequence[Worker]:
     with _connected() as connection:
         found = app.control.inspect(timeout=timeout_s, connection=connection).stats() or {}
     workers = [
-        Worker(node, node.partition("@")[2], tuple(said["pool"].get("processes", ())))
-        for node, said in found.items()
+        Worker(node, node.partition("@")[2], tuple(stats["pool"].get("processes", ())))
+        for node, stats in found.items()
     ]
     return sorted(workers, key=lambda worker: worker.node)
 

@@ -21,10 +21,10 @@ from tasks.submission import submit_run
 
 FURTHER_CALLS_QUEUE = "toolworker.further"
 SUBMISSION_S = 20.0
-"""What must be left of a message's soft time limit for a submission behind its query: a POST of
-10 s, and as much for a token or a ledger that is unavailable."""
+"""Seconds of a message's soft time limit that a submission in place needs: a POST of 10 s, and as
+much for a token or a ledger that is unavailable."""
 _BEHIND: dict[str, Any] = {"here": True}
-"""Options of a link that runs behind the task that applies it (`tasks/base.py`)."""
+"""Options of a link that runs in place behind the task that applies it (`tasks/base.py`)."""
 
 _log = logs.get("pipeline")
 
@@ -63,7 +63,7 @@ def fan_out(self: RunTask, run_id: str, key: str, generation: int) -> None:
 
 
 def _chain(ids: RunIds, begun: Begun, place: int, front: Message) -> Any:
-    """Validate and query one call; the first one behind the fan-out, the others as messages."""
+    """Validate and query one call; the first call runs in place, the others are messages."""
     index = begun.missing[place]
     name = f"{ids['key']}:{ids['generation']}.{begun.round}"
     lease = {"lease": front.task_id} if place == 0 else {}
@@ -118,7 +118,8 @@ def query(
         return checked
     started = time.monotonic()
     call, tool, values, _ = checked
-    logs.begin(run_id=run_id, key=key, tool=tool.name, trace_id=call.trace.trace_id)
+    names = {"run_id": run_id, "key": key, "tool": tool.name, "tool_call_id": call.call_id}
+    logs.begin(**names, trace_id=call.trace.trace_id)
     try:
         traceparent = call.trace.traceparent("query", index)
         output = answer(resources().databases, tool, values, call.left_ms, traceparent=traceparent)
@@ -142,7 +143,7 @@ def submit(self: RunTask, run_id: str, key: str, generation: int) -> None:
 
 @app.task(base=RunTask, name="call", bind=True)
 def call(self: RunTask, run_id: str, key: str, generation: int, index: int) -> None:
-    """Take a message of the last release, which may still be queued: one call of a run."""
+    """One call of a run, as the last release published it: its messages may still be queued."""
     ids, message = RunIds(run_id=run_id, key=key, generation=generation), self.work.message
     begun = Begun(round=0, missing=(index,), is_complete=False)
     chord([_chain(ids, begun, 0, message)], task_id=f"{message.task_id}:chord")(_submit(ids))
@@ -164,7 +165,7 @@ def _check(task: RunTask, ids: RunIds, index: int, lease: str) -> Checked | int 
     )
     if not isinstance(leased, Started):
         return leased
-    logs.bind(trace_id=leased.trace.trace_id)
+    logs.bind(trace_id=leased.trace.trace_id, tool_call_id=leased.call_id)
     try:
         if leased.is_poison:
             raise ToolError("internal_error", "The tool failed. Do not try the same call again.")
@@ -181,7 +182,7 @@ def _record(ids: RunIds, call: Started, output: str, code: str, **took: int) -> 
     left = resources().ledger.record(
         ids["key"], ids["generation"], call.index, output, owner=call.owner, code=code, **took
     )
-    # the model may call a tool of any name: only those that exist are told apart
+    # the model may invent any name: only those of tools that exist become labels
     tool = call.name if code != "unknown_tool" and not call.is_poison else ""
     if left is not None:
         metrics.observe_call(took["query_ms"] / 1000, tool=tool, code=code)

@@ -1,4 +1,4 @@
-"""Answer one validated call from Postgres, trying again for as long as a slot may be held."""
+"""Query Postgres for one validated call; while the database is down, retry in place for 2 s."""
 
 import time
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from db.faults import faults_as_answers
 from db.pool import Databases
 
 IN_PLACE_S = 2.0
-"""A database that is away is asked again for this long; then the slot is needed elsewhere."""
+"""Retries in place while the database is down; after this the slot is needed for other calls."""
 
 
 def answer(
@@ -34,21 +34,21 @@ def answer(
         traceparent: Of this query, for the server's log.
 
     Raises:
-        ToolError: What the model is told.
-        Unavailable: The database is away; give the call back while there is time.
+        ToolError: The call ends in this error output.
+        Unavailable: The database is down; return the call's lease while there is time.
     """
     budget_s = min(tool.timeout_ms, left_ms) / 1000
     began = time.monotonic()
     deadline = began + budget_s
 
-    def ask() -> str:
+    def attempt() -> str:
         timeout_ms = max(1, int((deadline - time.monotonic()) * 1000))
         with faults_as_answers(SoftTimeLimitExceeded):
             return databases.query(tool, values, timeout_ms=timeout_ms, traceparent=traceparent)
 
     try:
         try:
-            return ask()  # by itself: a function that backoff decorates costs 0.1 ms
+            return attempt()  # by itself: a function that backoff decorates costs 0.1 ms
         except Unavailable:
             left_s = min(budget_s, IN_PLACE_S) - (time.monotonic() - began)
             if left_s <= 0:
@@ -57,7 +57,7 @@ def answer(
             again = backoff.on_exception(
                 backoff.expo, Unavailable, max_time=left_s, factor=0.1, max_value=1, logger=None
             )
-            return again(ask)()
+            return again(attempt)()
     except SoftTimeLimitExceeded as exc:
         raise ToolError(
             "timeout", "The tool took too long. Try again with narrower arguments.", retryable=True
@@ -66,4 +66,4 @@ def answer(
 
 _UNREACHED = "The data cannot be reached right now. Try the same call again later."
 UNAVAILABLE = ToolError("unavailable", _UNREACHED, retryable=True)
-"""What the model is told when the database was away for all the time there was."""
+"""Error output of a call whose database was down for all the time that the run had."""

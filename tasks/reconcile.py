@@ -20,13 +20,13 @@ from tasks.submission import submit_run
 LOOK_EVERY_S = 0.5
 """Between two looks at the due set; what a run waits at most beyond its due time."""
 LOOK_SOON_S = 0.1
-"""As long as runs are published: the queues may be shorter by then."""
+"""Pause after a look that published runs: the queues may have room for more by then."""
 SENDERS = 8
 """Threads that submit. At 10 s a POST this is the worst case's rate; Genesys takes 5 a second."""
 SEEN_EVERY_S = 5.0
-"""Between two signs of this process in the ledger, for operators."""
+"""Between two heartbeats of this process in the ledger, which `doctor` and the pages read."""
 HELD_S = 1.0
-"""Without a token no submission is taken for this long; one then finds out whether there is one."""
+"""Without a token no submission is taken for this long; then one run probes for a token."""
 
 _log = logs.get("reconcile")
 
@@ -64,18 +64,18 @@ class Reconciler:
 
     def run(self) -> None:
         """Look and act until `stop`; an outage is logged once and waited for."""
-        was_away = False
+        was_down = False
         while not self._is_stopping:
             try:
                 while self.look():
                     pass
-                if was_away:
+                if was_down:
                     _log.info("ledger.back")
-                was_away = False
+                was_down = False
             except LedgerUnavailable:
-                if not was_away:
+                if not was_down:
                     _log.warning("ledger.away")
-                was_away = True
+                was_down = True
             self._wake.wait(self._pause_s)
             self._wake.clear()
         self._senders.shutdown(wait=True)
@@ -91,7 +91,7 @@ class Reconciler:
 
     def look(self) -> bool:
         """
-        Take what is due and see to it.
+        Take due runs, and publish, submit or end each.
 
         Returns:
             Whether to look again at once, because more may be due.

@@ -15,7 +15,7 @@ from runtime import logs, metrics, risks, settings
 from tasks import catalogs
 
 LEDGER_TIMEOUT_S, LEDGER_RETRIES = 5.0, 6
-"""Of a worker and a reconciler: together longer than a restart of the ledger."""
+"""For workers and reconcilers: all tries together outlast a restart of the ledger."""
 
 
 @dataclass(frozen=True)

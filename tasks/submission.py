@@ -20,12 +20,12 @@ from runtime import logs, metrics
 from runtime.trace_context import RunTrace
 
 IN_PLACE_S = 2.0
-"""Waits of a sender between its own attempts, all together; longer ones go to the ledger."""
+"""Waits between attempts in place, all together; for a longer wait the run goes to the ledger."""
 LEASE_SLACK_S = 2.0
-"""What may pass between the request for the lease and the POST: a lease has 12 s, a POST 10."""
+"""Longest time between claim and POST: a lease lasts 12 s, a POST 10 s."""
 FINISH_S = 20.0
-"""How long a 2xx is kept for a ledger that is down, if its message has so long: a sender in place
-has 20 s in all, a `submit` of its own 40 s."""
+"""How long recording a 2xx is retried while the ledger is down, within the message's time limit: a
+submission in place has 20 s in all, a `submit` that is a message 40 s."""
 _FIRST_WAIT_S = 0.25
 _FIRST_DELAY_S = 1.0
 
@@ -171,20 +171,21 @@ class _Sender:
 
     def _postpone(self, error: GenesysUnavailable, outcome: dict[str, Any]) -> str:
         """Return the lease for an attempt later on, unless there can be none."""
-        asked_s = error.retry_after_s
+        retry_after_s = error.retry_after_s
         left_s = self.claim.expires_in_ms / 1000 - (time.monotonic() - self.since)
         if self._is_last(error):
             advice = rule_for(error.status).advice if error.status else ""
             sentence = f"{error} {self.attempt} attempts were made. {advice}".rstrip()
-            reason = "unconfirmed" if error.is_unknown else "rejected"
+            may_have_arrived = self.may_have_arrived or error.is_unknown
+            reason = "unconfirmed" if may_have_arrived else "rejected"
             return self._end(reason, {**outcome, "error": sentence})
-        if asked_s is not None and asked_s >= left_s:
-            sentence = f"{error} The wait it asks for ({asked_s:.0f} s) outlasts the run."
+        if retry_after_s is not None and retry_after_s >= left_s:
+            sentence = f"{error} The wait before a retry ({retry_after_s:.0f} s) outlasts the run."
             return self._end("expired", {**outcome, "error": sentence})
         # our own wait counts claims and not attempts: those in place come within two seconds
         own_s = self.client.retry_delay_s(self.claim.fence - 1)
-        # "Retry-After: 0", or a date that is past, asks for less than what spares Genesys
-        delay_s = asked_s if asked_s and asked_s >= _FIRST_DELAY_S else own_s
+        # "Retry-After: 0", or a date that is past, is shorter than our own first delay
+        delay_s = retry_after_s if retry_after_s and retry_after_s >= _FIRST_DELAY_S else own_s
         _log.warning("run.postponed", **self._ids(), **_shown(outcome), delay_s=round(delay_s, 1))
         return self._return_lease(outcome, delay_s=delay_s, is_unknown=error.is_unknown)
 
@@ -219,7 +220,7 @@ def _outcome(error: GenesysError, started: float) -> dict[str, Any]:
 
 
 def _shown(outcome: dict[str, Any]) -> dict[str, Any]:
-    """What may be logged: Genesys' sentence may quote the body, so it stays in the ledger."""
+    """The outcome without Genesys' sentence, which may quote the body and stays in the ledger."""
     return {name: value for name, value in outcome.items() if name != "error"}
 
 

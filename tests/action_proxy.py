@@ -1,4 +1,4 @@
-"""nginx before the data-action endpoint: the service's own file, for this machine."""
+"""Helper: nginx before the data-action endpoint, by ops/proxy/nginx.conf, on this machine."""
 
 import os
 import shutil
@@ -48,7 +48,7 @@ def running_proxy(folder, endpoint):
         )
     proxy = Endpoint(port, endpoint.master, is_tls=True)
     try:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not _answers(proxy):
             assert nginx.poll() is None, (folder / "nginx.log").read_text()
             assert time.monotonic() < deadline
@@ -56,7 +56,7 @@ def running_proxy(folder, endpoint):
         yield proxy
     finally:
         nginx.send_signal(signal.SIGTERM)
-        nginx.wait(10)
+        nginx.wait(60)
 
 
 def _answers(proxy):

@@ -1,4 +1,4 @@
-"""A receiver of alerts that verifies Standard Webhooks, to be switched off and on."""
+"""Helper: a receiver of alerts that verifies Standard Webhooks and can be switched off."""
 
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer

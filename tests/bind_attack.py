@@ -1,5 +1,5 @@
 """
-Deliveries of many customers that each name a victim wherever a model can write.
+Helper: attack a service with deliveries that name another customer wherever a model can write.
 
     python -m tests.bind_attack DATABASE_URL REDIS_URL FIRST LAST SEED OUT
 
@@ -179,7 +179,7 @@ def _child(database_url, redis_url, first, last, seed, out):
         for tool, output, code in service.outputs(body):
             found[code] += 1
             for whose in _CANARY.findall(output):
-                # without a bound value there is nobody whose row it could be
+                # without a bound value no row is its own
                 is_own = int(whose) == customer and tool != "unbound"
                 found["own rows" if is_own else "foreign rows"] += 1
         with lock, Path(out).open("a") as lines:

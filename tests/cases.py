@@ -1,4 +1,4 @@
-"""How many cases a property is tried with: a fifth in `make test`, all in `make fuzz`."""
+"""Number of cases per Hypothesis property: a fifth in `make test`, all in `make fuzz`."""
 
 from hypothesis import settings
 

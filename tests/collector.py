@@ -1,4 +1,4 @@
-"""A collector of traces that decodes OTLP, to be switched off and on, and what it was sent."""
+"""Helper: a trace collector that decodes OTLP, keeps what it receives, and can be switched off."""
 
 import gzip
 import threading

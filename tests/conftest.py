@@ -19,6 +19,7 @@ from tests import (
     together,
 )
 from tests.failover import Failover
+from tests.gate import write_gate
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -29,7 +30,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 def pytest_collection_modifyitems(items):
     twice = [name for name, count in Counter(item.nodeid for item in items).items() if count > 1]
-    if twice:  # pytest-xdist would run one of them and say nothing
+    if twice:  # pytest-xdist would silently run one of them
         raise pytest.UsageError(f"several tests of one name: {', '.join(twice)}")
     items.sort(key=lambda item: together.rank(item.nodeid))
 
@@ -69,7 +70,7 @@ def own_redis_server(tmp_path):
 
 @pytest.fixture
 def failover(own_redis_server, monkeypatch):
-    """Two Redis, and a name that leads to the first until it is told to lead to the second."""
+    """Two Redis, and a name that leads to the first, and after a failover to the second."""
     return Failover(own_redis_server(), own_redis_server(), monkeypatch)
 
 
@@ -89,7 +90,7 @@ def reader_url(postgres_server):
 
 @pytest.fixture(scope="session")
 def tools_with_hold(tmp_path_factory):
-    """The shipped tools and `hold`, which sleeps in Postgres for as many seconds as it is told."""
+    """The shipped tools, `hold`, which sleeps in Postgres for its seconds, and `gate`."""
     folder = tmp_path_factory.mktemp("tools") / "tools"
     shutil.copytree(ROOT / "tools", folder)
     hold = folder / "hold"
@@ -104,6 +105,7 @@ def tools_with_hold(tmp_path_factory):
     (hold / "tool.json").write_text(json.dumps(tool))
     (hold / "query.sql").write_text("SELECT 'slept' AS state FROM pg_sleep(%(seconds)s::float8)")
     (hold / "examples.json").write_text("[]")
+    write_gate(folder)
     return folder
 
 
@@ -117,6 +119,6 @@ def simulator_url():
 
 @pytest.fixture
 def simulator(simulator_url):
-    """A Genesys that knows of nothing yet; afterwards, what hangs lets go."""
+    """A simulated Genesys with an empty state; at the end, hanging requests are released."""
     yield simulator_url
-    requests.delete(f"{simulator_url}/_sim/state", timeout=5)
+    requests.delete(f"{simulator_url}/_sim/state", timeout=30)

@@ -37,7 +37,7 @@ class Endpoint:
             connection.close()
 
     def call(self, tool, arguments, *, query="", **headers):
-        """Status and parsed body of one call; authorized, unless *headers* say otherwise."""
+        """Status and parsed body of one call; authorized, unless *headers* replace that."""
         headers = headers or {"X-API-Key": SECRET}
         body = arguments if isinstance(arguments, bytes) else json.dumps(arguments).encode()
         return self.request("POST", f"/genesys/actions/{tool}{query}", body, headers)[:2]
@@ -50,7 +50,7 @@ class Endpoint:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=70)
 
     def worker_pid(self):
-        """The process that serves, as the kernel knows it."""
+        """Pid of the process that serves, from /proc."""
         pid = self.master.pid
         (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         return int(child)
@@ -88,7 +88,7 @@ def running_endpoint(folder, database_url, tools_dir=ROOT / "tools", *, is_tls=F
     child = Child("actions", arguments, env=env, logs=folder, cwd=ROOT)
     endpoint = Endpoint(port, child, is_tls=is_tls, socket=socket)
     try:
-        child.wait_until(lambda: _answers(endpoint), timeout_s=20)
+        child.wait_until(lambda: _answers(endpoint), timeout_s=90)
         yield endpoint
     finally:
         child.stop()

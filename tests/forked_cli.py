@@ -1,5 +1,5 @@
 """
-`toolworker …` in forks of one process that has imported it: 50 ms of CPU a command, not 800.
+Helper: run `toolworker …` in forks of one process that has imported it: 50 ms of CPU, not 800.
 
 For what a command does and prints. How it starts, which modules it imports and what signals do to
 it are tested with programs of their own.

@@ -48,14 +48,14 @@ def start_pgbouncer(postgres_url: str, *, port: int, mode: str):
         become = ["-u", "nobody"] if getpass.getuser() == "root" else []
         process = subprocess.Popen([PROGRAM, "-q", *become, settings], stderr=subprocess.DEVNULL)
         try:
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + 60
             while not _accepts(url):
                 assert time.monotonic() < deadline, "PgBouncer does not answer"
                 time.sleep(0.02)
             yield url
         finally:
             process.terminate()
-            process.wait(timeout=10)
+            process.wait(timeout=60)
 
 
 def _accepts(url: str) -> bool:

@@ -22,7 +22,7 @@ class Proxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def hold(self, *, until):
-        """Count anew, and keep the server's words back until what the client said matches."""
+        """Count anew, and hold the server's replies until the client's bytes match."""
         self.turns.clear()
         self._sent, self._until = b"", re.compile(until, re.DOTALL)
         self._is_passing.clear()

@@ -28,7 +28,7 @@ class Receiver:
 
     def ask(self, method, path, body=None, headers=None, *, chunked=False):
         """Status, parsed body and headers (a message) of one question."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
             connection.request(method, path, body, headers or {}, encode_chunked=chunked)
             response = connection.getresponse()
@@ -37,7 +37,7 @@ class Receiver:
             connection.close()
 
     def post(self, body, headers=None):
-        """Status and parsed body of a delivery; signed, unless *headers* say otherwise."""
+        """Status and parsed body of a delivery; signed, unless *headers* replace that."""
         headers = signed(body) if headers is None else headers
         return self.ask(
             "POST", "/webhook/tool-calls", body, {"Content-Type": "application/json", **headers}
@@ -45,10 +45,10 @@ class Receiver:
 
     def connect(self):
         """A bare connection, to send what no HTTP client would."""
-        return socket.create_connection(("127.0.0.1", self.port), timeout=20)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=40)
 
     def worker_pids(self):
-        """The processes that serve, as the kernel knows them."""
+        """Pids of the processes that serve, from /proc."""
         pid = self.master.pid
         return [int(c) for c in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
@@ -86,7 +86,7 @@ def running_receiver(folder, redis_url, *, config="python:webhook.gunicorn", **e
         "LANG": "C.UTF-8",
         "REDIS_URL": redis_url,
         "WEBHOOK_SECRETS": SECRET,
-        # nobody works behind this receiver, so its runs wait for ever
+        # no worker runs behind this receiver, so its runs wait for ever
         "RUN_MAX_WAIT_S": "86400",
         "RUN_MAX_WAITING": "1000000",
         **env,
@@ -96,14 +96,14 @@ def running_receiver(folder, redis_url, *, config="python:webhook.gunicorn", **e
     child = Child("receiver", arguments, env=settings, logs=folder, cwd=ROOT)
     receiver = Receiver(port, child)
     try:
-        child.wait_until(lambda: _is_complete(receiver), timeout_s=20)
+        child.wait_until(lambda: _is_complete(receiver), timeout_s=90)
         yield receiver
     finally:
         child.stop()
 
 
-def wait_for(condition, *, within_s=10.0):
-    """The first truthy value of *condition*, asked 50 times a second."""
+def wait_for(condition, *, within_s=60.0):
+    """The first truthy value of *condition*, polled 50 times a second."""
     deadline = time.monotonic() + within_s
     while not (value := condition()):
         assert time.monotonic() < deadline, f"not within {within_s} s"

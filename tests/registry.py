@@ -1,4 +1,4 @@
-"""Attributes of OpenTelemetry's registry of semantic conventions, of the namespaces in use."""
+"""Helper: check a trace's spans for one whole tree, and for names of OpenTelemetry's registry."""
 
 from opentelemetry.semconv._incubating.attributes import db_attributes, gen_ai_attributes
 from opentelemetry.semconv.attributes import error_attributes, http_attributes

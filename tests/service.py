@@ -1,4 +1,4 @@
-"""Helper: a running service, to deliver to, and to see what reached Genesys."""
+"""Helper: a running service; send deliveries to it, and read what reached Genesys."""
 
 import itertools
 import json
@@ -6,29 +6,38 @@ import os
 import signal
 import time
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
 import redis
 
 from ops import deliveries
 from tests import forked_cli
+from tests.gate import GATE
 
 ROOT = Path(__file__).resolve().parents[1]
+AWAY = {"error": "The run cannot be stored right now; send it again later."}
 _numbers = itertools.count(1)
 
 
 class Service:
-    """The two ends of a running stack: a delivery goes in, a submission comes out."""
+    """
+    The two ends of a running stack: a delivery goes in, a submission comes out.
 
-    def __init__(self, stack):
-        self.stack = stack
+    A sender with `is_patient` delivers again, as Genesys does, when the ledger was stopped for the
+    0.6 s after which the receiver answers 503.
+    """
+
+    def __init__(self, stack, *, is_patient=False):
+        self.stack, self.is_patient = stack, is_patient
 
     def new_run_id(self):
         """A run id that no other test uses."""
         return f"run-{next(_numbers)}"
 
     def deliver(self, run_id, *calls, headers=None):
-        """Send one signed delivery; *calls* are (id, name, arguments)."""
+        """Send a signed delivery; *calls* are (id, name, arguments)."""
         body = {
             "run_id": run_id,
             "tool_calls": [
@@ -36,7 +45,13 @@ class Service:
                 for i, name, arguments in calls
             ],
         }
-        return self.post(json.dumps(body).encode(), headers)
+        answer = self.post(json.dumps(body).encode(), headers)
+        for _ in range(10 * self.is_patient):
+            if (answer.status, answer.body) != (503, AWAY):
+                break
+            time.sleep(1)
+            answer = self.post(json.dumps(body).encode(), headers)
+        return answer
 
     def post(self, body, headers=None):
         """Send signed bytes to the receiver."""
@@ -55,16 +70,16 @@ class Service:
         """How many tokens Genesys was requested to give, so far."""
         return deliveries.get(f"{self.stack.simulator_url}/_sim/tokens").body["requests"]
 
-    def answer(self, run_id, *, within_s=15.0):
-        """The outputs of the run's accepted submission by call id, waited for."""
+    def answer(self, run_id, *, within_s=25.0):
+        """The outputs of the accepted submission by call id, waited for up to near answer-by."""
         accepted = self.wait_for(
             lambda: [r for r in self.submissions(run_id) if r["status"] == 200], within_s=within_s
         )
         outputs = accepted[0]["body"]["tool_calls"]
         return {output["tool_call_id"]: json.loads(output["output"]) for output in outputs}
 
-    def wait_for(self, condition, *, within_s=15.0):
-        """The first truthy value of *condition*, asked 20 times a second."""
+    def wait_for(self, condition, *, within_s=60.0):
+        """The first truthy value of *condition*, polled 20 times a second."""
         deadline = time.monotonic() + within_s
         while not (value := condition()):
             assert time.monotonic() < deadline, f"not within {within_s} s"
@@ -81,7 +96,7 @@ class Service:
         self.forget_genesys("*gate*")
 
     def forget_genesys(self, names="*"):
-        """Let the fleet forget what it knows of Genesys: rate limit, circuit breaker, token."""
+        """Delete the fleet's state of Genesys: rate limit, circuit breaker, token."""
         for client in (self.broker(), self.ledger()):
             for key in client.keys(f"tw:genesys:{names}"):
                 client.delete(key)
@@ -106,10 +121,17 @@ class Service:
         """All that the ledger holds of a run."""
         return self.ledger().hgetall(f"tw:run:{key}")
 
-    def holder_pid(self, key, index):
-        """The process that has the call in hand, waited for."""
+    def owner_pid(self, key, index):
+        """Pid of the process that leases the call; waits for it."""
         holder = self.wait_for(lambda: self.entry(key).get(f"holder:{index}"))
         return int(holder.split(":")[-2])
+
+    @contextmanager
+    def closed_gate(self):
+        """Let calls of the tool `gate` wait until the block ends."""
+        with psycopg.connect(self.stack.postgres.url, autocommit=True) as connection:
+            connection.execute("SELECT pg_advisory_lock(%s)", [GATE])
+            yield
 
     def toolworker(self, *arguments):
         """What the command prints for an operator of this service."""
@@ -122,8 +144,9 @@ class Service:
         os.kill(pid, sent)
 
     def logs(self):
-        """All that every part has logged so far."""
-        return "".join(path.read_text() for path in self.stack.logs.glob("*.log"))
+        """All lines that every part has logged so far; one that is being written is left out."""
+        texts = (path.read_text() for path in sorted(self.stack.logs.glob("*.log")))
+        return "".join(text[: text.rfind("\n") + 1] for text in texts)
 
     def _put(self, path, value):
         request = urllib.request.Request(
@@ -132,5 +155,5 @@ class Service:
             {"Content-Type": "application/json"},
             method="PUT",
         )
-        with urllib.request.urlopen(request, timeout=5) as response:
+        with urllib.request.urlopen(request, timeout=30) as response:
             assert response.status in (200, 204)

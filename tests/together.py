@@ -11,7 +11,7 @@ _GROUPS = {
     "tests/acceptance/test_ecosystem_errors.py": "errors",
     "tests/acceptance/test_ecosystem_signals.py": "signals",
     "tests/acceptance/test_ecosystem_traces.py": "traces",
-    f"{_STACK}::test_the_doctor_asks_for_more_when_it_is_told_to": SERVICE,
+    f"{_STACK}::test_the_doctor_checks_token_and_tools_on_request": SERVICE,
     f"{_STACK}::test_the_doctor_refuses_a_ledger_that_forgets": SERVICE,
     "tests/acceptance/test_ops_why.py": WHY,
     "tests/acceptance/test_outages.py": OUTAGES,

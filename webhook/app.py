@@ -7,6 +7,7 @@ from typing import Any
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import NotFound, RequestEntityTooLarge
 
+from db.catalog import Catalog
 from ledger.values import Delivery
 from runtime import logs, metrics, risks, settings
 from runtime.trace_context import parse_traceparent
@@ -14,7 +15,7 @@ from webhook.context import Context, unsigned_risk
 from webhook.delivery import MAX_BODY_BYTES, delivery_of, read
 from webhook.error_handlers import handle_errors
 from webhook.errors import BadDelivery
-from webhook.intake import Intake, check
+from webhook.intake import Intake, kept
 from webhook.request_id import identify_requests
 from webhook.signature import verify
 
@@ -26,17 +27,12 @@ _log = logs.get("webhook")
 def build() -> Flask:
     """Make the app of one gunicorn worker."""
     logs.configure()
-    tools = check()
+    tools = kept()
     intake = Intake()
     values = settings.load()
+    _log_risks(values, tools)
     context = Context(tools, is_unsigned_bound=values.webhook_bind_unsigned)
-    risks.log_risks(values)
     schemes, secrets = values.webhook_schemes(), values.secrets()
-    risk = unsigned_risk(tools, schemes, is_unsigned_bound=values.webhook_bind_unsigned)
-    if risk:
-        _log.warning("webhook.bind_unsigned", meaning=risk)
-    if schemes == ["none"]:
-        _log.warning("webhook.unprotected", meaning="WEBHOOK_AUTH=none: anyone may send deliveries")
     app = Flask(__name__, static_folder=None)
     app.url_map.merge_slashes = False  # a redirect is not among the responses of openapi.yaml
     # One more than allowed: Werkzeug 3.1 cuts a body without a length at this many bytes, without
@@ -73,13 +69,24 @@ def build() -> Flask:
             return {"error": f"Not ready: the ledger takes no new runs: {missing}."}, 503
         return {"status": "ready"}, 200
 
-    @app.after_request
-    def count(response: Response) -> Response:
-        if request.path == _PATH:
-            metrics.count("deliveries", answer=g.get("answer", str(response.status_code)))
-        return response
-
+    app.after_request(_count)
     return app
+
+
+def _log_risks(values: settings.Settings, tools: Catalog) -> None:
+    risks.log_risks(values)
+    schemes = values.webhook_schemes()
+    risk = unsigned_risk(tools, schemes, is_unsigned_bound=values.webhook_bind_unsigned)
+    if risk:
+        _log.warning("webhook.bind_unsigned", meaning=risk)
+    if schemes == ["none"]:
+        _log.warning("webhook.unprotected", meaning="WEBHOOK_AUTH=none: anyone may send deliveries")
+
+
+def _count(response: Response) -> Response:
+    if request.path == _PATH:
+        metrics.count("deliveries", answer=g.get("answer", str(response.status_code)))
+    return response
 
 
 def _body() -> bytes:

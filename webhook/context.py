@@ -1,4 +1,4 @@
-"""The context of a delivery: the values that its tools bind, and nothing else of it."""
+"""Context of a delivery: the values of its body and headers that its tools bind, and no others."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -11,14 +11,14 @@ from runtime import logs
 from webhook.signature import SIGNED_SCHEMES
 
 MAX_VALUE = 1_024
-"""Characters of one value; an account's number has some twenty. A longer one is as none."""
+"""Characters of one value; an account number has some twenty. A longer value counts as missing."""
 
 _log = logs.get("webhook")
 
 
 class Context:
     """
-    Takes from deliveries what tools bind.
+    Reads from deliveries the values that tools bind.
 
     Args:
         is_unsigned_bound: Whether deliveries whose body is not signed have a context, too.
@@ -39,14 +39,14 @@ class Context:
         is_signed: bool,
     ) -> dict[str, Any]:
         """
-        The value of each source that a called tool binds; None where there is none to rely on.
+        Value by source, for each source that a called tool binds; None if missing or unsigned.
 
         Args:
             delivery: The JSON value that the calls are of.
 
             headers: As they came, names in any case.
 
-            is_signed: Whether the body is; if not, no value of it is relied on.
+            is_signed: Whether the body is signed; if not, none of its values is used.
         """
         called = {call["function"]["name"] for call in calls}
         sources = {s for name in called for s in self._sources.get(name, ())}
@@ -75,7 +75,7 @@ def unlisted_headers(tools: Catalog, allowed: Collection[str]) -> tuple[Mistake,
 
 
 def unsigned_risk(tools: Catalog, schemes: Sequence[str], *, is_unsigned_bound: bool) -> str:
-    """What the settings mean for tools that bind; empty when every delivery has to be signed."""
+    """Risk of unsigned deliveries for tools that bind; "" when every delivery must be signed."""
     unsigned = [scheme for scheme in schemes if scheme not in SIGNED_SCHEMES]
     binding = [tool.name for tool in tools.tools.values() if tool.bind]
     if not unsigned or not binding:
@@ -96,7 +96,7 @@ def _value(source: str, delivery: Any, headers: Mapping[str, str]) -> Any:
         value: Any = header_text(headers.get(source.removeprefix(HEADER).lower(), ""))
     else:
         value = at_pointer(delivery, source)
-    # a float has lost digits by now, and with them the one whom it named
+    # a float may have lost digits, and would then name another customer
     if not isinstance(value, str | int) or len(str(value)) > MAX_VALUE:
         return None
     return value

@@ -8,7 +8,7 @@ from ledger.values import Delivery, ToolCall
 from webhook.errors import BadDelivery
 
 MAX_BODY_BYTES = 1_000_000
-"""Twice what a whole submission may hold (512,000 bytes): no sound delivery comes near."""
+"""Twice the limit of a whole submission (512,000 bytes): no real delivery comes near."""
 MAX_CALLS = 128
 """Tool calls in one delivery; each is a message, a query and a part of one answer."""
 MAX_ID_LENGTH = 256
@@ -63,7 +63,7 @@ def delivery_of(value: Any) -> Delivery:
     The run and its tool calls, in order; unknown fields are left out.
 
     `arguments` comes back as a JSON string, whatever the sender made of it: an object is written
-    as one, nothing at all is `{}`. What the string holds is not looked at here.
+    as one, nothing at all is `{}`. The string's content is not checked here.
 
     Raises:
         BadDelivery: Not this structure, or beyond a limit.

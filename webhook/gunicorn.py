@@ -45,13 +45,20 @@ def on_starting(arbiter: Any) -> None:
     from runtime import logs, metrics, settings
     from webhook import intake
 
-    intake.check()
+    intake.keep()
     if settings.load().metrics_port:
         logs.configure()
         try:
             metrics.serve_from(settings.load())
         except settings.SettingsError as mistake:
             raise SystemExit(f"the receiver cannot start:\n{mistake}") from mistake
+
+
+def on_reload(arbiter: Any) -> None:
+    """On SIGHUP let new workers have the tools as they are now, or the old ones for a mistake."""
+    from webhook import intake
+
+    intake.reload()
 
 
 def when_ready(arbiter: Any) -> None:
@@ -77,7 +84,7 @@ def post_fork(arbiter: Any, worker: Any) -> None:
 
 
 def child_exit(arbiter: Any, worker: Any) -> None:
-    """Let the metrics of a worker that ended be counted as such."""
+    """Drop the live gauges of a worker that ended."""
     from runtime import metrics
 
     metrics.process_ended(worker.pid)

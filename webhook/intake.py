@@ -18,8 +18,8 @@ from webhook.context import unlisted_headers
 from webhook.outage import Outage
 
 LEDGER_TIMEOUT_S, LEDGER_RETRIES = 0.3, 1
-"""Two tries fit into the second in which a 503 must be out. The second is for a connection that
-died in silence: it costs a retry, and no delivery is refused for it."""
+"""Two tries fit into the second within which a 503 must be sent; the second is for a connection
+that died without notice, so that no delivery is refused for it."""
 
 _log = logs.get("webhook")
 
@@ -41,7 +41,7 @@ class Intake:
         """
         Accept a run: once this returns, it is safe.
 
-        A publish that fails is logged, and no more: the run is in the ledger and due.
+        A failed publish is only logged: the run is in the ledger, and a reconciler publishes it.
 
         Args:
             context: The values of the delivery that its tools bind, by source.
@@ -71,7 +71,7 @@ class Intake:
         return accepted
 
     def missing(self) -> str:
-        """Why the ledger takes no new runs, such as that it is full; empty when it does."""
+        """Why the ledger takes no new runs, such as a full memory; "" when it does."""
         try:
             self._ledger.ping()
         except LedgerUnavailable:
@@ -85,7 +85,7 @@ class Intake:
 
 def check() -> catalog.Catalog:
     """
-    Settings and tool catalogue, checked as a start must before it listens.
+    Load and check settings and tool catalogue, before the receiver listens.
 
     Raises:
         SystemExit: With all mistakes, one a line.
@@ -98,3 +98,31 @@ def check() -> catalog.Catalog:
     except (settings.SettingsError, CatalogError) as wrong:
         raise SystemExit(f"the receiver cannot start:\n{wrong}") from wrong
     return tools
+
+
+_kept: catalog.Catalog | None = None
+"""Of gunicorn's master, which forks a process when another has ended: it has the same tools."""
+
+
+def keep() -> catalog.Catalog:
+    """Check settings and tools as `check` does, for this process and those that it forks."""
+    global _kept
+    _kept = check()
+    return _kept
+
+
+def kept() -> catalog.Catalog:
+    """The tools that `keep` found; without a master they are loaded here."""
+    return _kept or keep()
+
+
+def reload() -> None:
+    """Load the tools anew; with a mistake in them they stay as they are."""
+    logs.configure()
+    before = kept()
+    try:
+        after = keep()
+    except SystemExit as mistakes:
+        _log.error("catalog.refused", catalog=before.digest, mistakes=str(mistakes))
+    else:
+        _log.info("catalog.reloaded", catalog=after.digest, before=before.digest)

@@ -13,7 +13,7 @@ class Outage:
     the sixtieth sender waits as long as all before it together.
 
     Args:
-        error: What a call raises when the dependency is down, and a caller that need not try.
+        error: Raised by a call while the dependency is down, and by `guard` for all but one.
     """
 
     def __init__(self, error: type[Exception]) -> None:
@@ -26,7 +26,7 @@ class Outage:
         """
         Call the dependency inside this block; how it ends shows whether it is up.
 
-        Any error but *error* is a reply of its own: it is up.
+        Any other error is a reply of the dependency, which is then up.
 
         Raises:
             *error*: It is down, and another thread is probing it.

@@ -12,7 +12,7 @@ TOLERANCE_S = 300
 """How far a signed timestamp may be off, before or behind; Standard Webhooks' own number."""
 
 SIGNED_SCHEMES = ("x-hub-signature-256", "standard-webhooks")
-"""They prove the body; the others that its sender knows a secret, if that."""
+"""Schemes that sign the body; the others prove at most that the sender knows a secret."""
 
 _HUB_PREFIX = "sha256="
 _HEX_LENGTH = 64
@@ -130,7 +130,7 @@ def _from_base64(text: str) -> bytes:
 
 
 def _to_bytes(text: str) -> bytes:
-    """The bytes as they came over the wire; what no wire can have brought equals nothing."""
+    """The bytes of the wire (Latin-1); a text that cannot have come over it matches nothing."""
     try:
         return text.encode("latin-1")
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""dramatiq with the same ledger steps as ours: it has none of its own."""
+"""Peer: dramatiq actors with this project's ledger steps, since dramatiq has no ledger."""
 
 import os
 from collections.abc import Sequence

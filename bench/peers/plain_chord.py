@@ -1,4 +1,4 @@
-"""The reference: a plain Celery chord of chains, with Celery's defaults and no ledger."""
+"""Peer: a plain Celery chord of chains, with Celery's defaults and no ledger."""
 
 from collections.abc import Sequence
 

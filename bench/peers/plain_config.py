@@ -1,4 +1,4 @@
-"""Celery's own defaults, but for where Redis is. Read when the app is used."""
+"""Celery configuration of the plain chord: defaults, but for the broker's and backend's URL."""
 
 from runtime import settings
 

@@ -1,4 +1,4 @@
-"""Functions of a run that the peers share: validate, query, POST, with this project's parts."""
+"""Steps of a run that the peers share: validate, query, POST, by this project's own functions."""
 
 import json
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ def tools() -> catalog.Catalog:
 
 @cache
 def databases() -> pool.Databases:
-    """The same pool that our workers ask, once a process; made after the fork."""
+    """The connection pools that our workers use, once a process; made after the fork."""
     opened = pool.Databases(settings.load().database_urls())
     opened.open()
     return opened
@@ -32,7 +32,7 @@ def validate(name: str, arguments: str) -> dict[str, object]:
 
 
 def query(name: str, values: dict[str, object]) -> str:
-    """Ask Postgres; the tool output."""
+    """Query Postgres; the tool output."""
     return databases().query(tools().tools[name], values, timeout_ms=TIMEOUT_MS)
 
 

@@ -11,7 +11,7 @@ from db.errors import ToolError
 from runtime import logs
 
 HEADER = "header:"
-"""Before the name of a header that the proxy sets; any other source is a JSON pointer."""
+"""Prefix of a source that is a header set by the proxy; any other source is a JSON pointer."""
 
 _INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,99})")
@@ -103,7 +103,7 @@ class BoundArguments:
 
 def from_text(text: str, kind: str) -> Any:
     """
-    A header's text as a value of a property's type; None when it cannot be told.
+    A header's text as a value of a property's type; None when it is none, or ambiguous.
 
     A server joins headers of one name with commas, so of a text with one it is unknown whose value
     it is.

@@ -1,4 +1,4 @@
-"""Functions that a statement calls, and those that would undo what is bound."""
+"""Find the functions that a statement calls, and those that could bypass its bound values."""
 
 import re
 from collections.abc import Iterator

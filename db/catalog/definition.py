@@ -25,7 +25,7 @@ class Definition:
     examples_text: str
 
     def contents(self) -> bytes:
-        """What the catalogue's digest is made of."""
+        """Bytes of all files, for the catalogue's digest."""
         return "\0".join([self.folder, self.tool_text, self.sql, self.examples_text]).encode()
 
     def mistake(self, message: str, pointer: str = "") -> Mistake:

@@ -21,7 +21,7 @@ _ANNOTATIONS = frozenset(
     {"title", "description", "default", "examples", "$comment", "readOnly", "writeOnly"}
 )
 _HOLD_VALUES = ("default", "enum", "const", "examples")
-# of which types each keyword speaks; values of all others pass it
+# types that each keyword applies to; values of all others pass it
 _OF_TYPE = {
     **dict.fromkeys(("minLength", "maxLength", "pattern", "format"), ("string",)),
     **dict.fromkeys(

@@ -17,7 +17,7 @@ from db.errors import CatalogError, Mistake, ToolError
 from runtime.settings import database_setting
 
 NO_CONTEXT: Mapping[str, Any] = MappingProxyType({})
-"""Of a caller that knows of no sources: tools that bind are `unavailable` to it."""
+"""Context of a caller without sources: calls of tools that bind end as `unavailable`."""
 
 
 @dataclass(frozen=True)

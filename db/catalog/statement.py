@@ -29,7 +29,7 @@ WRITES = re.compile(
     r"|\bselect\s+[^()]*\binto\b|\bfor\s+(?:no\s+key\s+)?update\b|\bfor\s+(?:key\s+)?share\b",
     re.IGNORECASE,
 )
-"""What looks like writing or locking inside a query; only Postgres can tell."""
+"""What looks like writing or locking inside a query; only Postgres decides that for sure."""
 
 
 class Placeholder(NamedTuple):

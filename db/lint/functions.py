@@ -1,4 +1,4 @@
-"""Functions of a database that SQL calls, also through one another, and what could undo bind."""
+"""Find database functions that a statement calls, also indirectly, and that could bypass `bind`."""
 
 import re
 from collections.abc import Iterator, Sequence

@@ -29,7 +29,7 @@ def examine(
     url: str, name: str, tools: Sequence[Tool], *, tries_s: float = TRIES_S
 ) -> Iterator[Finding]:
     """
-    Everything that one database has against its tools and the role that queries it.
+    Find what fails or is unsafe when one database runs its tools, and in the role that queries.
 
     Each tool's statement is prepared and planned, and run with samples of what its schema takes,
     each in a read-only transaction that is rolled back.

@@ -1,4 +1,4 @@
-"""Policies of row-level security that read what tools bind."""
+"""Row-level security policies: which bound values each reads, and what is wrong with it."""
 
 import re
 from collections.abc import Collection, Iterator, Sequence
@@ -20,7 +20,7 @@ class Policy:
     """
     One policy for reading: of which table (its OID), and the condition as Postgres writes it.
 
-    `applies`: it is for the role that asks. `columns` are those of the table that it names;
+    `applies`: it is for the role that queries. `columns` are those of the table that it names;
     `is_indexed` when one of them leads an index. `helpers` are the functions that it calls, in SQL.
     """
 
@@ -42,7 +42,7 @@ class Policy:
 
     def problems(self, bound: Collection[str]) -> Iterator[tuple[str, bool]]:
         """
-        What is wrong with it for a tool that binds *bound*; each with whether it only costs.
+        Mistakes for a tool that binds *bound*; each with whether it is only a warning.
         """
         known = {name.lower() for name in bound}
         where = f"policy {self.name} of {self.table_name}"

@@ -1,4 +1,4 @@
-"""Tables and views that a statement reads, and who may read them past their policies."""
+"""Tables and views that a statement reads, and how its role could bypass row-level security."""
 
 import re
 from collections.abc import Collection, Iterator, Sequence
@@ -51,7 +51,7 @@ class Relation:
 
     def bypasses(self, read: Sequence["Relation"]) -> Iterator[str]:
         """
-        How the statement's role gets past the policies of what it reads.
+        Ways in which the statement's role bypasses the policies of what it reads.
 
         Args:
             read: All relations of the statement.

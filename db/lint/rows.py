@@ -1,4 +1,4 @@
-"""Row-level checks of a tool that binds: does it reach rows of other callers?"""
+"""Check on a live database that a tool with bound arguments reaches no rows of other callers."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations

@@ -68,11 +68,11 @@ class Statement:
         return tuple(transformer.types or ())
 
     def prepare(self, types: Sequence[int]) -> psycopg.Error | None:
-        """Parse the statement with these types; what the server has against it."""
+        """Parse the statement with these types; the server's error, or None."""
         return self._parsed(self._statement.text, types)
 
     def declare(self, types: Sequence[int]) -> psycopg.Error | None:
-        """Parse it as the query of a cursor, which only reads; what the server has against that."""
+        """Parse it as the query of a cursor, which only reads; the server's error, or None."""
         return self._parsed(_CURSOR + self._statement.text, types)
 
     def run(
@@ -85,7 +85,7 @@ class Statement:
         Fetch its first row as a worker does, in a read-only transaction that is rolled back.
 
         Returns:
-            What the server has against it: QueryCanceled when it takes longer than *timeout_ms*,
+            The server's error, or None: QueryCanceled when it takes longer than *timeout_ms*,
             and when its first row alone is too large, which closes the connection.
 
         Raises:
@@ -161,7 +161,7 @@ class Statement:
         return Mistake(f"{self._tool.name}/query.sql", line, message)
 
     def refused(self, error: psycopg.Error) -> Mistake:
-        """What the server has against the statement itself, at the place that it names."""
+        """The mistake for an error in the statement itself, at the place that the server names."""
         text = f"{error.diag.message_primary} (SQLSTATE {error.sqlstate})"
         if error.sqlstate == RIGHT_MISSING:
             return self._refused_right(text)
@@ -182,7 +182,7 @@ class Statement:
         return self.mistake(text, named.start() if named else 0)
 
     def refused_to_write(self, error: psycopg.Error) -> Mistake:
-        """What the server has against a cursor for it: it writes, or locks rows."""
+        """The mistake for a statement that no cursor takes: it writes, or locks rows."""
         text = f"{error.diag.message_primary} (SQLSTATE {error.sqlstate}); a tool only reads"
         if error.diag.statement_position:
             return self.mistake(text, self._place(error, len(_CURSOR)))

@@ -23,7 +23,7 @@ from db.values import setting_text
 TRIES_S = 5.0
 """For all samples of one tool, by default."""
 _SHARE = 20
-"""Of that time one sample has a twentieth, until all have been tried."""
+"""One sample may take a twentieth of that time, until all have been tried."""
 _LARGEST_SMALL = 2**31 - 1
 
 Tried = tuple[Sample, list[Any]]

@@ -1,4 +1,4 @@
-"""Verify the OAuth credentials by one token request, for the doctor."""
+"""Verify the OAuth credentials by one token request, for the doctor; raise if they are wrong."""
 
 from genesys.auth.token_request import TIMEOUT_S, TokenRequest
 from genesys.route import route

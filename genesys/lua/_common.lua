@@ -1,5 +1,5 @@
--- Helpers in front of each script of this folder: arguments, time. A script's header lists its KEYS, the
--- arguments by name (one JSON object) and what it returns.
+-- Helpers that stand before each script of this folder: arguments, time, writes to a full Redis. A
+-- script's header lists its KEYS, the arguments by name (one JSON object) and what it returns.
 local args = cjson.decode(ARGV[1])
 
 -- This server's time in milliseconds; no worker's clock is used.

@@ -1,1 +1,1 @@
-"""How fast the fleet may POST: rate limit, throttling after a 429, and circuit breaker."""
+"""Pacing of the fleet's POSTs: rate limit, throttling after a 429, and circuit breaker."""

@@ -92,7 +92,7 @@ class RateLimiter:
         return int(found[1]), found[0] / 1000
 
     def status(self) -> GenesysStatus | None:
-        """What keeps POSTs from going out, for dashboards; None when Redis does not answer."""
+        """State of limit, breaker and token, for dashboards; None when Redis does not answer."""
         return read_status(
             self._store,
             requests_per_minute=self._limits["limit"],
@@ -121,7 +121,7 @@ class RateLimiter:
         self._record("throttled", closed_ms=_ms(wait_s), slow_ms=self._limits["window_ms"])
 
     def _acquire(self, most: int, *, takes: bool) -> Sequence[Any]:
-        """What acquire.lua returns, or its like where Redis cannot be reached or refuses."""
+        """Reply of acquire.lua, or one in its form when Redis cannot be reached or refuses."""
         limits = {**self._limits, "probe_ms": _ms(PROBE_S)}
         try:
             found = self._store.run("acquire", _KEYS, most=most, takes=takes, **limits)

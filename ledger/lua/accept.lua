@@ -20,10 +20,10 @@ local messages, silent_ms, first_call = tonumber(ARGV[10]), tonumber(ARGV[11]), 
 local context, context_digests, traceparent = ARGV[12], ARGV[13], ARGV[14]
 local prefix = string.sub(run, 1, #run - #key)
 
--- How many runs the queue has passed, and when the next one was accepted. It gives them out in the
--- order of their arrival, so a run that is here after a later one began has lost its message, or
--- its worker hangs: it waits for a reconciler, and does not show how long the others wait.
--- Those that ended without having begun are forgotten on the way.
+-- Returns how many waiting runs the queue has passed over, and when the next one was accepted. The
+-- queue gives runs out in the order of acceptance. A run that still waits after a later one began has
+-- lost its message, or its worker hangs: it waits for a reconciler and does not measure the queue.
+-- Runs that ended without having begun are removed on the way.
 local function next_in_line(reached)
   local passed = 0
   for _ = 1, 100 do
@@ -41,9 +41,9 @@ local function next_in_line(reached)
   return passed, nil
 end
 
--- Whether the next run waits too long. If even the last was accepted too long ago, one more is let
--- in to find out: when the last message of a busy hour was lost, only a later run that begins can
--- show it, and none would ever be accepted. Without any worker that is one run in each max_wait.
+-- Whether the next run waits too long. If even the newest was accepted too long ago, one more run is
+-- accepted as a probe: after a lost last message only a later run that begins can show that workers
+-- take runs, and none would ever be accepted. Without any worker that is one run in each max_wait.
 local function is_late(since, now)
   if not since or now - since <= max_wait_ms then
     return false
@@ -52,9 +52,9 @@ local function is_late(since, now)
   return now - tonumber(newest[2]) <= max_wait_ms
 end
 
--- After how many more begins, at least so many, the next run has not waited too long by then; those
--- behind it age meanwhile. In doubling steps, then in halving ones: where runs came unevenly the
--- run may have been young enough before, for a moment, but at the one that is found it is.
+-- Number of further begins, at_least or more, after which the run next in line has waited less than
+-- max_wait_ms, although it ages meanwhile. Searched by doubling, then halving steps: where runs came
+-- unevenly a smaller number may do for a moment, but the number found does.
 local function begins_until_open(at_least, passed, now, ms_each)
   local function is_closed_after(begins)
     local at = passed + begins
@@ -78,13 +78,13 @@ local function begins_until_open(at_least, passed, now, ms_each)
   return open
 end
 
--- How long it takes, at the pace of the last 10 to 20 s, until there is room and the next run is
--- young enough; without a pace, until those that wait have been answered all the same
+-- Seconds, at the pace of begins in the last 10 to 20 s, until there is room and the next run is young
+-- enough; without any begin, until answer-by ends the runs that wait. nil if a run is taken now.
 local function retry_after_s(now)
   local oldest = redis.call('ZRANGE', waiting, 0, 0, 'WITHSCORES')
   local count = redis.call('ZCARD', waiting)
   if count == 0 or (count < max_waiting and now - tonumber(oldest[2]) <= max_wait_ms) then
-    return nil -- before any other question: nearly always this is all
+    return nil -- checked first: nearly every call ends here
   end
   local period = math.floor(now / 10000)
   local lately = redis.call('HMGET', begun, 'reached', period, period - 1)
@@ -104,7 +104,7 @@ local function retry_after_s(now)
 end
 
 -- Whether a source that both deliveries have differs. One alone has it while receivers learn of a
--- tool that binds it, or when the entry is of a release before: that tells nothing.
+-- tool that binds it, or when the entry is of a release before: that is no difference.
 local function differs(known_digests)
   local known = cjson.decode(known_digests)
   for source, value in pairs(cjson.decode(context_digests)) do

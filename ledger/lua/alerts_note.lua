@@ -1,7 +1,7 @@
--- Compares the causes that hold now with those that were reported, and queues an event for each
--- that is new or has ended. Atomic, and kept here, so that each is reported once, whichever reconciler
--- looks and whenever it is restarted. A cause is reported when it was seen for a while, and has ended
--- when it was not seen for a while, so that one that comes and goes is one.
+-- Compares the causes that hold now with those reported, and queues an event for each new or ended
+-- one. Atomic, and stored here, so that each is reported once, whichever reconciler looks and whenever
+-- it restarts. A cause is reported once it held for confirm_ms, and has ended once it was not seen for
+-- quiet_ms, so that a cause that comes and goes is reported once.
 --
 -- KEYS: due, alerts, outbox
 -- ARGV: owner, lease_ms, confirm_ms, quiet_ms, most (events kept), looks (0 to take the lease

@@ -58,7 +58,7 @@ local now = now_ms()
 if may_take_over == '1' then
   take_over()
 end
--- called again by the same owner, because the first reply was lost: nobody has what it gave out
+-- called again by the same owner, because the first reply was lost: the calls that it gave out were not published
 local before = redis.call('HMGET', run, 'begun_by', 'begun_until')
 local idle, next_look = missing(run, now, before[1] == owner and before[2])
 if now >= number(run, 'answer_by') - margin_ms then

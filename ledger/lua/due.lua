@@ -88,7 +88,7 @@ local function need(key)
   if is_queued(key, run, idle) then
     return 'wait', math.min(now + tonumber(delays[1]), next_look or math.huge, tonumber(at[2]))
   end
-  -- the message is lost, as far as one can know; once more is harmless, and rarer each time
+  -- the message is most likely lost; publishing again is harmless, and rarer each time
   local published = redis.call('HINCRBY', run, 'publishes', 1)
   local wait = tonumber(delays[math.min(published + 1, #delays)])
   return 'publish', math.min(now + wait, next_look or now + wait, tonumber(at[2]))

@@ -1,4 +1,4 @@
--- Notes that a reconciler is at work, by this server's clock, and forgets those not seen for a while.
+-- Records a reconciler's heartbeat by this server's clock, and removes those not seen for keep_ms.
 --
 -- KEYS: reconcilers, due
 -- ARGV: name (host:pid of the process), keep_ms

@@ -1,4 +1,4 @@
-"""Options of `toolworker tools export` and `tools check --for`, and their steps."""
+"""Options and steps of `toolworker tools export` and of `tools check --for`."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def with_export_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def checked_for(targets: Sequence[str], folder: Path | None) -> Iterator[Finding]:
-    """What the tools break of the rules of Genesys products; they load, so they can be read."""
+    """Findings of the lint for Genesys' products; the tools must load."""
     if not targets:
         return
     from db.catalog.definition import read_definition

@@ -5,7 +5,7 @@ from runtime import settings
 _password = settings.load("FLOWER_PASSWORD").flower_password
 
 basic_auth = [f"operator:{_password.reveal() if _password else ''}"]
-# it could end workers and revoke tasks; who inspects need not
+# Flower could stop workers and revoke tasks; inspecting needs neither
 read_only = True
 persistent = True
 state_save_interval = 60_000  # ms; what is lost when it is killed

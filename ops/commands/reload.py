@@ -12,7 +12,7 @@ def reload_tools() -> Iterator[tuple[str, bool]]:
     Reload in all workers; for each a line, and whether it has the tools that it was given.
 
     Raises:
-        BrokerUnavailable: Nobody could be asked; nothing was changed.
+        BrokerUnavailable: The broker does not answer; no worker reloaded.
     """
     replies = fleet.reload_tools()
     if not replies:

@@ -1,4 +1,4 @@
-"""A child process: its log, its readiness, and its end by pid."""
+"""Child process of a stack: start it, wait until it is ready, stop it by its pid."""
 
 import os
 import signal

@@ -35,7 +35,7 @@ class Run:
 
 @dataclass
 class Seen:
-    """What a run came to: times in ms from sending, `outputs` in the order they were submitted."""
+    """Outcome of a run: times in ms from sending, `outputs` in the order of the submission."""
 
     run: Run
     accepted: deliveries.Answer

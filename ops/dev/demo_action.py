@@ -1,4 +1,4 @@
-"""The demo's data action: a tool exported as an import file, and run as Genesys would."""
+"""The demo's data action: export a tool as an import file, and let the simulator run it."""
 
 import json
 from dataclasses import dataclass

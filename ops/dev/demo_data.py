@@ -4,9 +4,10 @@ from pathlib import Path
 
 import psycopg
 
-from db.connection import CONNECT_TIMEOUT_S, translated
+from db.connection import translated
 
 _FOLDER = Path(__file__).parent / "demo"
+_CONNECT_TIMEOUT_S = 30  # nobody waits on a line, and the machine may be busy
 _TABLE = "inventory"
 """One of the demo's tables, which shows that the scripts ran before."""
 
@@ -22,7 +23,7 @@ def load(url: str) -> None:
         Unavailable: Postgres cannot be reached.
     """
     scripts = [(_FOLDER / name).read_text(encoding="utf-8") for name in ("schema.sql", "data.sql")]
-    with translated(()), psycopg.connect(url, connect_timeout=CONNECT_TIMEOUT_S) as connection:
+    with translated(()), psycopg.connect(url, connect_timeout=_CONNECT_TIMEOUT_S) as connection:
         # two at once would otherwise both find nothing and both create
         connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [_TABLE])
         found = connection.execute("SELECT to_regclass(%s)", [_TABLE]).fetchone()

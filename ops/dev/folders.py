@@ -1,4 +1,4 @@
-"""Lock a data folder, so that several stacks can run at once."""
+"""Lock a data folder for one stack, so that several can run at once."""
 
 import fcntl
 from pathlib import Path

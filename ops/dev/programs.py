@@ -1,4 +1,4 @@
-"""Running parts of a stack: servers and programs, their pids on disk, stopped newest first."""
+"""The running servers and programs of a stack: pids on disk, stopped newest first."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -58,7 +58,7 @@ class Programs:
         leave = partial(part.__exit__, None, None, None) if isinstance(part, Server) else part.stop
         self._to_stop.append((name, leave))
         self._pids[name] = part.pid
-        # replaced whole: who reads it meanwhile finds the one before
+        # replaced whole: a concurrent reader finds the old file
         written = self._pids_file.with_suffix(".new")
         written.write_text(json.dumps(self._pids, indent=1) + "\n")
         written.replace(self._pids_file)

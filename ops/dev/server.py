@@ -1,7 +1,6 @@
-"""A server process: start, readiness, stop; it ends with its parent."""
+"""Server process of a stack: start, readiness, stop, free ports; it ends with its parent."""
 
 import ctypes
-import itertools
 import os
 import pwd
 import secrets
@@ -17,7 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-_START_S = 20.0
+_START_S = 60.0
+"""A server that fails ends; this is for one that a busy machine keeps waiting."""
 _PR_SET_PDEATHSIG = 1
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # loaded here and not after a fork, where another thread's lock on the loader would never open
@@ -28,8 +28,8 @@ def free_port() -> int:
     """
     A loopback port that nothing listens on at this moment, and that is given out once.
 
-    It is not one of those that the kernel gives to outgoing connections: one of them could have it
-    before the program that it is for.
+    No other process gives it out while this one lives: the program that it is for may take seconds
+    to listen there. It is not one of those that the kernel gives to outgoing connections either.
     """
     while True:
         port = next(_PORTS)
@@ -39,12 +39,31 @@ def free_port() -> int:
 
 
 def _ports() -> Iterator[int]:
-    """Ports in turn from a random start, so that two processes seldom try the same."""
-    first, count = 10_000, 22_000  # Linux's own begin at 32768
-    start = secrets.randbelow(count)
-    return (first + (start + step) % count for step in itertools.count())
+    """Ports in turn, a block after the other, of blocks that no other process has."""
+    while True:
+        yield from _claim_block()
 
 
+def _claim_block() -> range:
+    """Take a block of ports for as long as this process lives."""
+    starts = range(_FIRST_PORT, _LAST_PORT - _BLOCK, _BLOCK)
+    for start in secrets.SystemRandom().sample(starts, len(starts)):
+        # a name in the kernel that is there once, and gone with its process; Linux alone has it
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0toolworker-ports-{start}")
+        except OSError:
+            claim.close()
+            if sys.platform == "linux":
+                continue
+        else:
+            _CLAIMS.append(claim)
+        return range(start, start + _BLOCK)
+    raise RuntimeError("other processes have claimed all ports")
+
+
+_FIRST_PORT, _LAST_PORT, _BLOCK = 10_000, 32_000, 20  # Linux's own begin at 32768
+_CLAIMS: list[socket.socket] = []
 _PORTS = _ports()
 
 

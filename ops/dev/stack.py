@@ -17,12 +17,13 @@ from ops.dev.programs import ROOT, Programs
 from ops.dev.server import Server, free_port
 
 CERTIFICATE = Path(__file__).parent / "demo" / "tls" / "cert.pem"
-"""Of 127.0.0.1, with its key beside it; for demos and tests alone."""
-_START_S = 30.0
+"""Certificate of 127.0.0.1, with its key beside it; for demos and tests alone."""
+_START_S = 90.0
+"""A program that fails ends; this is for all of them at once on a busy machine."""
 WORKER = ("-m", "celery", "-A", "tasks", "worker")
 """The start command of a worker, as arguments of this interpreter."""
 _BOUNDS = ("--maxmemory", "1gb")
-"""What the doctor requires of a ledger: to refuse new runs before the machine's memory is full."""
+"""The doctor requires that a ledger refuses new runs before the machine's memory is full."""
 
 
 class Stack:
@@ -243,7 +244,7 @@ class Stack:
 
     def _examine(self) -> None:
         began = time.monotonic()
-        arguments = ["-m", "ops.cli", "doctor", "--wait", "--before-start", "--timeout", "20"]
+        arguments = ["-m", "ops.cli", "doctor", "--wait", "--before-start", "--timeout", "60"]
         doctor = Child("doctor", arguments, env=self.env, logs=self.logs, cwd=ROOT)
         try:
             doctor.succeed(timeout_s=_START_S)

@@ -21,7 +21,7 @@ from ops.dev.server import free_port
 from ops.dev.stack import Stack, is_up
 from runtime import settings
 
-_FLOWER_S = 30.0
+_FLOWER_S = 90.0
 _SETTINGS = (
     "REDIS_URL",
     "LEDGER_URL",
@@ -36,7 +36,7 @@ _SETTINGS = (
 @dataclass(frozen=True)
 class Own:
     """
-    The folder of tools, and the databases that the environment names of the user's own.
+    The folder of tools, and the user's own databases that the environment names.
 
     `databases` has a setting such as `DATABASE_URL` for each URL.
     """
@@ -47,11 +47,11 @@ class Own:
     @property
     def is_shipped(self) -> bool:
         """Whether the tools are those in the checkout, which commands use without TOOLS_DIR."""
-        return self.tools_dir.resolve() == settings.BUILT_IN_TOOLS
+        return self.tools_dir == settings.BUILT_IN_TOOLS
 
     def env(self) -> dict[str, str]:
         """What to export beside the stack's own settings."""
-        folder = {} if self.is_shipped else {"TOOLS_DIR": str(self.tools_dir.resolve())}
+        folder = {} if self.is_shipped else {"TOOLS_DIR": str(self.tools_dir)}
         return {**folder, **self.databases}
 
     def delivery(self) -> dict[str, Any]:
@@ -90,9 +90,8 @@ def read_own() -> Own:
     """
     values = settings.load()
     urls = values.database_urls()
-    return Own(
-        values.tools_dir, {settings.database_setting(name): url for name, url in urls.items()}
-    )
+    named = {settings.database_setting(name): url for name, url in urls.items()}
+    return Own(values.tools_dir.resolve(), named)  # its parts run in another folder
 
 
 def serve(folder: Path, console: Console) -> bool:

@@ -21,7 +21,7 @@ Reason = Literal[
 ]
 
 EXIT_CODES: Mapping[Reason, int] = {"DONE": 0, "DEAD": 4}
-"""Of `toolworker runs why`; every other reason is that of an open run, with exit code OPEN."""
+"""Exit codes of `toolworker runs why`; every other reason is of an open run, and exits OPEN."""
 OPEN = 3
 
 OVERDUE_MS = 3_000

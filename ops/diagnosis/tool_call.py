@@ -1,4 +1,4 @@
-"""One call of a tool as a worker makes it, without a run."""
+"""Call one tool as a worker does, but outside of a run: for the command line and the pages."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ from db.pool import Databases
 from tasks.query import UNAVAILABLE, answer
 
 _LEFT_MS = 28_000
-"""What a run has for its queries when it is accepted and begun at once."""
+"""Milliseconds for queries of a run that begins when it is accepted."""
 
 
 @contextmanager

@@ -1,1 +1,1 @@
-"""`toolworker doctor`: checks of settings, servers and tools before anything starts."""
+"""`toolworker doctor`: checks of settings, servers, tools and, once it runs, the service."""

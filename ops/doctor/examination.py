@@ -58,7 +58,7 @@ def examine(
 
 
 def _could_heal(results: list[CheckResult]) -> bool:
-    """Whether waiting may solve every problem; a setting only an operator can mend."""
+    """Whether waiting may solve every problem; a wrong setting needs an operator."""
     wrong = [result for result in results if result.problem is not None]
     return bool(wrong) and all(result.can_heal for result in wrong)
 

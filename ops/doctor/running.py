@@ -146,12 +146,12 @@ def _reconcilers(lines: RunLines) -> Iterator[CheckResult]:
 
 
 def failing_tools(runs: RunStore) -> Iterator[CheckResult]:
-    """Tools of whose last calls too many ended in a fault of theirs or their database."""
+    """Tools with too many of their last calls ended by a fault of the tool or its database."""
     calls, faults = Counter[str](), Counter[str]()
     last: dict[str, str] = {}
     for tool, code in runs.ended_calls(_CALLS_S, most=_CALLS_OF_RUNS):
         if calls[tool] == _CALLS_OF_TOOL:
-            continue  # what was mended is forgotten soon
+            continue  # the newest calls count alone, so that a repaired tool is soon well
         calls[tool] += 1
         if code in TOOL_FAULTS:
             faults[tool] += 1
@@ -165,7 +165,7 @@ def failing_tools(runs: RunStore) -> Iterator[CheckResult]:
 
 
 def genesys_status(values: settings.Settings) -> Iterator[CheckResult]:
-    """What keeps submissions from going out, as the fleet has found; nothing is sent to Genesys."""
+    """State of rate limit, circuit breaker and token in Redis; nothing is sent to Genesys."""
     try:
         status = genesys.from_settings(values).status()
     except settings.SettingsError:

@@ -1,4 +1,4 @@
-"""A tool as a data action: the file for Admin's Import, and the body for the API."""
+"""Export a tool as a data action: the file for Admin's Import, and the body for the API."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ RAW_RESULT = "${rawResult}"
 
 
 def import_file(tool: Tool, options: Options) -> dict[str, Any]:
-    """What Admin > Integrations > Actions > Import takes."""
+    """The file for Admin > Integrations > Actions > Import."""
     kind = {"integrationType": "custom-rest-actions", "actionType": "custom"}
     return {"name": action_name(tool, options), **kind, **_definition(tool, options)}
 
@@ -60,7 +60,7 @@ def request_url(tool: Tool, options: Options) -> str:
 
 
 def request_headers(tool: Tool, options: Options) -> dict[str, str]:
-    """What the action sends; credentials by their names in the integration."""
+    """Headers of the action's request; credentials by their names in the integration."""
     headers = {
         "Accept": "application/json",
         "Content-Type": "application/json",

@@ -1,4 +1,4 @@
-"""Tools for an agentic virtual agent: `types`, `tools`, and the error types that all share."""
+"""Export tools for an agentic virtual agent: `types`, `tools`, and their common error types."""
 
 import re
 from typing import Any
@@ -22,7 +22,7 @@ _WORD = re.compile(r"[A-Za-z0-9]+")
 
 
 def shared() -> dict[str, Any]:
-    """What all tools of an agent refer to."""
+    """Types that all tools of an agent refer to."""
     return {
         "types": [
             {

@@ -1,4 +1,4 @@
-"""Rules of Genesys' products that a tool folder breaks, each with what to write instead."""
+"""Check tools against the rules of Genesys' products; each finding has what to write instead."""
 
 import json
 import re
@@ -174,7 +174,7 @@ def _guide_inputs(definition: Definition) -> Found:
 
 
 def _agent(definitions: Sequence[Definition]) -> Found:
-    """What tools break together."""
+    """Rules that tools break together, such as their number."""
     for definition in definitions[MAX_AGENT_TOOLS:]:
         message = f"an agent has at most {MAX_AGENT_TOOLS} tools"
         yield definition.mistake(message), False

@@ -1,4 +1,4 @@
-"""The contract of a data action, from a tool: flat inputs, and one fixed output."""
+"""Contract of a data action, made from a tool: flat inputs, one fixed output, a version."""
 
 import hashlib
 import json
@@ -89,7 +89,7 @@ def input_type(schema: Any) -> str | None:
 
 
 def input_description(tool: Tool, name: str) -> str:
-    """What a model or a person reads: the property's description, its values, its default."""
+    """Text of an input for model and author: description, values and default."""
     schema = tool.parameters["properties"][name]
     texts = [schema.get("description", "").strip()]
     if values := input_values(tool, name):

@@ -1,4 +1,4 @@
-"""Tools as Terraform (CX as Code) in JSON syntax: integration, credential, one action a tool."""
+"""Export tools as Terraform (CX as Code) in JSON: integration, credential, one action a tool."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Alerts: a thread of each reconciler, which looks for causes and sends each once, signed."""
+"""Alerter: a thread of each reconciler that looks for causes and POSTs each once, signed."""
 
 import base64
 import hashlib
@@ -44,7 +44,7 @@ class Receiver(Protocol):
 
 
 class Source(Protocol):
-    """What is wrong now."""
+    """Source of the causes that hold now."""
 
     def causes(self) -> list[Cause]:
         """All causes that hold; raises LedgerUnavailable."""
@@ -104,7 +104,7 @@ class Alerter:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop; what was not sent another reconciler sends."""
+        """Stop the thread; another reconciler sends what is left."""
         self._stopping.set()
         self._thread.join(timeout=2)
 

@@ -19,8 +19,7 @@ from tasks import fleet
 from tasks.fleet import BrokerUnavailable
 
 DEAD_LETTERS_S = 3_600
-"""A dead letter is a cause for so long, unless it is replayed or dropped before; as the doctor has
-it."""
+"""A dead letter is a cause for this long, unless it is replayed or dropped; as in the doctor."""
 _TIMEOUT_S = 2.0
 _RUNBOOKS = {
     "NO_WORKER": "no-worker",
@@ -53,7 +52,7 @@ class Cause:
 
     @property
     def id(self) -> str:
-        """Under which it is reported once."""
+        """Id under which the cause is reported once."""
         return f"{self.name}:{self.subject}" if self.subject else self.name
 
     def as_fact(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Exporter of traces: a thread of each reconciler, which sends those of ended runs."""
+"""Trace exporter: a thread of each reconciler that sends the traces of ended runs."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ LOOK_EVERY_S = 1.0
 """Between two looks at the ended runs; what a trace waits at most while the collector is well."""
 RUNS_AT_ONCE = 50
 SPANS_AT_ONCE = 2_000
-"""Of one export, about 200 kB before compression; one run of 128 calls has 400 at least."""
+"""Spans of one export, about 200 kB uncompressed; a run of 128 calls has 400 at least."""
 _LONGEST_PAUSE_S = 15.0
 
 _log = logs.get("traces")
@@ -108,8 +108,8 @@ class TraceExporter:
         self._send(traces[middle:])
 
     def _is_kept(self, trace: Trace) -> bool:
-        is_told = trace.has_error or trace.took_ms >= self._slow_ms
-        return is_told or is_in_share(trace.trace_id, self._share)
+        is_notable = trace.has_error or trace.took_ms >= self._slow_ms
+        return is_notable or is_in_share(trace.trace_id, self._share)
 
     def _run(self) -> None:
         pause_s = LOOK_EVERY_S

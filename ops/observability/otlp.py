@@ -1,4 +1,4 @@
-"""OTLP over HTTP, in the messages of opentelemetry-proto; imported only where traces are sent."""
+"""OTLP over HTTP: encode spans with opentelemetry-proto and POST them to a collector."""
 
 import gzip
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ class Collector:
     An OpenTelemetry collector.
 
     The SDK is not used: it reads the environment for what it is not given, its exporter does not
-    tell a collector that is down from one that refuses these spans for good, and redis-py loads it
+    distinguish a collector that is down from one that refuses spans for good, and redis-py loads it
     in each process where it is installed, which costs a worker 6 MB.
 
     Args:

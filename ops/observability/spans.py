@@ -49,7 +49,7 @@ class Trace:
 
     @property
     def took_ms(self) -> int:
-        """From the delivery, or the replay, to the end."""
+        """Milliseconds from the delivery, or the replay, to the end."""
         return self.spans[0].end_ms - self.spans[0].start_ms
 
 
@@ -124,7 +124,7 @@ class _Spans:
         is_known = code != "unknown_tool" and _TOOL_NAME.fullmatch(name)
         tool = name if is_known else _UNKNOWN
         call_id = self._trace.span_id("call", index)
-        unanswered = "timeout" if started else "unavailable"  # as the model is told
+        unanswered = "timeout" if started else "unavailable"  # the error output's code
         error = "" if code == "ok" else code or unanswered
         attributes: dict[str, str | int] = {
             "gen_ai.operation.name": "execute_tool",

@@ -1,4 +1,4 @@
-"""The page of a run, and those around it: `toolworker dashboard`."""
+"""`toolworker dashboard`: pages of runs, dead letters, tools and the fleet."""
 
 from typing import Any
 

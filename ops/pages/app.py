@@ -1,4 +1,4 @@
-"""The Flask app of the pages: what every page has, and what an error looks like."""
+"""Flask app of the dashboard: blueprints, error pages, and the values in every page's frame."""
 
 import secrets
 from typing import Any
@@ -100,7 +100,7 @@ def _own_path(path: str) -> str:
 
 
 def _surroundings() -> dict[str, Any]:
-    """What every page shows around its own: what is wrong now, and whether it may change things."""
+    """Values for every page's frame: current problems, and whether changes are unlocked."""
     state = dashboard()
     return {
         "problems": problems_of(state.observer.examined()),

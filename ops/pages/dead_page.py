@@ -1,4 +1,4 @@
-"""Dead letters by reason, and replays of several with their progress."""
+"""Pages of dead letters by reason, and of the replay of several with its progress."""
 
 import re
 from collections import Counter
@@ -21,7 +21,7 @@ pages = Blueprint("dead", __name__)
 
 @pages.get("/dead")
 def show_dead() -> str:
-    """Dead letters, newest death first."""
+    """Page of dead letters, those that ended last first."""
     snapshot = dashboard().observer.runs()
     reason = request.args.get("reason", "")
     dead = _dead(snapshot, reason)
@@ -38,7 +38,7 @@ def show_dead() -> str:
 
 @pages.post("/dead/replay")
 def replay_many() -> Any:
-    """The question before a replay of several; with a mode, its beginning."""
+    """Confirmation page for a replay of several; with a mode, start it."""
     keys = [key for key in request.form.getlist("key") if _KEY.fullmatch(key)]
     reason = request.form.get("reason", "")
     if request.form.get("all"):
@@ -60,7 +60,7 @@ def replay_many() -> Any:
 
 @pages.get("/jobs/<name>")
 def show_job(name: str) -> str:
-    """How far a replay of several has come, and how its runs ended."""
+    """Page of a replay's progress, and of how its runs ended."""
     job = dashboard().jobs.find(name)
     if job is None:
         abort(404, "No such replay: it is one of an earlier start, or twenty came after it.")

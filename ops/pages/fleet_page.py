@@ -1,4 +1,4 @@
-"""The fleet: what the doctor finds, workers, reconcilers, queues, Genesys, the ledger's memory."""
+"""Page of the fleet: the doctor's problems, workers, reconcilers, queues, Genesys, memory."""
 
 from flask import Blueprint, render_template
 

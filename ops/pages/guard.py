@@ -1,4 +1,4 @@
-"""Who may see and change what: passwords, hosts, forged requests, headers of each answer."""
+"""Access control of the pages: both passwords, Host header, CSRF token, security headers."""
 
 import hashlib
 import secrets
@@ -13,9 +13,9 @@ from runtime import logs
 from runtime.settings import Secret
 
 UNLOCKED_S = 900
-"""How long the second password holds."""
+"""How long the second password unlocks a browser session."""
 _TRIES, _WINDOW_S = 5, 60.0
-"""Wrong second passwords in a minute, before no more are taken for a while."""
+"""Wrong second passwords per window; after these no password is taken until it ends."""
 _POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -97,14 +97,14 @@ class Guard:
 
 
 def token() -> str:
-    """What each form of this session carries, so that no other site can send one."""
+    """CSRF token of this session, which each of its forms carries."""
     if "token" not in session:
         session["token"] = secrets.token_urlsafe(24)
     return str(session["token"])
 
 
 def record(what: str, **fields: object) -> None:
-    """Log what an operator saw or changed beyond reading, with the address."""
+    """Log an operator's change, or view of data, with the client's address."""
     _log.info(f"dashboard.{what}", address=request.remote_addr, **fields)
 
 

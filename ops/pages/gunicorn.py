@@ -1,4 +1,4 @@
-"""How gunicorn serves the pages: one process, since what was looked up is kept in it."""
+"""gunicorn's configuration for the pages: one process, because their caches are in its memory."""
 
 worker_class = "gthread"
 workers = 1

@@ -1,4 +1,4 @@
-"""The runs of the ledger in this process: newest first, by state, tool, code and age."""
+"""Index of the ledger's runs in this process' memory: newest first, by state, tool, code, age."""
 
 from bisect import bisect_left
 from collections import Counter
@@ -11,14 +11,14 @@ from ledger.lines import RunLine, RunLines
 from ops.diagnosis.reasons import is_stuck
 
 MOST_SUBMITTED = 50_000
-"""Of runs that ended well the newest are listed; 50,000 take about 60 MB."""
+"""At most this many runs that ended well are listed, the newest; 50,000 take about 60 MB."""
 _OVERLAP_MS = 2_000
-"""Of the last look that is read again: a script's clock stands still while it runs."""
+"""Time before the last look that is read again: Redis' clock stands still within a script."""
 
 
 @dataclass(frozen=True)
 class Filters:
-    """What a list shows; empty means everything. `since_ms` is of acceptance."""
+    """Filters of a list; empty means everything. `since_ms` counts from acceptance."""
 
     state: str = ""
     tool: str = ""
@@ -26,7 +26,7 @@ class Filters:
     since_ms: int = 0
 
     def takes(self, run: RunLine, now_ms: int) -> bool:
-        """Whether *run* is one of those."""
+        """Whether *run* passes the filters."""
         if run.accepted_at < self.since_ms:
             return False
         if self.state and not _has_state(run, self.state, now_ms):

@@ -1,4 +1,4 @@
-"""Replays of many dead letters, in the background, with progress."""
+"""Background jobs of the pages: replay many dead letters, with progress."""
 
 import secrets
 import threading
@@ -32,7 +32,7 @@ class Job:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more will come of it."""
+        """Whether the job has ended."""
         return self.done == len(self.keys) or bool(self.stopped)
 
 

@@ -1,4 +1,4 @@
-"""The list of runs: what is stuck on top, then the newest first; and search."""
+"""Pages of the list of runs (stuck ones on top, then the newest first) and of the search."""
 
 import re
 import time
@@ -13,7 +13,7 @@ from ops.pages.state import dashboard
 PAGE_SIZE = 50
 _STUCK_SHOWN = 10
 AGES = {"15m": 900, "1h": 3_600, "6h": 21_600, "24h": 86_400}
-"""What may be chosen as an age, in seconds."""
+"""Choices of the age filter, in seconds."""
 _STATES = ("stuck", "open", "submitted", "dead")
 _BEFORE = re.compile(r"(\d{1,15})-([0-9a-f]{32})")
 

@@ -1,4 +1,4 @@
-"""Observations that pages are made from: workers, databases, Genesys, the doctor's results."""
+"""Cached observations that the pages show: runs, workers, databases, Genesys, doctor's results."""
 
 import threading
 from collections.abc import Mapping, Sequence
@@ -28,13 +28,13 @@ from tasks.fleet import BrokerUnavailable, Worker
 
 LEDGER_TIMEOUT_S = 2.0
 GLANCE_S = 0.02
-"""What a list waits for the newest runs; it shows older ones, and renews itself soon."""
+"""Longest wait of a list for the newest runs; then it shows older ones and renews itself."""
 FIRST_S = 3.0
-"""What the very first list waits for the runs."""
+"""Longest wait of the very first list for the runs."""
 FLEET_S, DOCTOR_S, TOOLS_S = 2.0, 4.0, 15.0
-"""Between two looks at workers and databases, of the doctor, and at the tools' folder."""
+"""Seconds between two looks at workers and databases, of the doctor, at the tool folders."""
 CHECK_S = 2.0
-"""For the samples of a tool whose page an operator views."""
+"""Seconds for the samples of a tool whose page an operator views."""
 OLD_S = 10.0
 """Older observations of the fleet are not used in a diagnosis."""
 
@@ -65,7 +65,7 @@ class Examined:
 
 @dataclass(frozen=True)
 class ToolCheck:
-    """What a database has against a tool: mistakes, and what is worth a look; in sentences."""
+    """Result of trying a tool on its database: mistakes and warnings, a sentence each."""
 
     mistakes: Sequence[str]
     warnings: Sequence[str] = ()
@@ -138,7 +138,7 @@ class Observer:
         return seen.value if seen else Tools(catalog.Catalog({}, ""), ["still reading the tools"])
 
     def genesys(self) -> GenesysStatus | None:
-        """What keeps POSTs from going out; None when it is not known."""
+        """State of rate limit, circuit breaker and token; None when unknown."""
         return None if self._genesys is None else self._genesys.status()
 
     def ledger_status(self) -> LedgerStatus:
@@ -182,7 +182,7 @@ class Observer:
         return diagnose(key, entry, around)
 
     def checked(self, tool: catalog.Tool) -> Seen[ToolCheck] | None:
-        """What its database has against a tool; None until it was tried there."""
+        """The check of *tool* on its database; None until it was tried there."""
         with self._lock:
             if tool.name not in self._checks:
                 look = partial(self._check, tool.name)
@@ -228,7 +228,7 @@ class Observer:
 
 
 def problems_of(seen: Seen[Examined] | None) -> Sequence[CheckResult] | None:
-    """What the doctor found wrong; None before it has looked."""
+    """The doctor's results with a problem; None before its first look."""
     return None if seen is None else [r for r in seen.value.results if r.problem is not None]
 
 

@@ -1,4 +1,4 @@
-"""The page of one run: the reason on top, a waterfall, each call and attempt; replay and drop."""
+"""Pages of one run: its reason, waterfall, calls and attempts; its data; replay and drop."""
 
 import json
 from typing import Any, cast
@@ -34,7 +34,7 @@ pages = Blueprint("run", __name__)
 
 @pages.get("/runs/<key>")
 def show_run(key: str) -> str:
-    """All that is known of a run but its data."""
+    """Page of one run, without its data."""
     observer = dashboard().observer
     entry = _entry(key)
     now_ms = observer.store.place(key).now_ms
@@ -63,7 +63,7 @@ def show_run(key: str) -> str:
 
 @pages.get("/runs/<key>/data")
 def show_data(key: str) -> str:
-    """Arguments and outputs, of each the beginning."""
+    """Page of arguments and outputs, each cut to its beginning."""
     dashboard().guard.require_unlocked()
     entry = dashboard().observer.store.entry(key)
     if "state" not in entry:
@@ -97,7 +97,7 @@ def show_body(key: str) -> Response:
 
 @pages.get("/runs/<key>/replay")
 def confirm_replay(key: str) -> str:
-    """The question before a replay."""
+    """Confirmation page before a replay."""
     mode, entry = _mode(request.args.get("mode", "")), _entry(key)
     if entry["state"] != "dead":
         abort(409, "Only a dead letter can be replayed.")
@@ -120,7 +120,7 @@ def replay(key: str) -> Any:
 
 @pages.get("/runs/<key>/drop")
 def confirm_drop(key: str) -> str:
-    """The question before a run is deleted."""
+    """Confirmation page before a run is deleted."""
     entry = _entry(key)
     if entry["state"] not in ("dead", "submitted"):
         abort(409, "Only a run that has ended can be dropped.")
@@ -188,7 +188,7 @@ def _facts(diagnosis: Diagnosis | None) -> list[tuple[str, str]]:
 
 
 def _events(entry: dict[str, str]) -> list[tuple[int, str]]:
-    """What happened to the run as a whole, in order."""
+    """Events of the run as a whole, in order."""
     events = [(int(entry["accepted_at"]), "accepted")]
     if "begun_at" in entry:
         events.append((int(entry["begun_at"]), "begun by a worker"))

@@ -1,4 +1,4 @@
-"""`toolworker dashboard`: gunicorn with the pages, on a port of its own."""
+"""`toolworker dashboard`: replace this process by gunicorn, which serves the pages."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""What the pages of one process share."""
+"""State of one dashboard process that its pages share: settings, observer, guard, jobs."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ _NAME = "dashboard"
 
 @dataclass(frozen=True)
 class Dashboard:
-    """One process's settings, its view of the service, its guard, its replays."""
+    """Settings, observer, guard and jobs of one process."""
 
     values: Settings
     observer: Observer
@@ -22,11 +22,11 @@ class Dashboard:
     jobs: Jobs
 
     def install(self) -> None:
-        """Make it the one of the current app."""
+        """Attach it to the current app."""
         current_app.extensions[_NAME] = self
 
 
 def dashboard() -> Dashboard:
-    """The one of the current app."""
+    """The dashboard that is attached to the current app."""
     found: Dashboard = current_app.extensions[_NAME]
     return found

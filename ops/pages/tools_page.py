@@ -1,4 +1,4 @@
-"""Tools: the catalogue, how calls ended and how long they took, what failed last; try one call."""
+"""Pages of the tools: catalogue, error codes and durations of calls, failures, a trial call."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""A value that is looked up in the background, again and again while an operator views it."""
+"""Cached value that a background thread refreshes for as long as an operator views it."""
 
 import threading
 import time
@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 from runtime import logs
 
 IDLE_S = 30.0
-"""Without a view for so long nothing is looked up; pages renew themselves every few seconds."""
+"""Looks stop when nothing was viewed for this long; open pages renew every few seconds."""
 T = TypeVar("T")
 _log = logs.get("dashboard")
 

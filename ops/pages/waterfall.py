@@ -1,4 +1,4 @@
-"""Where the time of a run went, as bars: waiting, working, waiting for Genesys."""
+"""Waterfall of a run's time: bars for waiting, working, waiting for Genesys, and POSTs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _LEAST = 0.15
 
 @dataclass(frozen=True)
 class Bar:
-    """From `x` for `width`, both in percent of the whole; `title` names it."""
+    """One bar: `x` and `width` in percent of the whole, `title` names it."""
 
     kind: Kind
     x: float
@@ -174,7 +174,7 @@ def _attempts(entry: Entry) -> list[Attempt]:
 
 
 def _genesys(entry: Entry, attempts: Sequence[Attempt], scale: _Scale) -> list[Bar]:
-    """From the moment at which there is something to submit, each attempt on its own."""
+    """Bars from the last output, or the freeze, on: waits for Genesys, and each attempt."""
     count = int(entry["calls"])
     codes = [index for index in range(count) if f"code:{index}" in entry]
     last = max((int(entry.get(f"ended_at:{index}") or 0) for index in codes), default=0)

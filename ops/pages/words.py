@@ -1,4 +1,4 @@
-"""Times, sizes and states as pages print them."""
+"""Format times, durations, ages and sizes for the pages."""
 
 from datetime import UTC, datetime
 

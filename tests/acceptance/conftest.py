@@ -20,7 +20,7 @@ def shared_service(tmp_path_factory, postgres_server):
     # with a bound argument
     shutil.copytree(ROOT / "ops/dev/demo/tools/list_my_invoices", tools / "list_my_invoices")
     with Stack(folder, tools_dir=tools, reconcilers=1, postgres=postgres_server) as stack:
-        yield Service(stack)
+        yield Service(stack, is_patient=True)
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def _starter(folder, postgres):
         stack = Stack(folder / f"stack-{len(stacks)}", **options)
         stacks.append(stack)
         stack.start()
-        return Service(stack)
+        return Service(stack, is_patient=True)
 
     try:
         yield start

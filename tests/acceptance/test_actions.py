@@ -1,4 +1,4 @@
-"""The data-action endpoint over HTTP: statuses, credentials, bounds, and what it leaves behind."""
+"""The data-action endpoint over HTTP: statuses, credentials, bounds, log lines."""
 
 import base64
 import json
@@ -15,12 +15,15 @@ import pytest
 
 from ops.dev.server import free_port
 from tests.endpoint import OLD_SECRET, ROOT, SECRET, environment, running_endpoint
+from tests.gate import GATE, write_gate
+from tests.timing import in_time, until_unstalled
 
 STOCK = {"sku": "AB-1001", "warehouse": "US-WEST"}
 ONE = {"seconds": {"type": "number"}}
 # name to parameters, statement, and more keys of tool.json
 TOOLS = {
-    "hold": (ONE, "SELECT 'slept' AS state FROM pg_sleep(%(seconds)s::float8)", {}),
+    "hold": (ONE, "SELECT 'slept' AS state FROM pg_sleep(%(seconds)s::float8)",
+             {"timeout_ms": 20_000}),
     "short": (ONE, "SELECT 'x' AS x FROM pg_sleep(%(seconds)s::float8)", {"timeout_ms": 300}),
     "divide": ({}, "SELECT 1 / 0 AS n", {}),
     "elsewhere": ({}, "SELECT 1 AS n", {"database": "crm"}),
@@ -49,6 +52,7 @@ def tools_dir(tmp_path_factory):
         (folder / name / "tool.json").write_text(json.dumps(tool))
         (folder / name / "query.sql").write_text(statement)
         (folder / name / "examples.json").write_text("[]")
+    write_gate(folder)
     return folder
 
 
@@ -80,7 +84,7 @@ def backends(postgres_server):
         yield listed
 
 
-def wait_for(condition, *, within_s=15.0):
+def wait_for(condition, *, within_s=60.0):
     deadline = time.monotonic() + within_s
     while not (value := condition()):
         assert time.monotonic() < deadline, f"not within {within_s} s"
@@ -109,7 +113,7 @@ def test_an_alias_stands_for_its_value(endpoint):
     assert endpoint.call("search_inventory", {**STOCK, "warehouse": "MOON"})[0] == 400
 
 
-def test_more_rows_than_are_listed_are_told_of(endpoint):
+def test_more_rows_than_are_listed_are_announced(endpoint):
     _, answer = endpoint.call("many", {})
     assert answer["items"] == [{"n": 1}, {"n": 2}]
     assert answer["message"] == "Only the first 2 are listed; there are more."
@@ -159,7 +163,7 @@ def test_each_error_code_has_its_status_and_is_a_200_in_band(
     assert (found, in_band) == (200, {**none, **answer})
 
 
-def test_in_band_a_good_answer_says_that_there_is_no_error(endpoint):
+def test_in_band_a_good_answer_has_empty_error_fields(endpoint):
     status, answer = endpoint.call("search_inventory", STOCK, query="?errors=inband")
     assert status == 200
     assert (answer["error"], answer["code"], answer["retryable"]) == ("", "", False)
@@ -172,7 +176,7 @@ def test_an_unknown_tool_is_404_in_both_modes(endpoint):
         assert (status, answer["code"]) == (404, "unknown_tool")
 
 
-def test_what_passes_is_told_when_to_come_back(endpoint):
+def test_a_passing_failure_has_a_retry_after(endpoint):
     key = {"X-API-Key": SECRET}
     status, _, headers = endpoint.request("POST", "/genesys/actions/short", b'{"seconds": 9}', key)
     assert (status, headers["Retry-After"]) == (503, "1")
@@ -201,6 +205,14 @@ def _basic(password, user="genesys"):
     return {"Authorization": f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"}
 
 
+def test_no_head_that_nginx_passes_on_is_refused_by_gunicorn(endpoint):
+    # ops/proxy/nginx.conf takes a request line of 4,096 bytes, and headers of 16,384
+    headers = {"X-API-Key": SECRET, **{f"A{number}": "" for number in range(900)}}
+    path = f"/genesys/actions/{'x' * 4_000}"
+    status, answer, _ = endpoint.request("POST", path, b"{}", headers)
+    assert (status, answer["code"]) == (404, "unknown_tool")
+
+
 @pytest.mark.parametrize("secret", [SECRET, OLD_SECRET])
 def test_each_way_to_bring_a_secret_is_taken(endpoint, secret):
     ways = [{"x-api-key": secret}, {"Authorization": f"bearer {secret}"}, _basic(secret)]
@@ -208,7 +220,7 @@ def test_each_way_to_bring_a_secret_is_taken(endpoint, secret):
         assert endpoint.call("search_inventory", STOCK, **headers)[0] == 200
 
 
-def test_whoever_brings_none_is_told_nothing(endpoint):
+def test_a_caller_without_a_credential_learns_nothing(endpoint):
     wrong = [
         {"X-API-Key": "wrong"},
         {"X-API-Key": ""},
@@ -270,7 +282,7 @@ def test_answers_and_their_times_are_metered(tmp_path, reader_url):
         endpoint.call("search_inventory", STOCK)
         endpoint.call("search_inventory", {})
         endpoint.call("made_up_tool", {})
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as response:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as response:
             page = response.read().decode()
     assert 'toolworker_actions_total{status="200"} 1.0' in page
     assert 'toolworker_actions_total{status="404"} 1.0' in page
@@ -295,9 +307,11 @@ def test_one_call_more_than_may_run_is_refused_while_they_run(
                 " AND state = 'active'"
             ).fetchone()[0]  # fmt: skip
 
-        held = [callers.submit(endpoint.call, "hold", {"seconds": 2.5}) for _ in range(3)]
-        wait_for(lambda: running() == 3)
+        own.execute("SELECT pg_advisory_lock(%s)", [GATE])
         key = {"X-API-Key": SECRET}
+        patient = {**key, "X-Action-Timeout": "30"}
+        held = [callers.submit(endpoint.call, "gate", {}, **patient) for _ in range(3)]
+        wait_for(lambda: running() == 3)
         status, answer, headers = endpoint.request(
             "POST", "/genesys/actions/hold", b'{"seconds": 0}', key
         )
@@ -305,6 +319,7 @@ def test_one_call_more_than_may_run_is_refused_while_they_run(
         assert (status, answer["code"], answer["retryable"]) == (429, "busy", True)
         assert headers["Retry-After"] == "1"
         assert endpoint.call("hold", {"seconds": 0}, query="?errors=inband")[0] == 429
+        own.execute("SELECT pg_advisory_unlock(%s)", [GATE])
         assert [call.result()[0] for call in held] == [200] * 3
         assert endpoint.call("hold", {"seconds": 0})[0] == 200
 
@@ -314,18 +329,23 @@ def test_a_query_slower_than_the_action_is_answered_before_its_timeout(
     endpoint, backends, timeout_s
 ):
     headers = {"X-API-Key": SECRET, "X-Action-Timeout": str(timeout_s)}
-    began = time.monotonic()
-    status, answer = endpoint.call("hold", {"seconds": 30}, **headers)
-    assert (status, answer["retryable"]) == (503, True)
-    assert time.monotonic() - began < timeout_s
-    wait_for(lambda: not backends(), within_s=1.0)
+
+    def attempt():
+        status, answer = endpoint.call("hold", {"seconds": 30}, **headers)
+        assert (status, answer["retryable"]) == (503, True)
+
+    in_time(attempt, under_s=timeout_s)
+    wait_for(lambda: not backends(), within_s=10.0)  # and not at the tool's own 20 s
 
 
 def test_what_a_request_waited_in_front_of_the_process_counts(endpoint):
-    waited = {"X-API-Key": SECRET, "X-Request-Start": f"t={time.time() - 7:.3f}"}
-    began = time.monotonic()
-    assert endpoint.call("hold", {"seconds": 4}, **waited)[1]["code"] == "timeout"
-    assert time.monotonic() - began < 3
+    waited = {"X-API-Key": SECRET}
+
+    def attempt():
+        waited["X-Request-Start"] = f"t={time.time() - 7:.3f}"
+        assert endpoint.call("hold", {"seconds": 4}, **waited)[1]["code"] == "timeout"
+
+    in_time(attempt, under_s=3)
     too_late = {**waited, "X-Request-Start": f"t={time.time() - 20:.3f}"}
     assert endpoint.call("search_inventory", STOCK, **too_late)[1]["code"] == "timeout"
     for odd in ("t=1", f"t={time.time() + 60:.3f}", "soon", "t=-1"):
@@ -343,36 +363,46 @@ def test_a_timeout_that_is_none_of_genesys_is_refused_aloud(endpoint, timeout):
 def test_a_server_that_hangs_does_not_hold_an_answer_back(endpoint, backends):
     headers = {"X-API-Key": SECRET, "X-Action-Timeout": "4"}
     with ThreadPoolExecutor(1) as callers:
-        began = time.monotonic()
-        call = callers.submit(endpoint.call, "hold", {"seconds": 2}, **headers)
-        (pid,) = wait_for(backends)
-        os.kill(pid, signal.SIGSTOP)
-        try:
-            status, answer = call.result()
-            took_s = time.monotonic() - began
-        finally:
-            os.kill(pid, signal.SIGCONT)
-    assert (status, answer["code"]) == (503, "timeout")
-    assert took_s < 4
+
+        def attempt():
+            wait_for(lambda: not backends())
+            began = time.monotonic()
+            call = callers.submit(endpoint.call, "hold", {"seconds": 30}, **headers)
+            wait_for(lambda: backends() or call.done())
+            for pid in (pids := backends()):
+                os.kill(pid, signal.SIGSTOP)
+            try:
+                status, answer = call.result()
+                took_s = time.monotonic() - began
+            finally:
+                for pid in pids:
+                    os.kill(pid, signal.SIGCONT)
+            assert (status, answer["code"]) == (503, "timeout")
+            return True if pids and took_s < 4 else None
+
+        until_unstalled(attempt)
     wait_for(lambda: not backends())
 
 
 def test_a_worker_that_is_killed_is_replaced_and_its_query_ends_by_itself(endpoint, backends):
     headers = {"X-API-Key": SECRET, "X-Action-Timeout": "3"}
-    broken = []
 
-    def call():
+    def call(broken):
         try:
             endpoint.call("hold", {"seconds": 30}, **headers)
         except OSError as error:
             broken.append(error)
 
-    caller = threading.Thread(target=call)
-    caller.start()
-    wait_for(backends)
-    os.kill(endpoint.worker_pid(), signal.SIGKILL)
-    caller.join()
-    assert broken
-    # the next one waits in the socket's queue until there is a process again
-    assert endpoint.call("search_inventory", STOCK)[0] == 200
-    wait_for(lambda: not backends(), within_s=3.0)
+    def attempt():
+        broken = []
+        caller = threading.Thread(target=call, args=(broken,))
+        caller.start()
+        wait_for(lambda: backends() or not caller.is_alive())
+        os.kill(endpoint.worker_pid(), signal.SIGKILL)
+        caller.join()
+        # the next one waits in the socket's queue until there is a process again
+        assert endpoint.call("search_inventory", STOCK)[0] == 200
+        wait_for(lambda: not backends(), within_s=10.0)  # and not at the tool's own 20 s
+        return broken or None  # or it was answered before
+
+    until_unstalled(attempt)

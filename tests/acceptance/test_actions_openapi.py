@@ -35,10 +35,20 @@ def endpoint(tmp_path_factory, reader_url):
         yield endpoint
 
 
+def _call(endpoint, case):
+    key = {"X-API-Key": SECRET}
+    response = case.call(base_url=endpoint.url, headers=key, timeout=90)
+    if response.status_code == 503:
+        # of a timeout of a second queries have a quarter, which a busy machine may take longer
+        patient = {**key, "X-Action-Timeout": "60"}
+        response = case.call(base_url=endpoint.url, headers=patient, timeout=90)
+    return response
+
+
 @schema.include(path=PATH).parametrize()
 @OFTEN
 def test_every_answer_is_one_that_is_described(endpoint, case):
-    response = case.call(base_url=endpoint.url, headers={"X-API-Key": SECRET}, timeout=20)
+    response = _call(endpoint, case)
     case.validate_response(response, checks=CHECKS)
 
 
@@ -47,7 +57,7 @@ def test_every_answer_is_one_that_is_described(endpoint, case):
 def test_no_arguments_make_a_shipped_tool_fail(endpoint, case):
     tool = TOOLS[len(repr(case.body)) % len(TOOLS)]
     case.path_parameters = {"tool": tool}
-    response = case.call(base_url=endpoint.url, headers={"X-API-Key": SECRET}, timeout=20)
+    response = _call(endpoint, case)
     # an argument or header that is not described may be ignored
     checks = [check for check in CHECKS if check is not negative_data_rejection]
     case.validate_response(response, checks=checks)
@@ -61,7 +71,7 @@ def test_the_example_finds_something(endpoint):
 
 
 def test_the_statuses_described_are_those_of_the_code():
-    from actions.answers import STATUSES
+    from actions.responses import STATUSES
 
     responses = schema.raw_schema["paths"][PATH]["post"]["responses"]
     assert set(responses) == {str(s) for s in {200, 401, 413, 429, *STATUSES.values()}}

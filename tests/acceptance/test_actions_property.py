@@ -1,4 +1,4 @@
-"""Any tool that loads: the lint has a reason, or a call as an action has the webhook's content."""
+"""For any tool that loads the export lint objects, or its action returns the webhook's content."""
 
 import contextlib
 import json
@@ -32,7 +32,7 @@ SOUND = ["sku", "order_number", "limit", "q1", "orderState", "warehouse"]
 NAMES = [*SOUND, "größe", "_x", "rawRequest", "type"]
 TOOL_NAMES = ["find_item", "ab", "9_lives", "x-y"]
 WORDS = ["OPEN", "US-WEST", "2nd", "in work", "ä", "", "x" * 40, 'a"b', "${x}", "%{y}", "\\"]
-# SQL of a column, the type that Genesys is told, whether it is one that the lint takes
+# SQL of a column, its type in the contract, whether it is one that the lint takes
 COLUMNS = [
     ("'Anvil'::text", "string"),
     ("NULL::text", "string"),
@@ -139,7 +139,7 @@ def served(tools_of, databases):
 
 
 def _expected(tool, output):
-    """The webhook path's content as an action says it; an error is its status."""
+    """The webhook path's content in the form of an action; an error is its status."""
     if "code" in output:
         return {"invalid_arguments": 400, "query_failed": 500}[output["code"]]
     items = output.get("items", [])

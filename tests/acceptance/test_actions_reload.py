@@ -28,7 +28,7 @@ def _reload(endpoint, *, until):
 
 
 def _wait_for(condition):
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)

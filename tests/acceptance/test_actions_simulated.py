@@ -133,7 +133,7 @@ def test_a_server_that_it_does_not_trust_gets_no_request(genesys, endpoint):
     action = import_file(CATALOG.tools["get_order"], Options(endpoint.url))
     order = {"action": action, "inputs": {"order_number": "SO-100042"}, "credentials": {}}
     url = f"http://127.0.0.1:{server.port}/_sim/actions"
-    ended = requests.post(url, json=order, timeout=20).json()
+    ended = requests.post(url, json=order, timeout=60).json()
     server.shutdown()
     assert ended["error"]["message"] == "SSLCertVerificationError."
 

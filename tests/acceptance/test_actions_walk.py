@@ -1,4 +1,4 @@
-"""docs/genesys-actions.md, typed word by word up to where an organisation is needed."""
+"""The commands of docs/genesys-actions.md work, up to those that need an organisation."""
 
 import os
 import re

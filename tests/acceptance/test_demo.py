@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -48,12 +49,13 @@ def start(tmp_path):
 
 
 def test_the_demo_prints_five_runs_as_expected_and_leaves_nothing_behind(start, tmp_path):
-    began = time.monotonic()
+    used_s = _cpu_of_children_s()
     toolworker = start("demo")
-    text, _ = toolworker.communicate(timeout=90)
+    text, _ = toolworker.communicate(timeout=240)
 
     assert toolworker.returncode == 0, text
-    assert time.monotonic() - began < 60
+    # a minute on one core, whatever else the machine does
+    assert _cpu_of_children_s() - used_s < 60
     assert re.findall(r"^  ([1-5]) .*: (?:answered in \d+ ms|recognised)$", text, re.MULTILINE) == [
         "1", "2", "3", "4", "5",
     ]  # fmt: skip
@@ -79,7 +81,7 @@ def test_up_serves_what_it_prints_and_stops_every_part_at_ctrl_c(start, tmp_path
     assert "run-three-calls" in _after_the_printed_export(lines, "runs list")
 
     toolworker.send_signal(signal.SIGINT)
-    toolworker.communicate(timeout=40)
+    toolworker.communicate(timeout=120)
 
     assert toolworker.returncode == 130
     assert [name for name, pid in pids.items() if _is_alive(pid)] == []
@@ -92,7 +94,7 @@ def test_nothing_is_left_when_it_is_interrupted_while_it_starts(start, tmp_path,
     _read_until(toolworker, "  broker ")
 
     toolworker.send_signal(ending)
-    text, _ = toolworker.communicate(timeout=40)
+    text, _ = toolworker.communicate(timeout=120)
 
     assert toolworker.returncode == 130
     assert "Traceback" not in text
@@ -110,11 +112,17 @@ def test_nothing_is_left_when_up_is_killed(start, tmp_path):
 
     toolworker.kill()
 
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while alive := [pid for pid in session_pids if _is_alive(pid)]:
         assert time.monotonic() < deadline, f"still there: {alive}"
         time.sleep(0.1)
     shutil.rmtree(data)  # nobody else is left to do it, and it may lie outside of tmp_path
+
+
+def _cpu_of_children_s():
+    """CPU time of all that was waited for, and of what those waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _read_until(toolworker, text):
@@ -132,7 +140,7 @@ def _answers_the_printed_curl(lines):
     (look,) = [line for line in lines if line.startswith("  curl -s")]
     done = _sh(post)
     assert "202 ACCEPTED" in done.upper()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         if json.loads(_sh(look)):
             return True
@@ -157,7 +165,10 @@ def _pids(tmp_path):
 
 def _family(pid):
     """A process and its children, read from the kernel."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):  # Postgres has some that last for a moment
+        return [pid]
     return [pid, *(found for child in children for found in _family(int(child)))]
 
 

@@ -1,4 +1,4 @@
-"""Sentry's released Celery integration hears of a fault in any link, and of no caller's data."""
+"""Sentry's released Celery integration reports a fault in any link, without a caller's data."""
 
 import json
 
@@ -14,7 +14,7 @@ def reporting(start_service, tmp_path_factory):
     """A service whose worker reports its errors, and their folder."""
     folder = tmp_path_factory.mktemp("events")
     options = ("-I", "tests.acceptance.instruments.errors")
-    env = {"EVENTS_DIR": str(folder), "RUN_ANSWER_BY_S": "3"}
+    env = {"EVENTS_DIR": str(folder), "RUN_ANSWER_BY_S": "8"}
     return start_service(worker_options=options, env=env), folder
 
 

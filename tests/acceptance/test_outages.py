@@ -1,13 +1,14 @@
-"""Whatever dies while a run is under way, the run is answered; one stack, mended by each test."""
+"""A run is answered although a worker, Redis, Postgres or Genesys dies meanwhile."""
 
 import json
-import time
 from contextlib import contextmanager
 
 import pytest
 
-from ops.dev.stack import Stack
+from ops.dev.stack import Stack, is_up
+from tests.chaos.faults import children_of
 from tests.service import Service
+from tests.timing import in_time
 
 GOOD = '{"sku": "AB-1001", "warehouse": "US-WEST"}'
 FIRST = [{"sku": "AB-1001", "quantity": 166, "status": "IN_STOCK"}]
@@ -15,7 +16,7 @@ FIRST = [{"sku": "AB-1001", "quantity": 166, "status": "IN_STOCK"}]
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory, tools_with_hold):
-    """A stack with the default times and a Postgres of its own; each test mends what it broke."""
+    """A stack with the default times and a Postgres of its own; each test repairs what it broke."""
     with Stack(tmp_path_factory.mktemp("outages"), tools_dir=tools_with_hold) as stack:
         yield Service(stack)
 
@@ -39,24 +40,24 @@ def _away(server):
 
 
 def test_a_child_that_is_killed_while_querying_does_not_cost_the_answer(service, r):
-    key = service.deliver(
-        r, ("slow", "hold", '{"seconds": 1}'), ("good", "search_inventory", GOOD)
-    ).body["key"]
-    service.kill(service.holder_pid(key, 0))
+    calls = ("slow", "gate", "{}"), ("good", "search_inventory", GOOD)
+    with service.closed_gate():
+        key = service.deliver(r, *calls).body["key"]
+        service.kill(service.owner_pid(key, 0))
     outputs = service.answer(r)
-    assert outputs["slow"] == {"items": [{"state": "slept"}], "total": 1}
+    assert outputs["slow"] == {"items": [{"state": "passed"}], "total": 1}
     assert outputs["good"]["items"][:1] == FIRST
     assert len(service.submissions(r)) == 1
 
 
 def test_a_worker_host_that_dies_while_querying_is_made_up_for_in_15_s(service, r):
-    key = service.deliver(r, ("slow", "hold", '{"seconds": 2}')).body["key"]
-    service.holder_pid(key, 0)
-    service.kill(service.stack.worker_pids[0])
-    killed = time.monotonic()
-    service.stack.start_worker()
+    service.stack.start_worker()  # beside the first, however long it takes to start
+    with service.closed_gate():
+        key = service.deliver(r, ("slow", "gate", "{}")).body["key"]
+        owner = service.owner_pid(key, 0)
+        (worker,) = [pid for pid in service.stack.worker_pids if owner in children_of(pid)]
+        service.kill(worker)
     assert service.answer(r, within_s=15)["slow"]["total"] == 1
-    assert time.monotonic() - killed < 15
 
 
 def test_a_worker_that_dies_while_posting_is_made_up_for_in_25_s_with_the_same_bytes(service, r):
@@ -76,7 +77,7 @@ def test_a_call_that_kills_three_workers_is_given_up_and_its_siblings_are_answer
     ).body["key"]
     killed = set()
     for _ in range(3):
-        pid = service.wait_for(lambda: (p := service.holder_pid(key, 0)) not in killed and p)
+        pid = service.wait_for(lambda: (p := service.owner_pid(key, 0)) not in killed and p)
         service.kill(pid)
         killed.add(pid)
     outputs = service.answer(r, within_s=30)
@@ -86,7 +87,7 @@ def test_a_call_that_kills_three_workers_is_given_up_and_its_siblings_are_answer
 
 
 def _cut_all_connections(service):
-    """Cut each connection to the broker; then wait until the worker asks for messages again."""
+    """Cut each connection to the broker; then wait until the worker consumes messages again."""
     client = service.broker()
     newest = max(int(one["id"]) for one in client.client_list())
     client.client_kill_filter(_type="normal", skipme=True)
@@ -99,7 +100,7 @@ def _cut_all_connections(service):
 
 def test_a_call_whose_worker_loses_the_broker_four_times_and_lives_is_answered(service, r):
     key = service.deliver(r, ("slow", "hold", '{"seconds": 4}')).body["key"]
-    service.holder_pid(key, 0)
+    service.owner_pid(key, 0)
     for _ in range(4):
         _cut_all_connections(service)
     assert service.answer(r)["slow"] == {"items": [{"state": "slept"}], "total": 1}
@@ -107,11 +108,11 @@ def test_a_call_whose_worker_loses_the_broker_four_times_and_lives_is_answered(s
     assert service.entry(key)["tries:0"] == "1"
 
 
-def test_a_ledger_that_is_away_is_503_within_a_second_and_the_retry_is_a_new_run(service, r):
+def test_a_ledger_that_is_down_is_503_within_a_second_and_the_retry_is_a_new_run(service, r):
     with _away(service.stack.ledger):
-        began = time.monotonic()
-        answer = service.deliver(r, ("good", "search_inventory", GOOD))
-        assert (answer.status, time.monotonic() - began < 1) == (503, True)
+        answer = in_time(lambda: service.deliver(r, ("good", "search_inventory", GOOD)), under_s=1)
+        assert answer.status == 503
+    service.wait_for(lambda: is_up(f"{service.stack.webhook_url}/readyz"))
     answer = service.wait_for(
         lambda: (a := service.deliver(r, ("good", "search_inventory", GOOD))).status == 202 and a
     )

@@ -1,4 +1,4 @@
-"""`celery -A tasks worker`, plain, is the worker, wherever it is started; solo is for debugging."""
+"""`celery -A tasks worker` alone starts the worker, from any folder; `-P solo` is for debugging."""
 
 import pytest
 
@@ -45,10 +45,10 @@ def test_a_foreign_celeryconfig_in_the_current_folder_changes_no_program(abroad)
     config = ["-c", "python:webhook.gunicorn", "--bind", f"127.0.0.1:{receiver_port}"]
     service.stack.webhook_url = f"http://127.0.0.1:{receiver_port}"
     receiver = start("receiver", "-m", "gunicorn", *config, "webhook:create_app()")
-    receiver.wait_until(lambda: is_up(f"{service.stack.webhook_url}/readyz"), timeout_s=30)
-    reconciler.wait_until(lambda: reconciler.has_logged("reconciler.started"), timeout_s=30)
-    worker.wait_until(lambda: worker.has_logged(" ready."), timeout_s=30)
-    flower.wait_until(lambda: is_up(f"http://127.0.0.1:{flower_port}/healthcheck"), timeout_s=30)
+    receiver.wait_until(lambda: is_up(f"{service.stack.webhook_url}/readyz"), timeout_s=90)
+    reconciler.wait_until(lambda: reconciler.has_logged("reconciler.started"), timeout_s=90)
+    worker.wait_until(lambda: worker.has_logged(" ready."), timeout_s=90)
+    flower.wait_until(lambda: is_up(f"http://127.0.0.1:{flower_port}/healthcheck"), timeout_s=90)
 
     run_id = service.new_run_id()
     service.deliver(run_id, *((f"c{n}", "search_inventory", GOOD) for n in range(3)))

@@ -12,7 +12,7 @@ def test_no_mutated_delivery_is_a_5xx_ends_a_worker_or_stays_in_memory(redis_ser
         log = receiver.log()
     # 501 is gunicorn's own, for a transfer coding; the proxy answers those with 400 before it
     every = {200, 202, 400, 401, 404, 405, 408, 409, 413, 414, 415, 417, 431, 501}
-    # 0: the bare body that HTTP/0.9 knows; None: a request that ended before its head did
+    # 0: a bare body, as in HTTP/0.9; None: a request that ended before its head did
     assert set(statuses) <= {*every, 0, None}
     assert {202, 400, 401} <= set(statuses)  # some come through, so the parsers were reached
     # the same requests each time: so many are sent as they were made, and every one is accepted

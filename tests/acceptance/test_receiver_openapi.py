@@ -66,7 +66,7 @@ def _must_be_described(receiver, case):
     # signed as it goes out: without a signature nothing but 401 would ever be seen
     prepared = case.as_transport_kwargs(base_url=receiver.url)
     body = json.dumps(prepared["json"]).encode() if "json" in prepared else b""
-    response = case.call(base_url=receiver.url, headers=signed(body), timeout=10)
+    response = case.call(base_url=receiver.url, headers=signed(body), timeout=30)
     case.validate_response(response, checks=CHECKS)
 
 

@@ -1,14 +1,14 @@
-"""At more than it can take, the receiver says 503 with an honest Retry-After, and recovers."""
+"""Under overload the receiver answers 503 with a Retry-After that holds, and recovers."""
 
 import itertools
 import json
-import time
 
 import pytest
 import redis
 
 from ops import deliveries
 from tests.receiver import delivery, running_receiver, signed
+from tests.timing import in_time
 
 GOOD = ("good", "search_inventory", '{"sku": "AB-1001", "warehouse": "US-WEST"}')
 BUSY = {"error": "Too many runs wait to begin; send it again later."}
@@ -28,9 +28,9 @@ def test_a_queue_that_stands_still_is_503_and_accepted_runs_are_answered(own_ser
     service.wait_for(lambda: next(new_runs).status == 202)
 
 
-def test_a_run_that_waits_for_the_rate_limit_of_genesys_does_not_close_the_door(own_service):
+def test_a_run_that_waits_for_genesys_rate_limit_refuses_no_new_run(own_service):
     service = own_service(env={"RUN_MAX_WAIT_S": "1", "RUN_MAX_WAITING": "1"})
-    service.inject(submit=[{"status": 429, "retry_after": 4}])
+    service.inject(submit=[{"status": 429, "retry_after": 8}])
     key = service.deliver("throttled", GOOD).body["key"]
     service.wait_for(lambda: [p["status"] for p in service.submissions("throttled")] == [429])
     service.wait_for(lambda: _age_s(service, key) > 1.5)
@@ -45,7 +45,7 @@ def _age_s(service, key):
 
 
 @pytest.mark.parametrize("limit", ["1", "3"])
-def test_a_new_run_is_refused_when_too_many_wait_and_told_for_how_long(
+def test_a_new_run_is_refused_with_a_retry_after_when_too_many_wait(
     own_redis_server, tmp_path, limit
 ):
     env = {"RUN_MAX_WAITING": limit, "RUN_ANSWER_BY_S": "20"}
@@ -54,10 +54,10 @@ def test_a_new_run_is_refused_when_too_many_wait_and_told_for_how_long(
             assert receiver.post(delivery(f"r-{number}"))[0] == 202
         body = delivery("one-more")
         headers = {"Content-Type": "application/json", **signed(body)}
-        began = time.monotonic()
-        status, answer, told = receiver.ask("POST", "/webhook/tool-calls", body, headers)
+        status, answer, told = in_time(
+            lambda: receiver.ask("POST", "/webhook/tool-calls", body, headers), under_s=1
+        )
         assert (status, answer, told["Retry-After"]) == (503, BUSY, "20")
-        assert time.monotonic() - began < 1
         line = next(x for x in receiver.log().splitlines() if "delivery.refused" in x)
         assert (json.loads(line)["reason"], json.loads(line)["retry_after_s"]) == ("busy", 20)
 

@@ -14,7 +14,7 @@ from tests.service import ROOT, Service
 
 
 def _write(folder, name, said, *, source="generate_series(1, 1)"):
-    """A tool of one text that answers *said* once, for the one row of *source*."""
+    """A tool whose one column is the text *said*, for the one row of *source*."""
     parameters = {
         "type": "object",
         "properties": {"text": {"type": "string"}},
@@ -90,7 +90,7 @@ def test_a_busy_process_ends_its_call_with_the_tool_that_it_began_with(running, 
     with psycopg.connect(postgres_server.url, autocommit=True) as connection:
         connection.execute("SELECT pg_advisory_lock(5)")
         key = service.deliver(run_id, ("c", "busy", '{"text": "x"}')).body["key"]
-        service.holder_pid(key, 0)
+        service.owner_pid(key, 0)
         _write(tools, "busy", "next")
         assert _reload(service)[0] == 0  # the main process answers while its child is busy
         assert service.entry(key)["state"] == "running"

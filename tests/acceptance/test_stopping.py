@@ -20,10 +20,10 @@ def service(start_service, tools_with_hold):
 
 @pytest.fixture
 def stopping(service):
-    """A service whose one worker was told to stop in the middle of a call."""
+    """A service whose one worker was stopped (SIGTERM) in the middle of a call."""
     run_id = f"{service.new_run_id()}-running"
     key = service.deliver(run_id, HOLD).body["key"]
-    service.holder_pid(key, 0)
+    service.owner_pid(key, 0)
     worker = service.stack.children("worker")[0]
     service.kill(worker.pid, signal.SIGTERM)
     service.wait_for(lambda: worker.has_logged("arm shutdown"))
@@ -40,14 +40,14 @@ def tasks(service):
         with app.connection_for_read(service.stack.env["REDIS_URL"]) as connection:
             receiver = app.events.Receiver(connection, handlers={"*": state.event})
             with receiver.consumer_context(wakeup=False) as (consuming, _, _):
-                subscribed.set()
                 while not is_over.is_set():
                     with contextlib.suppress(TimeoutError):
                         consuming.drain_events(timeout=0.2)
+                    subscribed.set()  # it subscribes when it is first drained
 
     thread = threading.Thread(target=receive)
     thread.start()
-    assert subscribed.wait(10)
+    assert subscribed.wait(60)
     yield lambda: sorted((task.name, task.state) for task in state.tasks.values())
     is_over.set()
     thread.join()
@@ -57,7 +57,8 @@ def test_no_task_of_a_stopped_worker_is_left_unfinished_in_flower(tasks, stoppin
     service, worker, _ = stopping
     service.wait_for(lambda: worker.has_ended)
     service.stack.start_worker()
-    assert tasks() == [(name, "SUCCESS") for name in ("fan_out", "query", "submit", "validate")]
+    links = [(name, "SUCCESS") for name in ("fan_out", "query", "submit", "validate")]
+    service.wait_for(lambda: tasks() == links)
 
 
 def test_a_stopped_worker_finishes_its_call_and_leaves_the_next_run_queued(stopping):

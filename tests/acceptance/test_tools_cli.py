@@ -1,4 +1,4 @@
-"""`toolworker tools`, typed as a person who writes tools types it; and the shipped examples."""
+"""`toolworker tools` as an author of tools uses it; the shipped tools pass their examples."""
 
 import json
 import os
@@ -33,7 +33,7 @@ def results(reader_url):
 
 
 @pytest.mark.parametrize(("name", "number"), EXAMPLES)
-def test_an_example_of_a_shipped_tool_comes_out_as_it_says(results, name, number):
+def test_an_example_of_a_shipped_tool_has_its_expected_output(results, name, number):
     assert results[name, number].difference == ""
 
 
@@ -91,7 +91,7 @@ def test_a_new_tool_passes_every_check_and_answers(typed):
     assert typed("toolworker tools new 'no spaces'")[0] == 1
 
 
-def test_a_call_with_bad_arguments_prints_what_the_model_is_told(typed):
+def test_a_call_with_bad_arguments_prints_the_models_error_output(typed):
     typed("toolworker tools new count_letters")
     code, out, _ = typed("toolworker tools call count_letters '{}'")
     told = json.loads(out)

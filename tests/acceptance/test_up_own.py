@@ -1,4 +1,4 @@
-"""`toolworker up` serves the tools and the database that the environment names."""
+"""`toolworker up` serves the user's own tools and database, as the environment names them."""
 
 import json
 import os
@@ -57,23 +57,23 @@ def test_ones_own_tools_and_database_are_served(tmp_path, reader_url):
         done = subprocess.run(["/bin/sh", "-c", curl], capture_output=True, text=True, check=True)
         assert " 202 " in done.stdout.splitlines()[0]
         seen = next(line for line in lines if line.endswith("/_sim/submissions")).split()[-1]
-        deadline = time.monotonic() + 30
-        while not (submissions := requests.get(seen, timeout=5).json()):
+        deadline = time.monotonic() + 60
+        while not (submissions := requests.get(seen, timeout=30).json()):
             assert time.monotonic() < deadline, "nothing was submitted"
         assert r"{\"items\":[{\"orders\":7}],\"total\":1}" in json.dumps(submissions)
         address = next(line for line in running.stdout if line.startswith("see the runs: "))
         dashboard, password = address.split()[3], address.split("password ")[1].partition(";")[0]
-        page = requests.get(f"{dashboard}/runs", auth=("operator", password), timeout=20)
+        page = requests.get(f"{dashboard}/runs", auth=("operator", password), timeout=60)
         assert "own-run-1" in page.text
     finally:
         os.killpg(running.pid, signal.SIGINT)
-        running.wait(timeout=60)
+        running.wait(timeout=120)
 
 
 def test_mistakes_of_ones_own_tools_stop_it_before_anything_starts(tmp_path):
     (tmp_path / "tools/broken").mkdir(parents=True)
     running = _up(tmp_path, TOOLS_DIR=str(tmp_path / "tools"))
-    out, _ = running.communicate(timeout=60)
+    out, _ = running.communicate(timeout=120)
     assert running.returncode == 1
     assert "broken/tool.json:1: is missing" in out
     assert "Traceback" not in out

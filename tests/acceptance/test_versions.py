@@ -1,4 +1,4 @@
-"""The last release beside this one on the same two Redis, both ways, and rolled back."""
+"""The last release and this one on the same two Redis: side by side, upgraded, rolled back."""
 
 import io
 import itertools

@@ -1,4 +1,4 @@
-"""The seed of the chaos tests, and their table at the end."""
+"""Fixtures of the chaos tests: their seed, and the table of faults at the end."""
 
 import pytest
 

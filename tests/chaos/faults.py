@@ -1,5 +1,5 @@
 """
-The faults, one function each: break something under traffic, mend it, return.
+The faults, one function each: break something under traffic, repair it, return.
 
 One that loses what the ledger held returns when that was (seconds since the epoch): runs that were
 accepted before and not yet answered are counted apart.
@@ -103,8 +103,8 @@ def worker_killed(service, rng):
         _replace_worker(service, rng)
 
 
-@fault("worker told to end (SIGTERM), 5 times, queries running")
-def worker_told(service, rng):
+@fault("worker stopped (SIGTERM), 5 times, queries running")
+def worker_stopped(service, rng):
     for _ in range(5):
         _replace_worker(service, rng, signal.SIGTERM)
         time.sleep(rng.uniform(0.2, 1.0))

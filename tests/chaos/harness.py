@@ -1,4 +1,4 @@
-"""Steady traffic through a running service, and what must hold of every run at the end."""
+"""Steady traffic through a running service, and the judge of every run at the end."""
 
 import json
 import random

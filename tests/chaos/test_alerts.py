@@ -85,7 +85,7 @@ def _receiver_down(watched):
 
 
 def _seed_faults(watched):
-    """Break one part after the other, wait for its alert, and mend it."""
+    """Break one part after the other, wait for its alert, and repair it."""
     stack, alert = watched.stack, watched.alert
 
     # 1: a dead letter; kept until it is dropped

@@ -1,4 +1,4 @@
-"""An installation that was typed from docs/production.md, in a folder and a project of its own."""
+"""Helper: an installation made by the commands of docs/production.md, in its own folder."""
 
 import os
 import re

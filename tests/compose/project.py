@@ -1,4 +1,4 @@
-"""The demo's compose project, under a name and on ports of its own, as a test uses it."""
+"""Helper: the demo's compose project, under its own name and on its own ports."""
 
 import base64
 import http.client
@@ -109,7 +109,7 @@ class Compose:
         return self._trusted().wrap_socket(connection, server_hostname="localhost")
 
     def connect_plain(self, *, receives=None):
-        """A connection to the proxy's port; its side takes so many bytes that nobody reads."""
+        """A connection to the proxy's port; its side buffers so many bytes unread."""
         connection = socket.socket()
         if receives:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receives)
@@ -135,7 +135,7 @@ class Compose:
         return self.ask("POST", PATH, body, signed(body))[0]
 
     def deliver(self, run_id):
-        """Send one delivery, as often as a sender that is told to come back would."""
+        """Send one delivery, and repeat it after a Retry-After as a sender would."""
         deadline = time.monotonic() + 60
         while True:
             try:

@@ -58,13 +58,13 @@ def test_no_container_runs_as_root_or_shows_a_secret(compose):
                 assert secret not in environment
 
 
-def test_redis_answers_nobody_without_the_password(compose):
+def test_redis_answers_no_client_without_the_password(compose):
     for service in ("redis", "ledger"):
         said = docker("exec", compose.containers(service)[0], "redis-cli", "dbsize")
         assert said.startswith("NOAUTH")
 
 
-def test_a_command_in_a_container_says_why_a_run_ended_as_it_did(compose):
+def test_a_command_in_a_container_diagnoses_an_ended_run(compose):
     compose.deliver("asked-about")
     compose.wait_until_answered(["asked-about"])
     deadline = time.monotonic() + 20

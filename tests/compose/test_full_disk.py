@@ -1,4 +1,4 @@
-"""docs/runbooks/redis-disk.md, typed: a ledger whose disk is full comes back with what it had."""
+"""By the commands of docs/runbooks/redis-disk.md a ledger with a full disk recovers its runs."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""docs/production.md, typed: first start, backup, restore, and the rotation of each secret."""
+"""The commands of docs/production.md work: start, backup, restore, rotation of each secret."""
 
 import json
 import threading

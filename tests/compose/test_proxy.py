@@ -1,4 +1,4 @@
-"""nginx before the receiver: what it lets through, what it refuses, and who it protects."""
+"""nginx before the receiver: what it passes on, what it refuses as JSON, slow senders, TLS."""
 
 import contextlib
 import http.client

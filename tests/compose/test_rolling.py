@@ -1,4 +1,4 @@
-"""An operator's changes under traffic: no delivery is refused twice, no call goes unanswered."""
+"""Rolling updates and scaling under traffic refuse no delivery twice, and every run is answered."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Genesys' own SDK takes the simulator for Genesys: what it sees there, our client sees too."""
+"""Genesys' own SDK works with the simulator, and gets the answers that our client gets."""
 
 import json
 import threading
@@ -110,7 +110,7 @@ def test_it_sees_a_429_without_retry_after_as_genesys_words_it(refused, simulato
 def test_it_sees_a_422_for_a_run_whose_outputs_are_not_all_there(
     refused, simulator, submit, free_port
 ):
-    # nobody receives the delivery; the simulator remembers what the run asked for
+    # no receiver listens; the simulator remembers the run's calls all the same
     _deliver(simulator, f"http://127.0.0.1:{free_port()}/", "incomplete")
     with pytest.raises(refused) as failed:
         submit("incomplete", {"tool_calls": [{"tool_call_id": "a", "output": "{}"}]})

@@ -7,6 +7,8 @@ import pytest
 
 SIZE = {"width": 1120, "height": 720}
 NARROW = {"width": 390, "height": 780}
+TIMEOUT_MS = 120_000
+"""For what shows in any case; the machine may be busy."""
 
 
 @contextmanager
@@ -17,7 +19,7 @@ def chromium():
     if program is None:
         pytest.skip("there is no Chromium: apt-get install chromium")
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program)
+        browser = playwright.chromium.launch(executable_path=program, timeout=TIMEOUT_MS)
         yield browser
         browser.close()
 
@@ -28,6 +30,7 @@ def opened(browser, *, password, **options):
     credentials = {"username": "operator", "password": password}
     options = {"viewport": SIZE, "http_credentials": credentials, **options}
     context = browser.new_context(**options)
+    context.set_default_timeout(TIMEOUT_MS)
     page = context.new_page()
     problems = []
     page.on("pageerror", lambda error: problems.append(str(error)))

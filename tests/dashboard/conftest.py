@@ -1,4 +1,4 @@
-"""The pages over a real Redis, with a fleet that the test writes out."""
+"""Fixtures of the dashboard's tests: the pages over a real Redis, with a fleet as stated."""
 
 import itertools
 from types import SimpleNamespace
@@ -78,6 +78,7 @@ def surround(monkeypatch):
         ],
         messages=0,
     )  # fmt: skip
+    monkeypatch.setattr(observer_module, "FIRST_S", 30.0)  # the machine may be busy
     monkeypatch.setattr(observer_module, "FLEET_S", 0.1)
     monkeypatch.setattr(observer_module, "DOCTOR_S", 0.1)
     fleet, doctor = observer_module.fleet, observer_module.examination

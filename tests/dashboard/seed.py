@@ -1,4 +1,4 @@
-"""Runs in a ledger, written as its scripts write them, with times that the test chooses."""
+"""Write runs into a ledger as its scripts do, with times that the test chooses."""
 
 import hashlib
 import time
@@ -13,7 +13,7 @@ class Seed:
         self.client = client
         seconds, micros = client.time()
         self.now = seconds * 1000 + micros // 1000
-        self._pipe = client.pipeline(transaction=False)
+        self._pipe = client.pipeline()  # at once: a page is never of half of them
 
     def __enter__(self):
         return self
@@ -170,7 +170,7 @@ def many(client, count, *, calls=3, state="submitted"):
     return newest
 
 
-def wait_for(condition, within_s=10.0):
+def wait_for(condition, within_s=60.0):
     """The first truthy value of *condition*."""
     deadline = time.monotonic() + within_s
     while not (value := condition()):

@@ -63,7 +63,8 @@ def pictures(request, tmp_path):
 def unlock(page, site):
     page.goto(f"{site.url}/unlock")
     page.fill("#password", SECOND)
-    page.click("main button")
+    with page.expect_navigation():
+        page.click("main button")
 
 
 def faults(page, **options):
@@ -121,7 +122,7 @@ def test_a_page_renews_itself_without_losing_its_place(page, site):
     assert place > 0
     with Seed(site.client) as seed:
         seed.submitted("came-meanwhile", age_ms=100)
-    page.wait_for_selector("text=came-meanwhile", state="attached", timeout=15_000)
+    page.wait_for_selector("text=came-meanwhile", state="attached")
     assert page.evaluate("scrollY") == place
     assert page.evaluate("document.activeElement.getAttribute('href')") == focused
 
@@ -131,7 +132,7 @@ def test_without_scripts_a_run_is_found_and_the_page_renews_itself(browser, site
         page.goto(f"{site.url}/runs")
         page.fill("#q", "5d0c91e2-40bb-4f6a-9d4b-2f7ab9e8c311")
         page.press("#q", "Enter")
-        assert page.url == f"{site.url}/runs/{site.keys['answered']}"
+        page.wait_for_url(f"{site.url}/runs/{site.keys['answered']}")
         assert "call 3 (search_inventory) query_failed" in page.inner_text("#cause")
         page.goto(f"{site.url}/runs")
         assert page.locator("meta[http-equiv=refresh]").count() == 1

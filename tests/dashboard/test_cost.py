@@ -1,4 +1,4 @@
-"""What the two largest pages cost: server time and bytes."""
+"""Cost of the two largest pages: server time and bytes."""
 
 import time
 

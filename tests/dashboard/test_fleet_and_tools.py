@@ -1,4 +1,4 @@
-"""What surrounds the runs: the doctor's findings, workers, reconcilers, tools and their calls."""
+"""Pages of the fleet and of the tools: doctor's problems, workers, reconcilers, calls by tool."""
 
 import re
 import threading

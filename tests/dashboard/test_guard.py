@@ -1,4 +1,4 @@
-"""Nobody gets in by another door: passwords, hosts, markup from outside, headers."""
+"""Access control of the pages: passwords, Host header, escaped markup, security headers."""
 
 import re
 

@@ -14,7 +14,7 @@ PATCH = f"import runpy; runpy.run_path({str(Path(__file__).parents[2] / 'tasks/c
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """
 {patch}
-import time
+import os, time
 from celery import Celery
 app = Celery("program", broker="{url}")
 app.conf.update(task_acks_late=True, broker_connection_retry_on_startup=True,
@@ -23,7 +23,8 @@ app.conf.update(task_acks_late=True, broker_connection_retry_on_startup=True,
 def hold():
     import redis
     redis.Redis.from_url("{url}").rpush("holding", 1)
-    time.sleep(3)
+    while not os.path.exists("release"):
+        time.sleep(0.05)
 @app.task(name="probe")
 def probe():
     import redis
@@ -44,7 +45,7 @@ def _worker(folder, url, patch, options=""):
         )  # fmt: skip
 
 
-def _wait(condition, within_s=30.0):
+def _wait(condition, within_s=60.0):
     deadline = time.monotonic() + within_s
     while True:
         try:
@@ -63,7 +64,11 @@ def own_redis(own_redis_server):
 
 @pytest.fixture
 def held_while_redis_restarts(own_redis, tmp_path):
-    """A worker with one task running and one slot free, right after Redis came back."""
+    """
+    A worker with one task running and one slot free, right after Redis came back.
+
+    The task ends when there is a file `release`.
+    """
     workers = []
 
     def start(patch):
@@ -78,14 +83,16 @@ def held_while_redis_restarts(own_redis, tmp_path):
         return worker, program, client
 
     yield start
+    (tmp_path / "release").touch()
     for worker in workers:
         worker.terminate()
-        worker.wait(20)
+        worker.wait(60)
 
 
-def test_without_the_patch_a_redis_restart_ends_the_worker(held_while_redis_restarts):
+def test_without_the_patch_a_redis_restart_ends_the_worker(held_while_redis_restarts, tmp_path):
     worker, _, _ = held_while_redis_restarts("")
-    assert worker.wait(30) == 1
+    (tmp_path / "release").touch()  # it ends what runs before it ends itself
+    assert worker.wait(60) == 1
 
 
 def test_with_the_patch_the_worker_outlives_a_redis_restart(held_while_redis_restarts):
@@ -110,17 +117,18 @@ def full_while_messages_wait(own_redis, tmp_path):
         for _ in range(20):
             program.send_task("probe")
         client.config_set("maxmemory", 1)
+        (tmp_path / "release").touch()
         return workers[0], client
 
     yield start
     for worker in workers:
         worker.terminate()
-        worker.wait(20)
+        worker.wait(60)
 
 
 def test_without_a_setting_a_redis_without_memory_ends_the_worker(full_while_messages_wait):
     worker, _ = full_while_messages_wait("")
-    assert worker.wait(30) == 1
+    assert worker.wait(60) == 1
 
 
 def test_with_the_setting_the_worker_goes_on_when_there_is_memory(

@@ -1,4 +1,4 @@
-"""A query's result costs a worker what its tool may answer and the largest row, and no more."""
+"""A query's result takes no more of a worker's memory than max_bytes and the largest row."""
 
 import json
 import subprocess
@@ -33,11 +33,13 @@ _NAMES = ", ".join(f"NULL AS a{number:062}" for number in range(500))
 _CHILD = """
 import json, resource, sys
 from dataclasses import replace
+from db import transaction
 from db.catalog import Tool
 from db.errors import ToolError
 from db.pool import Databases
 
 url, statement = sys.argv[1:]
+transaction.HEARD_S = transaction._LEAST_HEARD_S = 30.0  # the machine may be busy
 tool = Tool(name="ask", description="", parameters={}, statement="SELECT 1 AS one",
             no_rows_message=None, timeout_ms=20_000, max_rows=100, max_bytes=65_536,
             database="default", examples=())
@@ -57,7 +59,7 @@ print(json.dumps([found, grown_kb // 1024]))
 
 
 @pytest.fixture
-def databases(reader_url):
+def databases(patient_database, reader_url):
     # one connection, so that what a call leaves on it is met by the next
     found = Databases({"default": reader_url}, max_size=1)
     found.open()
@@ -65,7 +67,7 @@ def databases(reader_url):
     found.close()
 
 
-def _ask(databases, sql, **changes):
+def _query(databases, sql, **changes):
     return json.loads(
         databases.query(replace(TOOL, statement=sql, **changes), {}, timeout_ms=20_000)
     )
@@ -94,7 +96,7 @@ def test_a_result_costs_no_more_memory_than_its_largest_row(
     reader_url, statement, found, at_most_mb
 ):
     command = [sys.executable, "-c", _CHILD, reader_url, statement]
-    output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=180)
     code, grown_mb = json.loads(output.stdout.splitlines()[-1])
     assert code == found
     assert grown_mb <= at_most_mb
@@ -104,7 +106,7 @@ def test_ten_thousand_small_rows_cost_little_more_than_their_bytes(reader_url):
     sql = "SELECT n FROM generate_series(1, 10000) AS n"
     child = _CHILD.replace("max_rows=100, max_bytes=65_536", "max_rows=10_000, max_bytes=400_000")
     command = [sys.executable, "-c", child, reader_url, sql]
-    output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=180)
     total, grown_mb = json.loads(output.stdout.splitlines()[-1])
     assert total == 10_000
     assert grown_mb <= 16
@@ -113,17 +115,17 @@ def test_ten_thousand_small_rows_cost_little_more_than_their_bytes(reader_url):
 def test_rows_beyond_the_bytes_are_cut_and_the_next_call_is_answered(databases):
     sql = "SELECT n, repeat('x', 50000) AS x FROM generate_series(1, 100) AS n"
     for _ in range(3):
-        output = _ask(databases, sql)
+        output = _query(databases, sql)
         assert (output["total"], output["truncated"]) == (1, True)
-    assert _ask(databases, "SELECT 1 AS one") == {"items": [{"one": 1}], "total": 1}
+    assert _query(databases, "SELECT 1 AS one") == {"items": [{"one": 1}], "total": 1}
 
 
 def test_a_little_beyond_the_bytes_the_connection_is_kept(databases, postgres_server):
     pid = "SELECT pg_backend_pid() AS pid"
-    before = _ask(databases, pid)["items"]
+    before = _query(databases, pid)["items"]
     sql = "SELECT n, repeat('x', 5000) AS x FROM generate_series(1, 100) AS n"
-    assert _ask(databases, sql)["truncated"] is True
-    assert _ask(databases, pid)["items"] == before
+    assert _query(databases, sql)["truncated"] is True
+    assert _query(databases, pid)["items"] == before
 
 
 def test_a_row_beyond_8_mb_ends_the_call_wherever_it_stands(databases):
@@ -132,14 +134,14 @@ def test_a_row_beyond_8_mb_ends_the_call_wherever_it_stands(databases):
         FROM generate_series(1, 5) AS n
     """
     with pytest.raises(ToolError) as failed:
-        _ask(databases, sql)
+        _query(databases, sql)
     assert failed.value.code == "too_large"
-    assert _ask(databases, "SELECT 1 AS one")["total"] == 1
+    assert _query(databases, "SELECT 1 AS one")["total"] == 1
 
 
 def test_white_space_in_json_does_not_count(databases):
     sql = "SELECT ('[' || repeat(' ', 100000) || '1]')::json AS x"
-    assert _ask(databases, sql)["items"] == [{"x": [1]}]
+    assert _query(databases, sql)["items"] == [{"x": [1]}]
 
 
 _LAST = rb"ROLLBACK.*S\0\0\0\x04\Z"
@@ -149,16 +151,16 @@ _LAST = rb"ROLLBACK.*S\0\0\0\x04\Z"
 @pytest.mark.parametrize(
     "sql", ["SELECT 1 AS one", "SELECT n FROM generate_series(1, 500) AS n", "SELECT 1 / 0 AS n"]
 )
-def test_a_small_result_and_an_error_take_one_round_trip(reader_url, sql):
+def test_a_small_result_and_an_error_take_one_round_trip(patient_database, reader_url, sql):
     url = urlsplit(reader_url)
     proxy = Proxy(url.hostname, url.port)
     databases = Databases({"default": reader_url.replace(f":{url.port}", f":{proxy.port}")})
     databases.open()
-    _ask(databases, "SELECT 1 AS one")
+    _query(databases, "SELECT 1 AS one")
     # the server's first words may be there before the last of ours: they are kept until all is said
     proxy.hold(until=_LAST)
     with suppress(ToolError):
-        _ask(databases, sql)
+        _query(databases, sql)
     assert proxy.turns == ["client", "server"]
     databases.close()
     proxy.close()

@@ -12,6 +12,7 @@ from db.causes import cause
 from db.connection import problems
 from db.errors import Unavailable
 from db.pool import Databases
+from tests.receiver import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,6 @@ def server(postgres_server):
             "host all guarded all scram-sha-256\n"
             f"hostssl all encrypted all trust\nhost all encrypted all reject\n{before}"
         )
-        connection.execute("SELECT pg_reload_conf()")
         for role, options in (
             ("guarded", "LOGIN PASSWORD 'right'"),
             ("encrypted", "LOGIN"),
@@ -40,9 +40,20 @@ def server(postgres_server):
             connection.execute(f"CREATE DATABASE {database}")
         connection.execute("ALTER DATABASE closed ALLOW_CONNECTIONS false")
         connection.execute("REVOKE CONNECT ON DATABASE private FROM public")
-        yield urlsplit(postgres_server.url).netloc.rpartition("@")[2]
+        address = urlsplit(postgres_server.url).netloc.rpartition("@")[2]
+        connection.execute("SELECT pg_reload_conf()")  # is over before the file is read
+        wait_for(lambda: not _lets_in(f"postgresql://encrypted@{address}/postgres"))
+        yield address
         hba.write_text(before)
         connection.execute("SELECT pg_reload_conf()")
+
+
+def _lets_in(url):
+    try:
+        psycopg.connect(url).close()
+    except psycopg.OperationalError:
+        return False
+    return True
 
 
 @pytest.mark.parametrize(
@@ -60,7 +71,7 @@ def server(postgres_server):
         ("crowded:secret@{server}/postgres",
          "the server has no connection left for the role; lower the workers' or raise its limit"),
         ("encrypted:secret@{server}/postgres",
-         "pg_hba.conf lets nobody in so from this host without TLS; try sslmode=require"),
+         "pg_hba.conf refuses this host without TLS; try sslmode=require"),
         ("postgres:secret@{server}/postgres?sslmode=require",
          "TLS is wanted (sslmode), and the server has none"),
         ("postgres:secret@{server}/postgres?target_session_attrs=standby",
@@ -74,19 +85,19 @@ def server(postgres_server):
          "there is no such socket; is Postgres started?"),
     ],
 )  # fmt: skip
-def test_each_cause_has_its_own_sentence(server, free_port, url, sentence):
+def test_each_cause_has_its_own_sentence(patient_database, server, free_port, url, sentence):
     url = "postgresql://" + url.format(server=server, free=free_port())
     assert problems({"default": url}) == {"default": sentence}
 
 
-def test_a_server_that_says_nothing_is_one_that_does_not_answer():
+def test_a_silent_server_is_one_that_does_not_answer():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"postgresql://postgres:secret@127.0.0.1:{listener.getsockname()[1]}/postgres"
         found = problems({"default": url})
     assert found == {"default": "the host does not answer; check host, port and firewall"}
 
 
-def test_a_server_that_hangs_up_is_told_from_one_that_is_not_there():
+def test_a_server_that_hangs_up_differs_from_one_that_is_not_there():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=_hang_up, args=(listener,), daemon=True).start()
         url = f"postgresql://postgres:secret@127.0.0.1:{listener.getsockname()[1]}/postgres"
@@ -94,7 +105,9 @@ def test_a_server_that_hangs_up_is_told_from_one_that_is_not_there():
     assert found == {"default": "what listens at that host and port hung up; is it Postgres?"}
 
 
-def test_a_call_ends_unavailable_with_the_cause_and_the_log_has_it_without_a_secret(server, capsys):
+def test_a_call_ends_unavailable_with_the_cause_and_the_log_has_it_without_a_secret(
+    patient_database, server, capsys
+):
     databases = Databases({"default": f"postgresql://guarded:secret@{server}/postgres"})
     databases.open()
     with pytest.raises(Unavailable, match="the password is wrong"):
@@ -107,7 +120,7 @@ def test_a_call_ends_unavailable_with_the_cause_and_the_log_has_it_without_a_sec
     assert "guarded" not in logged
 
 
-def test_a_database_that_works_has_no_problem(reader_url):
+def test_a_database_that_works_has_no_problem(patient_database, reader_url):
     assert problems({"default": reader_url}) == {}
 
 
@@ -115,7 +128,7 @@ def test_a_database_that_works_has_no_problem(reader_url):
     ("text", "sentence"),
     [
         ("FATAL:  no pg_hba.conf entry for host \"10.0.0.9\", user \"a\", database \"b\", SSL on",
-         "pg_hba.conf lets nobody in so from this host"),
+         "pg_hba.conf refuses this role, database and host"),
         ("FATAL:  the database system is starting up", "Postgres is starting"),
         ("FATAL:  sorry, too many clients already",
          "the server has no connection left for the role; lower the workers' or raise its limit"),
@@ -132,7 +145,7 @@ def test_a_database_that_works_has_no_problem(reader_url):
         ("FATAL:  Passwort-Authentifizierung fehlgeschlagen", "the connection broke"),
     ],
 )  # fmt: skip
-def test_causes_that_no_server_here_can_have_are_told_by_their_words(text, sentence):
+def test_causes_that_no_server_here_can_have_are_recognised_by_their_text(text, sentence):
     assert cause(psycopg.OperationalError(f"connection failed: {text}")) == sentence
 
 

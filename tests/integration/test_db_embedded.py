@@ -1,4 +1,4 @@
-"""The embedded servers: never somebody else's, restartable, and runnable where root's are not."""
+"""The embedded servers: another program's port is not taken, data survives, root can start them."""
 
 import os
 import shutil
@@ -78,7 +78,7 @@ def test_a_server_does_not_outlive_a_parent_that_is_killed(tmp_path):
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while _runs(pid) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not _runs(pid)

@@ -1,4 +1,4 @@
-"""Postgres' hard cases: values no JSON library likes, errors that pass, databases set up oddly."""
+"""Hard cases of Postgres: values outside of JSON, transient errors, databases set up oddly."""
 
 import json
 from dataclasses import replace
@@ -25,7 +25,7 @@ TOOL = Tool(
 
 
 @pytest.fixture
-def databases(reader_url):
+def databases(patient_database, reader_url):
     found = Databases({"default": reader_url})
     found.open()
     yield found
@@ -120,7 +120,7 @@ def test_a_lock_that_the_role_does_not_wait_for_is_a_timeout(databases, admin):
     assert (failed.value.code, failed.value.retryable) == ("timeout", True)
 
 
-def test_options_of_the_url_are_kept_beside_our_own(postgres_server, admin):
+def test_options_of_the_url_are_kept_beside_our_own(patient_database, postgres_server, admin):
     admin.execute("CREATE SCHEMA IF NOT EXISTS crm")
     admin.execute("CREATE TABLE IF NOT EXISTS crm.only_here AS SELECT 1 AS one")
     databases = Databases({"default": f"{postgres_server.url}?options=-csearch_path%3Dcrm"})
@@ -138,7 +138,7 @@ def test_options_of_the_url_are_kept_beside_our_own(postgres_server, admin):
 
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
 def test_a_database_of_another_encoding_reads_and_writes_the_same_letters(
-    postgres_server, admin, encoding
+    patient_database, postgres_server, admin, encoding
 ):
     name = f"in_{encoding.lower()}"
     admin.execute(f"CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0")
@@ -149,7 +149,9 @@ def test_a_database_of_another_encoding_reads_and_writes_the_same_letters(
     databases.close()
 
 
-def test_letters_that_a_database_does_not_have_are_a_failed_query(postgres_server, admin):
+def test_letters_that_a_database_does_not_have_are_a_failed_query(
+    patient_database, postgres_server, admin
+):
     admin.execute("CREATE DATABASE narrow ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
     databases = Databases({"default": f"{postgres_server.url.rsplit('/', 1)[0]}/narrow"})
     databases.open()

@@ -1,4 +1,4 @@
-"""What `tools check --database` finds: statements are prepared and planned on a real Postgres."""
+"""`tools check --database` prepares and plans statements on a real Postgres, and names failures."""
 
 import json
 
@@ -36,7 +36,7 @@ def url(postgres_server):
 
 
 @pytest.fixture
-def findings(tmp_path, url):
+def findings(patient_database, tmp_path, url):
     def check(sql, *, required=(), **properties):
         path = tmp_path / "tool"
         path.mkdir(exist_ok=True)
@@ -51,7 +51,7 @@ def findings(tmp_path, url):
         (path / "query.sql").write_text(sql)
         (path / "examples.json").write_text("[]")
         loaded = catalog.load(tmp_path)
-        found = live.examine(url, "default", list(loaded.tools.values()))
+        found = live.examine(url, "default", list(loaded.tools.values()), tries_s=60)
         return [(f.mistake.file, f.mistake.line, f.mistake.message, f.is_warning) for f in found]
 
     return check
@@ -192,7 +192,7 @@ def test_a_role_that_could_write_is_a_warning(postgres_server, reader_url):
     assert list(live.examine(reader_url, "default", [])) == []
 
 
-def test_a_database_that_is_away_is_said_without_its_address(free_port):
+def test_a_database_that_is_down_is_named_without_its_address(free_port):
     with pytest.raises(Unavailable) as away:
         list(live.examine(f"postgresql://u:secret@127.0.0.1:{free_port()}/d", "default", []))
     assert "secret" not in str(away.value)

@@ -1,4 +1,4 @@
-"""Numbers keep their digits both ways, and what they are compared with keeps its index."""
+"""Numbers keep their digits both ways, and a comparison with one uses the column's index."""
 
 import json
 from dataclasses import replace
@@ -42,7 +42,7 @@ def admin(postgres_server):
 
 
 @pytest.fixture
-def databases(reader_url):
+def databases(patient_database, reader_url):
     found = Databases({"default": reader_url})
     found.open()
     yield found

@@ -60,7 +60,7 @@ def url(request, own_role_url):
 
 
 @pytest.fixture
-def databases(url):
+def databases(patient_database, url):
     # PgBouncer has one server connection, so that these two share it in turn
     found = Databases({"default": url}, max_size=1)
     found.open()
@@ -68,7 +68,7 @@ def databases(url):
     found.close()
 
 
-def _ask(databases, sql, values=None, **changes):
+def _query(databases, sql, values=None, **changes):
     tool = replace(TOOL, statement=sql, **changes)
     return json.loads(databases.query(tool, values or {}, timeout_ms=5000))
 
@@ -79,7 +79,7 @@ def test_values_have_the_same_form_whatever_the_role_is_set_to(databases):
                '1 day 2 hours'::interval AS span, '\\xdeadbeef'::bytea AS bytes,
                0.1::float8 + 0.2::float8 AS sum, %(digits)s::numeric AS digits
     """
-    found = _ask(databases, sql, {"digits": 12345678901234567890123})
+    found = _query(databases, sql, {"digits": 12345678901234567890123})
     assert found["items"] == [
         {
             "day": "2026-01-02",
@@ -115,38 +115,38 @@ def test_no_setting_of_one_call_reaches_another(databases):
         SELECT coalesce(current_setting('toolworker.caller', true), '') AS caller,
                current_setting('TimeZone') AS zone, current_setting('statement_timeout') AS timeout
     """
-    before = _ask(databases, look)["items"][0]
-    _ask(databases, change)
-    after = _ask(databases, look)["items"][0]
+    before = _query(databases, look)["items"][0]
+    _query(databases, change)
+    after = _query(databases, look)["items"][0]
     assert (after["caller"], after["zone"]) == ("", before["zone"])
 
 
 def test_after_a_failed_query_the_next_one_is_answered(databases):
     for _ in range(3):
         with pytest.raises(ToolError) as failed:
-            _ask(databases, "SELECT 1 / %(a)s::int AS one", {"a": 0})
+            _query(databases, "SELECT 1 / %(a)s::int AS one", {"a": 0})
         assert failed.value.code == "query_failed"
-        assert _ask(databases, "SELECT 1 / %(a)s::int AS one", {"a": 1})["items"] == [{"one": 1}]
+        assert _query(databases, "SELECT 1 / %(a)s::int AS one", {"a": 1})["items"] == [{"one": 1}]
 
 
 def test_many_statements_in_turn_leave_nothing_prepared(databases):
     for number in range(20):
         sql = f"SELECT %(a)s::int + {number} AS sum"
-        assert _ask(databases, sql, {"a": 1})["items"] == [{"sum": number + 1}]
-    assert _ask(databases, "SELECT count(*) AS n FROM pg_prepared_statements")["items"] == [
+        assert _query(databases, sql, {"a": 1})["items"] == [{"sum": number + 1}]
+    assert _query(databases, "SELECT count(*) AS n FROM pg_prepared_statements")["items"] == [
         {"n": 0}
     ]
 
 
-def test_any_target_session_attrs_connects(url):
+def test_any_target_session_attrs_connects(patient_database, url):
     databases = Databases({"default": f"{url}?target_session_attrs=read-write"})
     databases.open()
-    assert _ask(databases, "SELECT 1 AS one")["items"] == [{"one": 1}]
+    assert _query(databases, "SELECT 1 AS one")["items"] == [{"one": 1}]
     databases.close()
 
 
 @needs_pgbouncer
-def test_of_a_pooler_that_refuses_options_the_cause_is_named(own_role_url):
+def test_of_a_pooler_that_refuses_options_the_cause_is_named(patient_database, own_role_url):
     with start_pgbouncer(own_role_url, port=free_port(), mode="session") as url:
         assert problems({"default": f"{url}?options=-csearch_path%3Dcrm"}) == {
             "default": "the pooler takes no options from the URL; give them to the role: "
@@ -155,7 +155,7 @@ def test_of_a_pooler_that_refuses_options_the_cause_is_named(own_role_url):
 
 
 @needs_pgbouncer
-def test_of_a_pooler_in_statement_mode_the_cause_is_named(own_role_url):
+def test_of_a_pooler_in_statement_mode_the_cause_is_named(patient_database, own_role_url):
     with start_pgbouncer(own_role_url, port=free_port(), mode="statement") as url:
         assert problems({"default": url}) == {
             "default": "the pooler is in statement mode; give it pool_mode = transaction"

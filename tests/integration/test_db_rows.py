@@ -1,4 +1,4 @@
-"""`tools check --database` finds what lets a caller past the row-level security of tables."""
+"""`tools check --database` finds what lets a caller bypass the row-level security of tables."""
 
 import json
 from itertools import count
@@ -42,7 +42,7 @@ def server_url(postgres_server):
 
 
 @pytest.fixture
-def check(server_url, tmp_path):
+def check(patient_database, server_url, tmp_path):
     """Make a schema with `setup` in place of a sound one, and check one tool on it."""
 
     def check(setup=SOUND, *, sql=SQL, role="rows_reader", after="", bind=True, values=(1, 2)):
@@ -79,7 +79,8 @@ def check(server_url, tmp_path):
         url = server_url.replace("postgres@", f"{login}@", 1)
         url += f"?options=-csearch_path%3D{schema}"
         try:
-            found = live.examine(url, "default", list(catalog.load(tmp_path).tools.values()))
+            tools = list(catalog.load(tmp_path).tools.values())
+            found = live.examine(url, "default", tools, tries_s=60)
             return [
                 (f"{f.mistake.file}:{f.mistake.line}: {f.mistake.message}", f.is_warning)
                 for f in found

@@ -156,7 +156,7 @@ def _refuse(environ, start_response):
     return [json.dumps({"error": "invalid_client"}).encode()]
 
 
-def test_a_receiver_that_is_not_there_and_one_that_refuses_are_told_apart():
+def test_a_receiver_that_is_down_differs_from_one_that_refuses():
     nowhere = f"http://127.0.0.1:{free_port()}"
     (line,) = _problems(running.receiver(Settings(receiver_url=nowhere)))
     assert line == f"receiver: none answers at {nowhere}; docs/runbooks/no-receiver.md"

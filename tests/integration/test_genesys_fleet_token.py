@@ -15,6 +15,7 @@ from genesys.auth.tokens import FleetTokens
 from genesys.client import Client
 from genesys.errors import GenesysUnavailable, Rejected
 from genesys.store import Store
+from tests.timing import in_time
 
 SECRET = "demo-secret"
 PATH = "/api/v2/ai/assistants/runs/{run_id}/tool_calls"
@@ -22,7 +23,7 @@ BODY = b'{"tool_calls":[{"tool_call_id":"c","output":"{}"}]}'
 
 
 @pytest.fixture
-def worker(redis_server, simulator):
+def worker(patient_store, redis_server, simulator):
     """Make the tokens of one more worker of the same, new fleet."""
     fleet = uuid.uuid4().hex
 
@@ -34,32 +35,32 @@ def worker(redis_server, simulator):
 
 @pytest.fixture
 def keys(redis_server):
-    """Each key of the fleets with what it holds, as Redis shows it to whoever may look."""
+    """Each key of the fleets with what it holds, as a reader of that Redis sees it."""
     client = redis.Redis.from_url(redis_server.url, decode_responses=True)
     client.flushdb()
     return lambda: {k: client.ttl(k) for k in client.scan_iter("tw:genesys:*")}
 
 
 def _limit(url, **limits):
-    requests.put(f"{url}/_sim/limits", json=limits, timeout=5).raise_for_status()
+    requests.put(f"{url}/_sim/limits", json=limits, timeout=30).raise_for_status()
 
 
 def _faults(url, *entries):
-    requests.put(f"{url}/_sim/faults", json={"token": entries}, timeout=5).raise_for_status()
+    requests.put(f"{url}/_sim/faults", json={"token": entries}, timeout=30).raise_for_status()
 
 
 def _token_requests(url):
-    return requests.get(f"{url}/_sim/tokens", timeout=5).json()["requests"]
+    return requests.get(f"{url}/_sim/tokens", timeout=30).json()["requests"]
 
 
 def _wait_for_token_requests(url, count):
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while _token_requests(url) < count:
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
 
-def test_fifty_threads_of_fifty_workers_ask_for_one_token(simulator, worker):
+def test_fifty_threads_of_fifty_workers_request_one_token(simulator, worker):
     with ThreadPoolExecutor(50) as threads:
         found = list(threads.map(lambda w: w.token(), [worker() for _ in range(50)]))
     assert len(set(found)) == 1
@@ -79,7 +80,7 @@ def test_processes_share_one_token(simulator, redis_server):
     )
     command = [sys.executable, "-c", program, simulator, redis_server.url, uuid.uuid4().hex]
     started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    assert len({process.communicate(timeout=30)[0] for process in started}) == 1
+    assert len({process.communicate(timeout=120)[0] for process in started}) == 1
     assert [process.returncode for process in started] == [0, 0, 0]
     assert _token_requests(simulator) == 1
 
@@ -89,7 +90,7 @@ def test_a_token_that_ends_soon_is_renewed_by_one_while_the_others_use_it(simula
     first, others = worker(), [worker() for _ in range(10)]
     old = first.token()
     _faults(simulator, {"status": 200, "delay_s": 0.3})
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     seen = set()
     with ThreadPoolExecutor(11) as threads:
         while len(seen) < 2 and time.monotonic() < deadline:
@@ -111,7 +112,7 @@ def test_only_the_token_that_was_refused_is_forgotten_and_by_the_whole_fleet(sim
     assert _token_requests(simulator) == 2
 
 
-def test_a_busy_worker_asks_redis_once_a_second(simulator, worker, monkeypatch):
+def test_a_busy_worker_reads_redis_once_a_second(simulator, worker, monkeypatch):
     tokens, asked = worker(), []
     run = tokens._store.run
     monkeypatch.setattr(
@@ -162,17 +163,18 @@ def test_a_refused_token_that_another_thread_brings_from_redis_is_not_kept(worke
 def test_fifty_refused_posts_cost_one_fresh_token(simulator, worker):
     clients = [Client(simulator + PATH, worker(), list_key="tool_calls") for _ in range(50)]
     clients[0].post("r", BODY, idempotency_key="k")
-    requests.delete(f"{simulator}/_sim/state", timeout=5)  # it knows the token no more
+    requests.delete(f"{simulator}/_sim/state", timeout=30)  # the token is unknown there now
     with ThreadPoolExecutor(50) as threads:
-        posts = [threads.submit(c.post, "r", BODY, idempotency_key="k") for c in clients]
+        given = {"idempotency_key": "k", "timeout_s": 60.0}
+        posts = [threads.submit(c.post, "r", BODY, **given) for c in clients]
         assert {post.result().status for post in posts} == {200}
     assert _token_requests(simulator) == 1
-    sent = requests.get(f"{simulator}/_sim/submissions", timeout=5).json()
+    sent = requests.get(f"{simulator}/_sim/submissions", timeout=30).json()
     assert [s["status"] for s in sent].count(200) == 50
     assert all("Authorization" in s["headers"] for s in sent)
 
 
-def test_wrong_credentials_are_asked_about_once_a_minute_by_all(simulator, worker, keys):
+def test_wrong_credentials_are_tried_once_a_minute_by_the_fleet(simulator, worker, keys):
     for _ in range(5):
         with pytest.raises(Rejected) as failed:
             worker("planted-secret").token()
@@ -188,26 +190,35 @@ def test_wrong_credentials_are_asked_about_once_a_minute_by_all(simulator, worke
     assert 50 < ttl_s <= 60
 
 
-def test_a_passing_failure_is_asked_about_again_when_it_may_have_passed(simulator, worker):
-    _faults(simulator, {"status": 429, "retry_after": 2})
+def test_after_a_passing_failure_a_token_is_requested_again_in_time(
+    simulator, worker, keys, redis_server
+):
+    _faults(simulator, {"status": 429, "retry_after": 40})
     for _ in range(5):
         with pytest.raises(GenesysUnavailable) as failed:
             worker().token()
         assert failed.value.status == 429
-        assert 0 < failed.value.retry_after_s <= 2
+        assert 0 < failed.value.retry_after_s <= 40
     assert _token_requests(simulator) == 1
+    ((name, ttl_s),) = keys().items()
+    assert 20 < ttl_s <= 40
+    redis.Redis.from_url(redis_server.url).pexpire(name, 1)  # as 40 s do
     assert _wait_for_token(worker())
     assert _token_requests(simulator) == 2
 
 
-def test_a_token_that_is_still_good_outlives_an_outage_of_the_token_endpoint(simulator, worker):
-    _limit(simulator, token_lifetime_s=5)
+def test_a_token_that_is_still_good_outlives_an_outage_of_the_token_endpoint(
+    simulator, worker, keys, redis_server
+):
+    _limit(simulator, token_lifetime_s=500)
     old = worker().token()
+    (name,) = keys()
+    client = redis.Redis.from_url(redis_server.url)
+    ends_in_ms = float(client.hget(name, "ends_at")) - float(client.hget(name, "renew_at"))
+    assert 90_000 < ends_in_ms < 110_000  # a fifth of its life before it ends
     _faults(simulator, *[503] * 20)
-    deadline = time.monotonic() + 4.4  # from 4 s on it wants to be renewed
-    while time.monotonic() < deadline:
-        assert worker().token() == old
-        time.sleep(0.05)
+    client.hset(name, "renew_at", 0)  # as 400 s do
+    assert {worker().token() for _ in range(20)} == {old}
     assert _token_requests(simulator) == 2
 
 
@@ -226,11 +237,13 @@ def test_waiting_for_anothers_token_ends_in_time(simulator, worker):
     with ThreadPoolExecutor(1) as threads:
         asking = threads.submit(worker().token)
         _wait_for_token_requests(simulator, 1)
-        began = time.monotonic()
-        with pytest.raises(GenesysUnavailable, match="in time"):
-            worker().token(timeout_s=0.3)
-        assert time.monotonic() - began < 1
-        requests.delete(f"{simulator}/_sim/state", timeout=5)
+
+        def attempt():
+            with pytest.raises(GenesysUnavailable, match="in time"):
+                worker().token(timeout_s=0.3)
+
+        in_time(attempt, under_s=1)
+        requests.delete(f"{simulator}/_sim/state", timeout=30)
         with pytest.raises(GenesysUnavailable):
             asking.result()
 
@@ -243,7 +256,7 @@ def test_a_worker_whose_right_ran_out_does_not_replace_a_newer_token(redis_serve
     )
     names = ["token", "token:lock", "token:pause"]
     assert store.run("token_take", names, owner="slow", lock_ms=1) == ["renew"]
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while (found := store.run("token_take", names, owner="fast", lock_ms=9000)) != ["renew"]:
         assert found == ["wait"]
         assert time.monotonic() < deadline
@@ -285,16 +298,19 @@ def test_a_redis_that_refuses_the_lock_makes_no_worker_request_a_token(simulator
 def test_a_redis_that_hangs_costs_a_second_once_and_not_each_time(simulator, own_redis_server):
     server = own_redis_server()
     with redis.Redis.from_url(server.url) as client:
-        client.client_pause(8_000, all=True)
-    tokens = FleetTokens(
-        Store(server.url, ["f"]), TokenRequest(simulator, "demo-client", "demo-secret", "s")
-    )
-    began = time.monotonic()
-    first = tokens.token()
-    assert time.monotonic() - began < 4
-    began = time.monotonic()
-    assert [tokens.token() for _ in range(20)] == [first] * 20
-    assert time.monotonic() - began < 0.5
+        client.client_pause(60_000, all=True)
+    request = TokenRequest(simulator, "demo-client", "demo-secret", "s")
+
+    def first():
+        tokens = FleetTokens(Store(server.url, ["f"]), request)
+        return tokens, tokens.token()
+
+    tokens, text = in_time(first, under_s=4)
+
+    def others():  # where 2 s are over it calls Redis once more
+        assert [tokens.token() for _ in range(20)] == [text] * 20
+
+    in_time(others, under_s=0.5)
 
 
 def test_the_token_ends_in_redis_with_its_life_and_no_key_names_a_secret(simulator, worker, keys):
@@ -307,7 +323,7 @@ def test_the_token_ends_in_redis_with_its_life_and_no_key_names_a_secret(simulat
 
 
 def _wait_for_token(tokens):
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while True:
         try:
             return tokens.token()

@@ -1,4 +1,4 @@
-"""One request on the wire: servers that behave oddly, deadlines, and the exact bytes sent."""
+"""One HTTP request to odd servers: deadlines, errors by cause, and the exact bytes sent."""
 
 import socket
 import threading
@@ -13,6 +13,7 @@ from genesys.client import Client
 from genesys.errors import GenesysError, GenesysUnavailable, Rejected
 from genesys.http import HttpClient
 from tests.cases import cases
+from tests.timing import in_time
 
 BODY = b'{"tool_calls":[{"tool_call_id":"c","output":"{}"}]}'
 OK = b"HTTP/1.1 204 No Content\r\n\r\n"
@@ -60,18 +61,20 @@ def odd_server():
 
 def test_a_refused_connection_surely_did_not_arrive(free_port):
     with pytest.raises(GenesysUnavailable) as failed:
-        HttpClient().post(f"http://127.0.0.1:{free_port()}/", BODY, {}, 1.0)
+        HttpClient().post(f"http://127.0.0.1:{free_port()}/", BODY, {}, 20.0)
     assert not failed.value.is_unknown
 
 
 @pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\n\r\n", b""])
 def test_a_post_ends_at_its_deadline_though_the_server_drips(odd_server, head):
     url, _ = odd_server([head, *([b"x"] * 200)], pause_s=0.1)
-    began = time.monotonic()
-    with pytest.raises(GenesysUnavailable) as failed:
-        HttpClient().post(url, BODY, {}, 1.0)
-    assert failed.value.is_unknown
-    assert time.monotonic() - began < 2.5
+
+    def attempt():
+        with pytest.raises(GenesysUnavailable) as failed:
+            HttpClient().post(url, BODY, {}, 1.0)
+        return failed.value
+
+    assert in_time(attempt, under_s=2.5).is_unknown
 
 
 def test_what_a_slow_name_server_holds_back_past_the_deadline_is_not_sent(odd_server, monkeypatch):
@@ -86,7 +89,7 @@ def test_what_a_slow_name_server_holds_back_past_the_deadline_is_not_sent(odd_se
     with pytest.raises(GenesysUnavailable, match="ConnectTimeout") as failed:
         HttpClient().post(url, BODY, {}, 0.3)
     assert not failed.value.is_unknown
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while not received:  # the connection was made, and closed
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -111,14 +114,14 @@ def test_what_a_slow_name_server_holds_back_past_the_deadline_is_not_sent(odd_se
     ],
 )
 def test_odd_answers_are_read_tolerantly_and_redirects_not_followed(odd_server, answer, status):
-    found = HttpClient().post(odd_server([answer])[0], BODY, {}, 2.0)
+    found = HttpClient().post(odd_server([answer])[0], BODY, {}, 20.0)
     assert found.status == status
     assert found.message == ""
 
 
 def test_bytes_that_are_no_http_are_unavailable(odd_server):
     with pytest.raises(GenesysUnavailable):
-        HttpClient().post(odd_server([b"\x00\xff nonsense\r\n\r\n"])[0], BODY, {}, 2.0)
+        HttpClient().post(odd_server([b"\x00\xff nonsense\r\n\r\n"])[0], BODY, {}, 20.0)
 
 
 @pytest.mark.parametrize(
@@ -174,21 +177,21 @@ def test_the_headers_are_those_of_the_contract_and_no_netrc_or_proxy_changes_the
 def test_a_header_that_cannot_be_sent_is_rejected_and_not_repeated_in_the_error(odd_server):
     url, _ = odd_server([OK])
     with pytest.raises(Rejected) as failed:
-        HttpClient().post(url, BODY, {"Idempotency-Key": "planted\r\nX: y"}, 2.0)
+        HttpClient().post(url, BODY, {"Idempotency-Key": "planted\r\nX: y"}, 20.0)
     assert "planted" not in f"{failed.value!r} {failed.value.__cause__!r}"
 
 
 def test_a_failed_tls_handshake_surely_did_not_arrive(odd_server):
     url, _ = odd_server([b"no TLS here\r\n"])
     with pytest.raises(GenesysUnavailable) as failed:
-        HttpClient().post(url.replace("http:", "https:"), BODY, {}, 2.0)
+        HttpClient().post(url.replace("http:", "https:"), BODY, {}, 20.0)
     assert not failed.value.is_unknown
 
 
 def test_a_connection_lost_after_sending_is_of_unknown_outcome(odd_server):
     url, _ = odd_server([b""])
     with pytest.raises(GenesysUnavailable) as failed:
-        HttpClient().post(url, BODY, {}, 2.0)
+        HttpClient().post(url, BODY, {}, 20.0)
     assert failed.value.is_unknown
 
 
@@ -257,7 +260,7 @@ def test_no_outside_bytes_raise_anything_but_the_documented_errors(any_answer, r
     answer[0] = raw
     client = Client(url, OneToken(), list_key="tool_calls")
     try:
-        receipt = client.post("r", BODY, idempotency_key="k", timeout_s=5.0)
+        receipt = client.post("r", BODY, idempotency_key="k", timeout_s=20.0)
     except GenesysError as error:
         shown = f"{error!r} {error.__cause__!r}"
     else:

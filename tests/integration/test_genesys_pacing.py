@@ -10,6 +10,7 @@ import redis
 from genesys.pacing import rate_limiter
 from genesys.pacing.rate_limiter import RateLimiter
 from genesys.store import Store
+from tests.timing import until_unstalled
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def fleet():
 
 
 @pytest.fixture
-def make_limiter(redis_server, fleet):
+def make_limiter(patient_store, redis_server, fleet):
     """Make the limiter of one more worker of the same, new fleet."""
 
     def make(requests_per_minute=300, **options):
@@ -35,7 +36,16 @@ def quick_circuit(monkeypatch):
     monkeypatch.setattr(rate_limiter, "LONGEST_OPEN_S", 0.2)
 
 
-def _wait_until_it_may_go(limiter, within_s=3):
+def _assert_held(turn, why, full_s, since):
+    """A turn taken after *since* (monotonic) is held for what is left of *full_s*, for *why*."""
+    passed_s = time.monotonic() - since
+    if passed_s < full_s:
+        assert turn.why == why
+    # Redis counts whole milliseconds, by another clock
+    assert full_s - passed_s - 0.01 <= turn.wait_s <= full_s
+
+
+def _wait_until_it_may_go(limiter, within_s=60):
     deadline = time.monotonic() + within_s
     while (turn := limiter.acquire()).wait_s:
         assert time.monotonic() < deadline
@@ -44,23 +54,32 @@ def _wait_until_it_may_go(limiter, within_s=3):
 
 
 def test_of_fifty_workers_at_once_exactly_as_many_go_as_the_rate_allows(make_limiter):
-    limiters = [make_limiter(20) for _ in range(50)]
+    limiters, began = [make_limiter(20) for _ in range(50)], time.monotonic()
     with ThreadPoolExecutor(50) as pool:
         turns = list(pool.map(lambda limiter: limiter.acquire(), limiters))
     assert [turn.wait_s == 0 for turn in turns].count(True) == 20
     waits = [turn for turn in turns if turn.wait_s]
-    assert {turn.why for turn in waits} == {"rate"}
-    assert all(59 < turn.wait_s <= 61 for turn in waits)
+    for turn in waits:
+        _assert_held(turn, "rate", 61, began)
 
 
-def test_a_place_is_free_again_when_its_minute_is_over_and_not_before(make_limiter):
-    limiter = make_limiter(2, window_s=0.5)
-    began = time.monotonic()
-    assert [limiter.acquire().wait_s for _ in range(2)] == [0, 0]
-    count, wait_s = limiter.available(5)
-    assert (count, 0.3 < wait_s <= 0.5) == (0, True)
-    _wait_until_it_may_go(limiter)
-    assert time.monotonic() - began >= 0.5
+def test_a_place_is_free_again_when_its_minute_is_over_and_not_before(patient_store, redis_server):
+    def attempt():
+        store = Store(redis_server.url, [uuid.uuid4().hex])
+        limiter = RateLimiter(store, requests_per_minute=2, window_s=0.5)
+        began = time.monotonic()
+        assert [limiter.acquire().wait_s for _ in range(2)] == [0, 0]
+        count, wait_s = limiter.available(5)
+        passed_s = time.monotonic() - began
+        if passed_s >= 0.4:
+            return None
+        assert count == 0
+        assert 0.49 - passed_s <= wait_s <= 0.5
+        _wait_until_it_may_go(limiter)
+        assert time.monotonic() - began >= 0.5
+        return True
+
+    until_unstalled(attempt)
 
 
 def test_a_right_that_is_given_back_is_there_for_the_next(make_limiter):
@@ -77,42 +96,53 @@ def test_looking_takes_nothing(make_limiter):
 
 
 @pytest.mark.parametrize("retry_after_s", [0.0, 0.3])
-def test_a_429_that_asks_for_no_wait_closes_the_limiter_for_a_second(make_limiter, retry_after_s):
-    make_limiter().record_throttled(retry_after_s)
-    assert 0.9 < make_limiter().acquire().wait_s <= 1
+def test_a_429_with_a_retry_after_of_0_closes_the_limiter_for_a_second(make_limiter, retry_after_s):
+    limiter, other, began = make_limiter(), make_limiter(), time.monotonic()
+    limiter.record_throttled(retry_after_s)
+    _assert_held(other.acquire(), "throttled", 1, began)
 
 
 def test_a_429_closes_the_limiter_for_all_until_retry_after(make_limiter):
-    limiter, other = make_limiter(), make_limiter()
+    limiter, other, began = make_limiter(), make_limiter(), time.monotonic()
     limiter.record_throttled(42)
-    turn = other.acquire()
-    assert (turn.why, 41 < turn.wait_s <= 42) == ("throttled", True)
+    _assert_held(other.acquire(), "throttled", 42, began)
     assert other.available(8)[0] == 0
 
 
 def test_a_429_that_names_no_time_closes_the_limiter_for_three_seconds(make_limiter):
-    make_limiter().record_throttled(None)
-    assert 2 < make_limiter().acquire().wait_s <= 3
+    limiter, other, began = make_limiter(), make_limiter(), time.monotonic()
+    limiter.record_throttled(None)
+    _assert_held(other.acquire(), "throttled", 3, began)
 
 
 def test_a_shorter_retry_after_does_not_open_the_limiter_earlier(make_limiter):
-    limiter = make_limiter()
+    limiter, began = make_limiter(), time.monotonic()
     limiter.record_throttled(42)
     limiter.record_throttled(1)
-    assert limiter.acquire().wait_s > 40
+    _assert_held(limiter.acquire(), "throttled", 42, began)
 
 
 def test_a_retry_after_of_hours_closes_the_limiter_for_ten_minutes(make_limiter):
-    make_limiter().record_throttled(86_400)
-    assert 598 < make_limiter().acquire().wait_s <= 600
+    limiter, other, began = make_limiter(), make_limiter(), time.monotonic()
+    limiter.record_throttled(86_400)
+    _assert_held(other.acquire(), "throttled", 600, began)
 
 
 def test_after_a_429_posts_go_one_by_one(make_limiter):
     limiter = make_limiter(600)
     limiter.record_throttled(0)
-    _wait_until_it_may_go(limiter)
-    turn = limiter.acquire()
-    assert (turn.why, 0 < turn.wait_s <= 0.102) == ("throttled", True)
+
+    def attempt():
+        began = time.monotonic()
+        _wait_until_it_may_go(limiter)
+        gone = time.monotonic()
+        turn = limiter.acquire()
+        if time.monotonic() - gone >= 0.05:
+            return None
+        assert (turn.why, 0 < turn.wait_s <= 0.102) == ("throttled", True)
+        return gone - began
+
+    until_unstalled(attempt, tries=50)
     _wait_until_it_may_go(limiter)
 
 
@@ -121,9 +151,9 @@ def test_five_failures_in_a_row_open_the_circuit_for_all(make_limiter):
     for _ in range(4):
         limiter.record_failure()
     assert other.acquire().wait_s == 0
+    began = time.monotonic()
     limiter.record_failure()
-    turn = other.acquire()
-    assert (turn.why, 0 < turn.wait_s <= 1) == ("circuit", True)
+    _assert_held(other.acquire(), "circuit", 1, began)
 
 
 def test_an_answer_in_between_keeps_the_circuit_closed(make_limiter):
@@ -143,9 +173,9 @@ def test_an_open_circuit_lets_one_probe_through_and_closes_when_it_is_answered(
     limiter, other = make_limiter(), make_limiter()
     for _ in range(5):
         limiter.record_failure()
+    began = time.monotonic()
     assert _wait_until_it_may_go(limiter).is_watched
-    turn = other.acquire()
-    assert (turn.why, 11 < turn.wait_s <= 12) == ("circuit", True)
+    _assert_held(other.acquire(), "circuit", 12, began)
     limiter.record_success()
     assert [other.acquire().wait_s for _ in range(10)] == [0] * 10
 
@@ -155,8 +185,9 @@ def test_a_probe_that_fails_keeps_the_circuit_open_for_twice_as_long(make_limite
     for _ in range(5):
         limiter.record_failure()
     _wait_until_it_may_go(limiter)
+    began = time.monotonic()
     limiter.record_failure()
-    assert 0.1 < limiter.acquire().wait_s <= 0.2
+    _assert_held(limiter.acquire(), "circuit", 0.2, began)
     _wait_until_it_may_go(limiter)
     limiter.record_failure()
     assert limiter.acquire().wait_s <= 0.2  # the longest
@@ -171,7 +202,7 @@ def test_a_probe_that_is_given_back_goes_to_the_next(make_limiter, quick_circuit
     assert make_limiter().acquire().wait_s == 0
 
 
-def test_while_redis_is_away_everything_may_go_but_for_ones_own_429s(free_port):
+def test_while_redis_is_down_only_a_process_own_429s_hold_its_posts(free_port):
     limiter = RateLimiter(Store(f"redis://127.0.0.1:{free_port()}/0", ["f"]), requests_per_minute=1)
     assert [limiter.acquire().wait_s for _ in range(3)] == [0, 0, 0]
     assert limiter.available(8) == (8, 0)

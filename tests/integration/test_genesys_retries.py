@@ -38,6 +38,19 @@ def brief(monkeypatch):
     monkeypatch.setattr("tasks.submission.IN_PLACE_S", 0.5)
 
 
+@pytest.fixture
+def patient(monkeypatch):
+    """Attempts in place for as long as a machine may stall between two of them."""
+    monkeypatch.setattr("tasks.submission.IN_PLACE_S", 60.0)
+
+
+@pytest.fixture
+def open_long(monkeypatch):
+    """A circuit that stays open, not for a second: a machine may stall meanwhile."""
+    monkeypatch.setattr("genesys.pacing.rate_limiter.OPEN_S", 60.0)
+    monkeypatch.setattr("genesys.pacing.rate_limiter.LONGEST_OPEN_S", 60.0)
+
+
 class Runs:
     """Complete runs of one fleet, sent by hand."""
 
@@ -48,6 +61,18 @@ class Runs:
         self.ledger = Ledger(redis.Redis.from_url(redis_url), **times, dead_letter_retention_s=600)
         self.url, self.store = url, Store(redis_url, [uuid.uuid4().hex])
         self.client = self.new_client(url)
+        self._postponed = {}
+        self._postpone, self.ledger.postpone = self.ledger.postpone, self._note_postponing
+
+    def _note_postponing(self, *arguments, **options):
+        began = self._now_ms()
+        found = self._postpone(*arguments, **options)
+        self._postponed[arguments[0]] = (options["delay_ms"], began, self._now_ms())
+        return found
+
+    def _now_ms(self):
+        seconds, micros = self.redis.time()
+        return seconds * 1000 + micros // 1000
 
     def new_client(self, url, secret="demo-secret", **options):  # noqa: S107
         tokens = FleetTokens(self.store, TokenRequest(self.url, "demo-client", secret, "s"))
@@ -72,23 +97,26 @@ class Runs:
         return self.redis.hgetall(f"tw:run:{key}")
 
     def next_attempt_in_s(self, key):
-        seconds, micros = self.redis.time()
-        return float(self.entry(key)["next_attempt_at"]) / 1000 - seconds - micros / 1e6
+        """How long after the last one was postponed, however late one looks."""
+        delay_ms, began, ended = self._postponed[key]
+        assert began <= float(self.entry(key)["next_attempt_at"]) - delay_ms <= ended
+        return delay_ms / 1000
 
     def faults(self, *submit, token=()):
         body = {"submit": list(submit), "token": list(token)}
-        requests.put(f"{self.url}/_sim/faults", json=body, timeout=5).raise_for_status()
+        requests.put(f"{self.url}/_sim/faults", json=body, timeout=30).raise_for_status()
 
     def posts(self):
-        return requests.get(f"{self.url}/_sim/submissions", timeout=5).json()
+        return requests.get(f"{self.url}/_sim/submissions", timeout=30).json()
 
 
 @pytest.fixture
-def runs(redis_server, simulator_url, monkeypatch):
+def runs(patient_store, redis_server, simulator_url, monkeypatch):
+    monkeypatch.setattr("tasks.submission.LEASE_SLACK_S", 60.0)  # a busy machine
     # without a broker; all messages are taken at once
     monkeypatch.setattr("tasks.reconcile.queue_lengths", dict)
     yield Runs(redis_server.url, simulator_url)
-    requests.delete(f"{simulator_url}/_sim/state", timeout=5)
+    requests.delete(f"{simulator_url}/_sim/state", timeout=30)
 
 
 def test_a_2xx_ends_the_run(runs):
@@ -130,7 +158,7 @@ def test_a_refusal_of_what_another_sender_has_ended_meanwhile_ends_nothing(runs,
 
 
 @pytest.mark.parametrize("fault", [408, 425, 500, 502, 503, 504, 599, "drop"])
-def test_what_passes_is_sent_again_with_the_same_bytes_and_key(runs, fault):
+def test_what_passes_is_sent_again_with_the_same_bytes_and_key(runs, patient, fault):
     key = runs.accept()
     runs.faults(fault)
     assert runs.submit(key) == "submitted"
@@ -142,13 +170,21 @@ def test_what_passes_is_sent_again_with_the_same_bytes_and_key(runs, fault):
 
 
 @pytest.mark.parametrize(("fault", "reason"), [(503, "rejected"), ("drop", "unconfirmed")])
-def test_a_run_has_no_more_attempts_than_the_setting_allows(runs, fault, reason):
+def test_a_run_has_no_more_attempts_than_the_setting_allows(runs, patient, fault, reason):
     runs.client = runs.new_client(runs.url, max_attempts=2)
     key = runs.accept()
     runs.faults(*[fault] * 9)
     assert runs.submit(key) == "dead"
     assert len(runs.posts()) == 2
     assert runs.entry(key)["reason"] == reason
+
+
+def test_a_run_is_unconfirmed_if_any_of_the_attempts_allowed_may_have_arrived(runs):
+    runs.client = runs.new_client(runs.url, max_attempts=2)
+    key = runs.accept()
+    runs.faults("drop", 503)
+    assert runs.submit(key) == "dead"
+    assert runs.entry(key)["reason"] == "unconfirmed"
 
 
 def test_what_does_not_pass_soon_is_given_back_to_the_ledger(runs, brief):
@@ -202,7 +238,7 @@ def test_a_429_closes_the_gate_and_other_runs_wait_without_an_attempt(runs):
 
 @pytest.fixture
 def dated_url():
-    """A Genesys that says 429 and a date half a minute ahead."""
+    """A Genesys that answers 429 with a Retry-After date half a minute ahead."""
 
     class Dated(BaseHTTPRequestHandler):
         def do_POST(self):
@@ -240,7 +276,7 @@ def test_a_retry_after_that_outlasts_the_run_ends_it_at_once(runs):
     assert entry["attempt_correlation_id:1"]
 
 
-def test_five_failures_open_the_circuit_and_the_next_run_burns_no_attempt(runs, brief):
+def test_five_failures_open_the_circuit_and_the_next_run_burns_no_attempt(runs, brief, open_long):
     first, second = runs.accept("a"), runs.accept("b")
     runs.faults(*[503] * 50)
     for _ in range(5):
@@ -287,11 +323,11 @@ def test_a_signal_ends_a_reconciler_wherever_it_finds_it(runs):
     reconciler._wake = Interrupted()
     thread = threading.Thread(target=reconciler.run, daemon=True)
     thread.start()
-    thread.join(2)
+    thread.join(60)
     assert not thread.is_alive()
 
 
-def test_a_retry_in_place_that_is_not_let_through_is_no_attempt(runs):
+def test_a_retry_in_place_that_is_not_let_through_is_no_attempt(runs, patient, open_long):
     key = runs.accept()
     for _ in range(4):
         runs.client._rate_limiter.record_failure()
@@ -342,7 +378,7 @@ def test_a_401_is_cured_by_one_fresh_token(runs):
         (422, "each tool_call_id one of the run"),
     ],
 )
-def test_what_stays_is_a_dead_letter_that_says_what_to_mend(runs, status, advice):
+def test_a_lasting_refusal_is_a_dead_letter_that_names_what_to_fix(runs, status, advice):
     key = runs.accept()
     runs.faults(*[{"status": status, "code": "its.code", "message": "Its words."}] * 2)
     assert runs.submit(key) == "dead"
@@ -360,14 +396,16 @@ def test_what_stays_is_a_dead_letter_that_says_what_to_mend(runs, status, advice
     ("status", "reason"),
     [(404, "unconfirmed"), (409, "unconfirmed"), (422, "unconfirmed"), (400, "rejected")],
 )
-def test_a_refusal_after_an_attempt_that_may_have_arrived_is_unconfirmed(runs, status, reason):
+def test_a_refusal_after_an_attempt_that_may_have_arrived_is_unconfirmed(
+    runs, patient, status, reason
+):
     key = runs.accept()
     runs.faults("drop", status)
     assert runs.submit(key) == "dead"
     assert runs.entry(key)["reason"] == reason
 
 
-def test_a_wait_that_outlasts_a_run_that_may_have_arrived_is_unconfirmed(runs):
+def test_a_wait_that_outlasts_a_run_that_may_have_arrived_is_unconfirmed(runs, patient):
     key = runs.accept()
     runs.faults("drop", {"status": 429, "retry_after": 7200})
     with capture_logs() as lines:
@@ -377,7 +415,7 @@ def test_a_wait_that_outlasts_a_run_that_may_have_arrived_is_unconfirmed(runs):
 
 
 def test_a_run_that_expires_between_attempts_in_place_keeps_that_one_may_have_arrived(
-    runs, monkeypatch
+    runs, patient, monkeypatch
 ):
     key, renew = runs.accept(), runs.ledger.renew
 
@@ -407,11 +445,13 @@ def test_a_reconciler_logs_the_reason_that_it_wrote(runs):
 
 def test_an_outage_of_the_token_endpoint_burns_no_attempt(runs):
     keys = [runs.accept(f"r{number}") for number in range(5)]
-    runs.faults(token=[503])
+    runs.faults(token=[503] * 50)  # once a second it is requested again
     assert [runs.submit(key) for key in keys] == ["without a token"] * 5
     assert not any("attempts" in runs.entry(key) for key in keys)
     assert "there is no token: the token endpoint answered 503" in runs.entry(keys[0])["waits_for"]
-    runs.redis.delete(*runs.redis.keys("tw:genesys:*pause"))
+    runs.faults()
+    for name in runs.redis.keys("tw:genesys:*pause"):
+        runs.redis.delete(name)
     assert [runs.submit(key) for key in keys] == ["submitted"] * 5
 
 
@@ -444,7 +484,7 @@ def test_the_table_in_the_docs_has_each_status_of_the_rules_on_its_side():
     assert {str(s) for s, rule in RULES.items() if not rule.is_retried} <= ended
 
 
-def test_a_2xx_that_the_ledger_did_not_hear_is_told_again_and_nothing_sent_again(runs, monkeypatch):
+def test_a_2xx_that_was_not_recorded_is_recorded_later_and_not_sent_again(runs, monkeypatch):
     key, finish, failed = runs.accept(), runs.ledger.finish, []
 
     def away_twice(*arguments):
@@ -471,7 +511,7 @@ def test_a_lease_that_was_long_under_way_is_given_back_unused(runs, monkeypatch)
 
 
 @pytest.mark.parametrize("status", [400, 503])
-def test_what_genesys_says_of_the_body_is_not_logged(runs, brief, monkeypatch, status):
+def test_genesys_message_about_the_body_is_not_logged(runs, brief, monkeypatch, status):
     kind = Rejected if status == 400 else GenesysUnavailable
     refusal = kind("Genesys said: planted-row is no output", status=status, code="bad.request")
 
@@ -489,7 +529,7 @@ def test_what_genesys_says_of_the_body_is_not_logged(runs, brief, monkeypatch, s
     assert told
 
 
-def test_a_reconciler_asks_a_broker_that_is_away_once_a_look(runs, monkeypatch):
+def test_a_reconciler_tries_a_broker_that_is_down_once_a_look(runs, monkeypatch):
     asked = []
 
     def away(run_id, *_):

@@ -17,6 +17,7 @@ from genesys.client import from_settings
 from genesys.errors import GenesysUnavailable, Rejected, Untrusted
 from genesys.http import HttpClient
 from runtime.settings import Secret, Settings, SettingsError
+from tests.timing import in_time
 
 BODY = b'{"tool_calls":[{"tool_call_id":"c","output":"{}"}]}'
 TOKEN = b'{"access_token": "planted-token", "token_type": "bearer", "expires_in": 86399}'
@@ -208,7 +209,7 @@ def test_a_worker_that_trusts_no_certificate_does_not_stop_the_others(
     permit = wrong.permit()
     with pytest.raises(Untrusted):  # at once, and without a second handshake
         wrong.post("r", BODY, idempotency_key="k", permit=permit)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while True:
         try:
             assert right.post("r", BODY, idempotency_key="k").status == 200
@@ -227,7 +228,7 @@ def test_the_doctor_names_a_certificate_that_is_not_trusted(genesys):
 def test_a_server_that_speaks_no_tls_is_named_and_may_be_tried_again(listen):
     port = listen(lambda connection: connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n"))
     with pytest.raises(GenesysUnavailable, match=r"TLS with 127.0.0.1 failed") as failed:
-        HttpClient().post(f"https://127.0.0.1:{port}/", BODY, {}, 2.0)
+        HttpClient().post(f"https://127.0.0.1:{port}/", BODY, {}, 20.0)
     assert not failed.value.is_unknown
 
 
@@ -272,10 +273,12 @@ def test_a_proxy_that_refuses_is_named_with_its_status(genesys, bundle, proxy, s
 def test_a_proxy_that_answers_connect_byte_by_byte_is_cut_at_the_deadline(genesys, proxy):
     url, received = genesys("localhost")
     address, _ = proxy(b"HTTP/1.1 200 Connection established\r\n", pause_s=0.1)
-    began = time.monotonic()
-    with pytest.raises(GenesysUnavailable, match="ConnectTimeout"):
-        HttpClient(proxies={"https": f"http://{address}"}).post(url, BODY, {}, 1.0)
-    assert time.monotonic() - began < 3
+
+    def attempt():
+        with pytest.raises(GenesysUnavailable, match="ConnectTimeout"):
+            HttpClient(proxies={"https": f"http://{address}"}).post(url, BODY, {}, 1.0)
+
+    in_time(attempt, under_s=3)
     assert received == []
 
 
@@ -313,8 +316,8 @@ def test_an_idle_connection_that_the_server_closed_costs_nothing(listen):
 
     url, client = f"http://127.0.0.1:{listen(handle)}/", HttpClient()
     for _ in range(3):
-        assert client.post(url, BODY, {}, 2.0).status == 204
-        deadline = time.monotonic() + 5
+        assert client.post(url, BODY, {}, 20.0).status == 204
+        deadline = time.monotonic() + 60
         while connections[-1].fileno() != -1:  # closed by the server
             assert time.monotonic() < deadline
             time.sleep(0.01)
@@ -322,28 +325,29 @@ def test_an_idle_connection_that_the_server_closed_costs_nothing(listen):
 
 
 def test_an_idle_connection_that_died_in_silence_costs_one_attempt(listen):
-    connections = []
+    connections, is_over = [], threading.Event()
 
     def handle(connection):
         connections.append(connection)
         _request(connection)
         connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
         if len(connections) == 1:
-            time.sleep(3)  # reads nothing, answers nothing
+            is_over.wait(60)  # reads nothing, answers nothing
 
     url, client = f"http://127.0.0.1:{listen(handle)}/", HttpClient()
-    assert client.post(url, BODY, {}, 2.0).status == 204
+    assert client.post(url, BODY, {}, 20.0).status == 204
     with pytest.raises(GenesysUnavailable) as failed:
         client.post(url, BODY, {}, 0.3)
     assert failed.value.is_unknown
-    assert client.post(url, BODY, {}, 2.0).status == 204
+    assert client.post(url, BODY, {}, 20.0).status == 204
     assert len(connections) == 2
+    is_over.set()
 
 
 def test_the_kernel_probes_idle_connections_and_bounds_what_is_not_acknowledged(
     listen, monkeypatch
 ):
-    sockets = []
+    sockets, is_over = [], threading.Event()
     connect = socket.socket.connect
 
     def recorded(sock, address):
@@ -355,14 +359,15 @@ def test_the_kernel_probes_idle_connections_and_bounds_what_is_not_acknowledged(
     def handle(connection):
         _request(connection)
         connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
-        time.sleep(3)
+        is_over.wait(60)
 
     client = HttpClient()
-    assert client.post(f"http://127.0.0.1:{listen(handle)}/", BODY, {}, 2.0).status == 204
+    assert client.post(f"http://127.0.0.1:{listen(handle)}/", BODY, {}, 20.0).status == 204
     (sock,) = sockets
     assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
     assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 15
     assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 5000
+    is_over.set()
 
 
 def test_no_cookie_is_sent_back(listen):
@@ -374,8 +379,8 @@ def test_no_cookie_is_sent_back(listen):
             connection.sendall(b"HTTP/1.1 204 No Content\r\nSet-Cookie: a=b\r\n\r\n")
 
     url, client = f"http://127.0.0.1:{listen(handle)}/", HttpClient()
-    client.post(url, BODY, {}, 2.0)
-    client.post(url, BODY, {}, 2.0)
+    client.post(url, BODY, {}, 20.0)
+    client.post(url, BODY, {}, 20.0)
     assert b"Cookie" not in received[1]
 
 

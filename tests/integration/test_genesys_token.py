@@ -1,4 +1,4 @@
-"""The token against a simulated Genesys: one for many, renewed in time, never told to anyone."""
+"""One process' token against a simulated Genesys: shared, renewed in time, never shown."""
 
 import threading
 import time
@@ -11,14 +11,15 @@ from werkzeug.serving import make_server
 from genesys.auth.token_request import TokenRequest
 from genesys.auth.tokens import TokenSource
 from genesys.errors import GenesysUnavailable, Rejected
+from tests.timing import in_time
 
 
 def _faults(url, *entries):
-    requests.put(f"{url}/_sim/faults", json={"token": entries}, timeout=5).raise_for_status()
+    requests.put(f"{url}/_sim/faults", json={"token": entries}, timeout=30).raise_for_status()
 
 
 def _token_requests(url):
-    return requests.get(f"{url}/_sim/tokens", timeout=5).json()["requests"]
+    return requests.get(f"{url}/_sim/tokens", timeout=30).json()["requests"]
 
 
 def _source(url, now=time.monotonic):
@@ -37,7 +38,7 @@ def test_one_token_serves_many_posts_until_it_is_nearly_over(simulator):
 
 
 def test_a_short_token_is_not_renewed_for_ever(simulator):
-    requests.put(f"{simulator}/_sim/limits", json={"token_lifetime_s": 300}, timeout=5)
+    requests.put(f"{simulator}/_sim/limits", json={"token_lifetime_s": 300}, timeout=30)
     now = [0.0]
     tokens = _source(simulator, now=lambda: now[0])
     first = tokens.token()
@@ -55,7 +56,7 @@ def test_a_tokens_length_is_logged_and_never_the_token(simulator):
     assert token not in str(lines)
 
 
-def test_fifty_threads_ask_for_one_token(simulator):
+def test_fifty_threads_request_one_token(simulator):
     tokens = _source(simulator)
     threads = [threading.Thread(target=tokens.token) for _ in range(50)]
     for thread in threads:
@@ -112,11 +113,9 @@ def test_while_one_thread_renews_the_others_go_on_with_the_old_token(simulator):
     renewing = threading.Thread(target=tokens.token)
     renewing.start()
     _wait_for_token_requests(simulator, 2)
-    began = time.monotonic()
-    assert tokens.token() == first
-    assert time.monotonic() - began < 1
-    requests.delete(f"{simulator}/_sim/state", timeout=5)
-    renewing.join(timeout=10)
+    assert in_time(tokens.token, under_s=1) == first
+    requests.delete(f"{simulator}/_sim/state", timeout=30)
+    renewing.join(timeout=60)
     assert not renewing.is_alive()
 
 
@@ -126,12 +125,14 @@ def test_waiting_for_another_threads_token_ends_in_time(simulator):
     asking = threading.Thread(target=_is_unavailable, args=(tokens, found))
     asking.start()
     _wait_for_token_requests(simulator, 1)
-    began = time.monotonic()
-    with pytest.raises(GenesysUnavailable, match="in time"):
-        tokens.token(timeout_s=0.3)
-    assert time.monotonic() - began < 2
-    requests.delete(f"{simulator}/_sim/state", timeout=5)
-    asking.join(timeout=10)
+
+    def attempt():
+        with pytest.raises(GenesysUnavailable, match="in time"):
+            tokens.token(timeout_s=0.3)
+
+    in_time(attempt, under_s=2)
+    requests.delete(f"{simulator}/_sim/state", timeout=30)
+    asking.join(timeout=60)
     assert found == [True]
 
 
@@ -147,7 +148,7 @@ def test_waiting_for_another_threads_token_ends_in_time(simulator):
         (302, "moved", "Verify GENESYS_LOGIN_URL"),
     ],
 )
-def test_a_refusal_names_what_to_mend(simulator, status, code, sentence):
+def test_a_refusal_names_what_to_fix(simulator, status, code, sentence):
     _faults(simulator, {"status": status, "code": code})
     with pytest.raises(Rejected) as failed:
         _source(simulator).token()
@@ -182,7 +183,7 @@ def test_what_passes_at_the_token_endpoint_is_unavailable(simulator, status):
         b'{"access_token": "planted", "expires_in": 1' + b"0" * 400 + b"}",
     ],
 )
-def test_an_odd_grant_is_unavailable_and_its_token_not_told(body):
+def test_an_odd_grant_is_unavailable_and_its_token_not_shown(body):
     def answer(_environ, start_response):
         start_response("200 OK", [("Content-Length", str(len(body)))])
         return [body]
@@ -200,7 +201,7 @@ def test_an_odd_grant_is_unavailable_and_its_token_not_told(body):
 
 
 def _wait_for_token_requests(url, count):
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while _token_requests(url) < count:
         assert time.monotonic() < deadline
         time.sleep(0.01)

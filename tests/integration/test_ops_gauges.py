@@ -1,4 +1,4 @@
-"""The reconciler's gauges: what they show of two Redis, their disks, and of what hangs."""
+"""The reconciler's gauges: memory and disk of both Redis; a server that hangs delays no page."""
 
 import os
 import shutil
@@ -77,7 +77,7 @@ def test_a_snapshot_that_could_not_be_written_shows(servers, gauges, tmp_path):
     assert gauges()["redis_disk_ok"] == {("ledger",): 1.0, ("broker",): 1.0}
     shutil.rmtree(tmp_path / "redis-1")  # its folder
     client.bgsave()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while client.info("persistence")["rdb_bgsave_in_progress"]:
         assert time.monotonic() < deadline
     assert gauges()["redis_disk_ok"] == {("ledger",): 1.0, ("broker",): 0.0}

@@ -1,4 +1,4 @@
-"""Messages that the receiver publishes: one a run, and nothing that a query needs."""
+"""The receiver publishes one message a run, and loads neither database drivers nor tasks."""
 
 import json
 import subprocess

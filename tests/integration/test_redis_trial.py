@@ -1,4 +1,4 @@
-"""What a Redis lacks for the service is found by trying it, and named in a sentence."""
+"""The trial of a Redis names each missing right, a full memory, a replica and a cluster."""
 
 import pytest
 import redis

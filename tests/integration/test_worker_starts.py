@@ -1,4 +1,4 @@
-"""What a worker starts with: our configuration, our pool, and no variable that Celery reads."""
+"""A worker has our configuration and pool, and refuses variables that Celery would follow."""
 
 import os
 import subprocess
@@ -41,7 +41,7 @@ def start(*command, env, cwd=ROOT):
         env=env,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     return done.returncode, done.stdout + done.stderr

@@ -49,7 +49,7 @@ def test_our_containers_have_no_rights_that_they_do_not_need(name):
     assert service["init"] is True
 
 
-def test_no_port_is_open_to_others_unless_told_to():
+def test_no_port_is_open_to_others_by_default():
     ports = [port for service in _SERVICES.values() for port in service.get("ports", ())]
     assert len(ports) == 4
     assert all(re.match(r"127\.0\.0\.1:|\$\{[A-Z]+_ADDRESS:-127\.0\.0\.1\}:", p) for p in ports)
@@ -108,11 +108,31 @@ def test_secrets_come_from_files_and_the_environment_has_none(name):
     files = {variable: text for variable, text in environment.items() if variable.endswith("_FILE")}
     given = set(_SERVICES[name].get("secrets", ())) & _SECRETS
     assert files == {f"{secret.upper()}_FILE": f"/run/secrets/{secret}" for secret in given}
-    # what .env says of them reaches nobody
+    # empty, so that their values in .env reach no container
     assert all(environment[secret.upper()] == "" for secret in _SECRETS)
 
 
-def test_nobody_asks_redis_without_a_password():
+def test_a_rotated_secret_restarts_each_service_that_is_given_it():
+    page = (_ROOT / "docs" / "production.md").read_text()
+    (section,) = re.findall(r"^## Rotate a secret$(.*?)^## ", page, re.M | re.S)
+    rotated = set()
+    for block in re.findall(r"^```\n(.*?)^```$", section, re.M | re.S):
+        listed = " ".join(re.findall(r"for file in ([\w ]+);", block)).split()
+        secrets = {*re.findall(r"> secrets/(\w+)$", block, re.M), *listed} & _SECRETS
+        restarted = " ".join(re.findall(r"docker compose restart ([\w ]+)", block)).split()
+        given = {
+            name
+            for name in _LASTING
+            if secrets & set(_SERVICES[name].get("secrets", ()))
+            # data actions run where they are served alone: the text names them
+            and ("profiles" not in _SERVICES[name] or "actions_secrets" in secrets)
+        }
+        assert given <= set(restarted), secrets
+        rotated |= secrets
+    assert rotated == _SECRETS
+
+
+def test_every_client_of_redis_needs_a_password():
     for name in ("redis", "ledger"):
         command = _SERVICES[name]["command"]
         assert command[command.index("--aclfile") + 1] == "/run/secrets/redis_users"

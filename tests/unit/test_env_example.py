@@ -1,4 +1,4 @@
-"""`.env.example` and the settings say the same."""
+"""`.env.example` lists every setting with its default and unit, and no other."""
 
 import re
 from pathlib import Path
@@ -50,7 +50,7 @@ def test_every_default_shown_is_the_real_one():
     assert {name: shown[name] for name in real} == real
 
 
-def test_every_setting_says_its_default_or_that_there_is_none():
+def test_every_setting_has_its_default_or_is_marked_as_without_one():
     for name, (_, comment) in _examples().items():
         if not name.startswith("DATABASE_URL_"):
             assert re.search(r"\b(No default|Default)\b", comment), name

@@ -1,4 +1,4 @@
-"""ops/roll.sh replaces containers one by one; a stand-in for docker notes what it is told."""
+"""ops/roll.sh replaces containers one by one; a stand-in for docker records its commands."""
 
 import os
 import subprocess

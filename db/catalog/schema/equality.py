@@ -1,4 +1,4 @@
-"""Equal values, as JSON Schema compares them."""
+"""Find equal items of an array, as JSON Schema compares values."""
 
 from collections.abc import Hashable, Sequence
 from typing import Any

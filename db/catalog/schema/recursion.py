@@ -11,7 +11,7 @@ _OF_NAMES = ("additionalProperties", "patternProperties")
 
 
 class _Step(NamedTuple):
-    """From a schema to one of a part of the value: an item ("[]"), a name, or any name ("*")."""
+    """Step from a schema to the schema of an item ("[]"), of a name, or of any name ("*")."""
 
     holder: Mapping[str, Any]
     part: str
@@ -97,8 +97,10 @@ def _exclude(first: _Step, second: _Step) -> bool:
     kinds = [_kinds(step.holder) for step in (first, second)]
     if all(kinds) and not kinds[0] & kinds[1]:
         return True
-    told = [_told_apart(step) for step in (first, second)]
-    return any(not told[0][name] & told[1][name] for name in told[0].keys() & told[1].keys())
+    values = [_discriminators(step) for step in (first, second)]
+    return any(
+        not values[0][name] & values[1][name] for name in values[0].keys() & values[1].keys()
+    )
 
 
 def _kinds(schema: Mapping[str, Any]) -> set[str]:
@@ -106,7 +108,7 @@ def _kinds(schema: Mapping[str, Any]) -> set[str]:
     return {kinds} if isinstance(kinds, str) else set(kinds)
 
 
-def _told_apart(step: _Step) -> dict[str, set[str]]:
+def _discriminators(step: _Step) -> dict[str, set[str]]:
     """The values of required properties that are judged before the step is taken."""
     found: dict[str, set[str]] = {}
     for name, schema in step.holder.get("properties", {}).items():

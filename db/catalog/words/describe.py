@@ -29,7 +29,7 @@ FORMATS_IN_WORDS = {
     "ipv4": "an IPv4 address, for example 192.0.2.1",
     "ipv6": "an IPv6 address, for example 2001:db8::1",
 }
-"""What a text of each format is, with an example."""
+"""Description of each format, with an example."""
 _FORMAT_EXAMPLES = {
     "date": "2026-02-28",
     "date-time": "2026-02-28T15:04:05Z",

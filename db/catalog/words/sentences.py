@@ -159,7 +159,7 @@ def closest(branches: Sequence[Sequence[Broken]]) -> int | None:
 
 
 def _distance(wrong: Sequence[Broken]) -> tuple[int, int]:
-    """Another type is farthest; then another value of what tells the forms apart; then the rest."""
+    """Another type is farthest; then another value of the discriminator; then the rest."""
     if any(part.rule in ("type", "enum", "const", "not") and not part.path for part in wrong):
         return 2, len(wrong)
     tells_apart = any(part.rule in ("const", "enum") for part in wrong)

@@ -1,4 +1,4 @@
-// Renews the page without losing its place: scroll position, focus, what was typed or ticked.
+// Replace the page's content by a newer one; scroll position, focus, typed and ticked inputs stay.
 // Without this script the page renews itself by a meta element, or not at all.
 "use strict";
 

@@ -13,6 +13,7 @@ from sentry_sdk.transport import Transport
 from db.catalog import Catalog
 from db.pool import Databases
 from genesys.client import Client
+from tests.acceptance.instruments import lines
 
 
 class FileTransport(Transport):
@@ -74,5 +75,4 @@ def prepare(**_):
 
 def events(folder):
     """All events that were reported so far."""
-    texts = [path.read_text() for path in Path(folder).glob("*.jsonl")]
-    return [json.loads(line) for text in texts for line in text.splitlines()]
+    return lines.read(folder)

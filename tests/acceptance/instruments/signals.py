@@ -6,6 +6,8 @@ from pathlib import Path
 
 from celery import signals
 
+from tests.acceptance.instruments import lines
+
 
 def _write(signal, name, task_id):
     path = Path(os.environ["SIGNALS_DIR"]) / f"{os.getpid()}.jsonl"
@@ -40,5 +42,4 @@ def _failure(sender, task_id, **_):
 
 def signalled(folder):
     """All signals that were sent so far: (signal, task's name, task's id)."""
-    texts = [path.read_text() for path in Path(folder).glob("*.jsonl")]
-    return [tuple(json.loads(line)) for text in texts for line in text.splitlines()]
+    return [tuple(found) for found in lines.read(folder)]

@@ -1,6 +1,5 @@
 """OpenTelemetry's Celery instrumentation, loaded with `-I`; each process writes a file."""
 
-import json
 import os
 from pathlib import Path
 
@@ -9,6 +8,8 @@ from opentelemetry import trace
 from opentelemetry.instrumentation.celery import CeleryInstrumentor
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor
+
+from tests.acceptance.instruments import lines
 
 
 @worker_process_init.connect(weak=False)
@@ -26,5 +27,4 @@ def instrument(**_):
 
 def spans(folder):
     """All spans that were written so far."""
-    texts = [path.read_text() for path in Path(folder).glob("*.jsonl")]
-    return [json.loads(line) for text in texts for line in text.splitlines()]
+    return lines.read(folder)

@@ -1,4 +1,4 @@
-"""A ledger that does not answer a step once, when it is told so; a worker loads it with `-I`."""
+"""Make one step of the ledger fail once, as if Redis were down; a worker loads it with `-I`."""
 
 import os
 from pathlib import Path

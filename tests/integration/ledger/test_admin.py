@@ -50,7 +50,7 @@ def test_mode_submission_keeps_generation_and_bytes(ledger, archive, dead):
     assert ledger.claim(dead, 0, b"body", seen=0, owner="h2").attempt == 1
 
 
-def test_mode_failed_calls_asks_only_what_may_succeed_now(ledger, archive, dead):
+def test_mode_failed_calls_repeats_only_calls_that_may_succeed_now(ledger, archive, dead):
     assert archive.replay(dead, "failed-calls") == 1
     assert ledger.outputs(dead, 1).outputs == (
         '{"code": "ok"}',
@@ -71,7 +71,7 @@ def test_a_poison_call_is_started_again_after_a_replay(ledger, archive):
     assert (started.attempt, started.is_poison) == (1, False)
 
 
-def test_mode_full_asks_everything_again(ledger, archive, dead):
+def test_mode_full_repeats_every_call(ledger, archive, dead):
     assert archive.replay(dead, "full") == 1
     assert ledger.begin(dead, 1).missing == (0, 1, 2)
 
@@ -119,7 +119,7 @@ def test_a_sender_of_before_a_replay_cannot_end_or_move_it(ledger, archive, unco
     assert (run.key, run.step) == (key, "submit")
 
 
-def test_a_sender_of_before_a_replay_still_tells_that_it_arrived(ledger, archive, unconfirmed):
+def test_a_sender_from_before_a_replay_still_reports_that_it_arrived(ledger, archive, unconfirmed):
     key, _ = unconfirmed
     archive.replay(key, "submission")
     ledger.finish(key, 0, {"status": 200})

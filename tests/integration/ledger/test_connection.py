@@ -78,7 +78,7 @@ def test_a_server_that_hangs_is_given_up_after_one_time_limit(own_redis_server):
             _accept(ledger, "r-2")
     finally:
         os.kill(server.pid, signal.SIGCONT)
-    # the late answer is not taken for the next one, and nothing was asked twice
+    # the late answer is not taken for the next one, and no step was sent twice
     assert not _accept(ledger, "r-3").is_duplicate
     wait_for(lambda: _steps(own) == before + 2)
     assert _accept(ledger, "r-2").is_duplicate

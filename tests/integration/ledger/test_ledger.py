@@ -1,3 +1,3 @@
-"""The promises of the unit tests, on a real server, whose Lua and clock are what counts."""
+"""The ledger's unit tests once more, on a real Redis with its own Lua and clock."""
 
 from tests.unit.ledger.test_ledger import *  # noqa: F403

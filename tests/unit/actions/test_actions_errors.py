@@ -1,4 +1,4 @@
-"""What the endpoint answers when its own code fails: JSON, and none of the exception's text."""
+"""A fault of the endpoint's own code is a JSON error without the exception's text."""
 
 import json
 

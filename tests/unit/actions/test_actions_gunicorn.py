@@ -6,8 +6,8 @@ from pathlib import Path
 import yaml
 
 from actions import gunicorn
-from actions.answers import MAX_BODY_BYTES
 from actions.deadline import MAX_TIMEOUT_S
+from actions.responses import MAX_BODY_BYTES
 from db.arguments import MAX_ARGUMENT_BYTES
 from runtime.settings import Settings
 

@@ -1,4 +1,4 @@
-"""Medians, quantiles and targets of the benchmark, and what is made of them for readers."""
+"""Medians, quantiles and targets of the benchmark, and the report made of them."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The accounting of the benchmark, on what the kernel writes."""
+"""CPU and memory counts of the benchmark, from /proc as the kernel writes it."""
 
 import os
 import subprocess
@@ -29,7 +29,7 @@ def test_cpu_is_that_of_all_threads_and_of_ended_children():
     assert cpu_of(os.getpid()) - before > own + 0.08
 
 
-def test_a_family_is_everyone_who_descends_from_its_root_and_nobody_else():
+def test_a_family_is_every_process_that_descends_from_its_root_and_no_other():
     parents = {10: 1, 11: 10, 12: 11, 20: 1, 21: 20, 13: 10}
 
     assert sorted(descendants(10, parents)) == [10, 11, 12, 13]

@@ -1,4 +1,4 @@
-"""Whatever a model writes as arguments ends in values or in words it can act on."""
+"""Any arguments end in values, or in an error sentence that a model can act on."""
 
 import json
 

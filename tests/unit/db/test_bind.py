@@ -1,4 +1,4 @@
-"""A bound argument is no word of the model's: it is checked, refused and filled in without it."""
+"""Bound arguments: checked in tool.json, filled in from the delivery, refused from the model."""
 
 import json
 
@@ -272,7 +272,7 @@ def test_a_bound_property_may_be_there_for_a_policy_alone(load):
         ),
     ],
 )
-def test_an_example_says_for_whom_it_is(load, example, words):
+def test_an_example_states_its_bound_values(load, example, words):
     with pytest.raises(CatalogError, match=r"examples\.json:1") as refused:
         load(examples=f"[{example}]")
     assert words in str(refused.value)

@@ -53,7 +53,7 @@ def test_sql_given_as_text_to_a_text_search_is_found():
     ]
 
 
-def test_names_behind_a_dot_and_operators_are_told_apart():
+def test_names_behind_a_dot_and_operators_are_distinguished():
     found = [(t.kind, t.text) for t in tokens("SELECT a.Full_Name, b <-> 'x', c(1)")]
     assert found == [
         ("name", "select"),

@@ -1,4 +1,4 @@
-"""Arguments are validated as they came; defaults, references and branches mean what they say."""
+"""Validation of defaults, `$ref` and branches (`anyOf`, `if`) of a schema."""
 
 import json
 
@@ -92,7 +92,7 @@ def test_a_dollar_in_brackets_is_a_dollar(text, fits):
         assert _violations(validator, v=text) == {"/v": "must match the pattern ^[$€]\\d+$"}
 
 
-def test_a_branch_is_told_with_its_authors_words():
+def test_a_branch_is_described_with_its_authors_words():
     validator = _validator(
         {"d": {"oneOf": [{"type": "integer"}, {"type": "string", "pattern": "^x\\s"}]}}
     )

@@ -1,4 +1,4 @@
-"""Arguments made to hurt: no number, text or schema word gets past validation or holds it up."""
+"""Hostile arguments: no number, text or keyword passes validation wrongly or slows it down."""
 
 import json
 import socket

@@ -1,5 +1,5 @@
 """
-How models write arguments wrongly, and the sentence that corrects each, word by word.
+Common mistakes of models in arguments, and the exact sentence that corrects each.
 
 `tests/data/model_habits.json` holds tools' schemas and, for each habit, the arguments, what the
 model is told (a sentence, or the messages by path) and whether that alone `suffices` for a reader
@@ -22,7 +22,7 @@ HABITS = DATA["habits"]
 
 
 @pytest.mark.parametrize("number", range(len(HABITS)))
-def test_the_model_is_told_what_to_write_instead(number):
+def test_the_sentence_states_what_to_write_instead(number):
     habit = HABITS[number]
     with pytest.raises(ToolError) as refused:
         VALIDATORS[habit["tool"]].values(habit["arguments"])

@@ -1,4 +1,4 @@
-"""Outputs fit: a tool's into its own limits, and all of a run's into one submission."""
+"""Outputs are cut to fit: a tool's to its own limits, all of a run's to one submission."""
 
 import json
 
@@ -27,7 +27,7 @@ def test_what_fits_is_left_as_it_is():
     assert fit(outputs, _size(outputs)) == outputs
 
 
-def test_the_largest_output_is_cut_by_whole_rows_and_says_so():
+def test_the_largest_output_is_cut_by_whole_rows_and_marked_truncated():
     small, large = _output(2), _output(200)
     first, second = fit([small, large], 5_000)
     assert first == small

@@ -244,7 +244,7 @@ def test_a_delivery_of_1_mb_with_128_calls_costs_no_more_than_its_size():
     assert twice <= MOST_WORK * once
 
 
-# RE2's memory is none that Python counts, so the kernel is what tells of it
+# Python does not count RE2's memory, so the process' size is read from the kernel
 _CHILD = """
 import resource, sys
 from db.patterns import compile_pattern

@@ -11,7 +11,7 @@ from genesys.client import Client
 
 
 class NoTokens:
-    """Fails the test that asks for a token."""
+    """A token source that fails the test when it is called."""
 
     def token(self, timeout_s=5.0):
         raise AssertionError("nothing is to be sent")
@@ -109,7 +109,7 @@ def test_a_body_nested_beyond_reason_is_no_body():
     assert json_object(b"[" * 65_536) == {}
 
 
-def test_what_genesys_says_is_cut_and_stays_on_one_line():
+def test_genesys_message_is_cut_and_stays_on_one_line():
     said = "first\nsecond \x1b[31m\ud800" + "x" * 400
     answer = Answer(422, {"ININ-Correlation-Id": "id\r1"}, {"message": said, "code": "a\nb"})
     assert answer.message == ("first second  [31m " + "x" * 400)[:300]

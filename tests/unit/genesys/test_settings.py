@@ -45,7 +45,7 @@ def test_all_mistakes_of_the_settings_come_at_once():
     ]
 
 
-# PureCloudRegionHosts of Genesys' own Python SDK 269.0.0; `make conformance` asks the SDK itself
+# PureCloudRegionHosts of Genesys' own Python SDK 269.0.0; `make conformance` holds them to it
 SDK_REGIONS = {
     "mypurecloud.com", "mypurecloud.ie", "mypurecloud.com.au", "mypurecloud.jp", "mypurecloud.de",
     "usw2.pure.cloud", "cac1.pure.cloud", "apne2.pure.cloud", "euw2.pure.cloud", "aps1.pure.cloud",

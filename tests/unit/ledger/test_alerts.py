@@ -32,7 +32,7 @@ def later(client):
     return pass_by
 
 
-def _told(store):
+def _events(store):
     return [(event.kind, event.cause["id"]) for event in store.waiting(100)]
 
 
@@ -44,10 +44,10 @@ def _raise(store, later):
 
 def test_a_cause_is_reported_when_it_holds_in_two_looks(store, later):
     store.note(HOLDS)
-    assert _told(store) == []
+    assert _events(store) == []
     later(alerts.CONFIRM_MS)
     store.note(HOLDS)
-    assert _told(store) == [("raised", "NO_WORKER")]
+    assert _events(store) == [("raised", "NO_WORKER")]
 
 
 def test_a_cause_that_holds_for_a_moment_is_not_reported(store, later):
@@ -55,7 +55,7 @@ def test_a_cause_that_holds_for_a_moment_is_not_reported(store, later):
         store.note(HOLDS)
         later(alerts.CONFIRM_MS)
         store.note({})
-    assert _told(store) == []
+    assert _events(store) == []
 
 
 def test_a_cause_that_holds_for_ten_minutes_is_reported_once(store, later):
@@ -63,7 +63,7 @@ def test_a_cause_that_holds_for_ten_minutes_is_reported_once(store, later):
     for _ in range(120):
         later(5_000)
         store.note(HOLDS)
-    assert _told(store) == [("raised", "NO_WORKER")]
+    assert _events(store) == [("raised", "NO_WORKER")]
 
 
 def test_a_cause_that_comes_and_goes_is_one(store, later):
@@ -73,7 +73,7 @@ def test_a_cause_that_comes_and_goes_is_one(store, later):
         store.note({})
         later(5_000)
         store.note(HOLDS)
-    assert _told(store) == [("raised", "NO_WORKER")]
+    assert _events(store) == [("raised", "NO_WORKER")]
 
 
 def test_a_cause_that_is_gone_ends_once_and_can_be_raised_again(store, later):
@@ -82,9 +82,9 @@ def test_a_cause_that_is_gone_ends_once_and_can_be_raised_again(store, later):
     later(alerts.QUIET_MS)
     store.note({})
     store.note({})
-    assert _told(store) == [("raised", "NO_WORKER"), ("ended", "NO_WORKER")]
+    assert _events(store) == [("raised", "NO_WORKER"), ("ended", "NO_WORKER")]
     _raise(store, later)
-    assert _told(store)[2:] == [("raised", "NO_WORKER")]
+    assert _events(store)[2:] == [("raised", "NO_WORKER")]
 
 
 def test_another_reconciler_goes_on_with_what_the_first_reported(ledger, store, later):
@@ -95,7 +95,7 @@ def test_another_reconciler_goes_on_with_what_the_first_reported(ledger, store, 
     later(alerts.LEASE_MS)
     assert other.note(HOLDS) is True
     assert store.lease() is False
-    assert _told(other) == [("raised", "NO_WORKER")]
+    assert _events(other) == [("raised", "NO_WORKER")]
 
 
 def test_an_event_waits_until_it_was_sent(store, later):
@@ -123,7 +123,7 @@ def test_a_clock_that_was_an_hour_ahead_holds_up_no_reconciler_and_no_cause(stor
     later(-3_600_000)
     other = AlertStore(ledger, "reconciler-2")
     assert other.note(HOLDS) is True
-    assert _told(other) == [("raised", "NO_WORKER")]
+    assert _events(other) == [("raised", "NO_WORKER")]
     later(-3_600_000)
     other.note({})
-    assert _told(other)[1:] == [("ended", "NO_WORKER")]
+    assert _events(other)[1:] == [("ended", "NO_WORKER")]

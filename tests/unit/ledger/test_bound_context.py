@@ -1,4 +1,4 @@
-"""The context of a run: part of what makes two deliveries equal, and gone when a run has ended."""
+"""The context of a run: compared between two deliveries, and deleted when the run ends."""
 
 import pytest
 
@@ -48,7 +48,7 @@ def test_an_entry_without_a_stored_context_equals_any(ledger):
     assert ledger.accept("r", CALLS, BEN).is_duplicate
 
 
-def test_a_source_that_one_of_two_receivers_does_not_know_yet_tells_nothing(ledger):
+def test_a_source_that_one_of_two_receivers_does_not_know_yet_is_not_compared(ledger):
     ledger.accept("r", CALLS, {**ADA, "/tenant": "t"})
     assert ledger.accept("r", CALLS, ADA).is_duplicate
     assert ledger.accept("r", CALLS, {}).is_duplicate
@@ -57,7 +57,7 @@ def test_a_source_that_one_of_two_receivers_does_not_know_yet_tells_nothing(ledg
         ledger.accept("r", CALLS, {"/tenant": "u", "/new": 1})
 
 
-def test_a_run_that_ended_well_keeps_no_value_and_still_tells_two_contexts_apart(ledger, client):
+def test_a_run_that_ended_well_keeps_no_value_and_still_distinguishes_two_contexts(ledger, client):
     key = ledger.accept("r", CALLS, {"/context/id": "secret-customer"}).key
     _submit(ledger, key)
     assert b"secret-customer" not in b"".join(client.hgetall(f"tw:run:{key}").values())

@@ -1,4 +1,4 @@
-"""Ended runs are given to exporters until their traces are sent: each, and each once."""
+"""The export queue gives out every ended run until its trace was sent, and then no more."""
 
 import pytest
 
@@ -44,7 +44,7 @@ def test_ended_runs_and_dead_letters_are_given_out_until_they_are_done(ledger, e
     assert exports.take(10) == []
 
 
-def test_no_more_are_given_out_than_asked_for_and_none_twice(ledger, exports):
+def test_no_more_are_given_out_than_requested_and_none_twice(ledger, exports):
     keys = {_end(ledger, f"r-{n}") for n in range(7)}
     found = []
     while taken := exports.take(3):

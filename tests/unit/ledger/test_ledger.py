@@ -385,7 +385,7 @@ def test_a_finished_run_keeps_its_timeline_and_not_its_data(ledger, client):
     assert client.zcard("tw:due") == 0
 
 
-def test_every_step_says_gone_after_the_end_and_makes_no_key(ledger, client):
+def test_every_step_returns_gone_after_the_end_and_makes_no_key(ledger, client):
     key = ledger.accept("r-1", _calls("a")).key
     _record(ledger, key, 0)
     _claim(ledger, key)
@@ -419,7 +419,7 @@ def test_a_ledger_that_is_down_is_an_error_in_time(free_port):
         away.accept("r-1", _calls("a"))
 
 
-def test_a_run_that_nobody_began_is_published_again(ledger, client):
+def test_a_run_that_no_worker_began_is_published_again(ledger, client):
     key = ledger.accept("r-1", _calls("a")).key
     assert DueRuns(ledger).take(senders=1) == []
     client.zadd("tw:due", {key: 0})
@@ -511,7 +511,7 @@ def test_calls_whose_messages_still_wait_are_not_fanned_out_again(
     _begin(ledger, later)
     client.zrem("tw:due", later)
     client.hincrby(f"tw:run:{later}", "begun_at", 1)
-    _start(ledger, later, 0)  # behind its fan-out: it says nothing of a queue
+    _start(ledger, later, 0)  # in place behind its fan-out: no queue is counted
     assert _steps(ledger, client, key, **{queue: 1}) == {}
     _start(ledger, later, 1, queue=f"toolworker.{queue}")
     assert _steps(ledger, client, key, **{queue: 1}) == {key: "publish"}
@@ -660,7 +660,7 @@ def test_what_is_gone_leaves_no_place_in_a_queue(ledger, client, monkeypatch):
     assert client.exists("tw:due", "tw:waiting", "tw:unpublished") == 0
 
 
-def test_calls_that_no_worker_started_are_told_from_those_that_took_too_long(ledger):
+def test_calls_that_no_worker_started_differ_from_those_that_took_too_long(ledger):
     key = ledger.accept("r-1", _calls("a", "b", "c")).key
     _begin(ledger, key)
     for index in (1, 2):

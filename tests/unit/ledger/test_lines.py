@@ -1,4 +1,4 @@
-"""Lines of runs, and the ledger as a whole, for operators' pages."""
+"""Summary lines of runs, and the status of the ledger, for list pages."""
 
 import pytest
 

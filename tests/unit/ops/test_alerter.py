@@ -1,4 +1,4 @@
-"""When alerts are sent, and what becomes of those that were not taken."""
+"""The alerter: when it sends an alert, and how it retries one that was not taken."""
 
 import fakeredis
 import pytest

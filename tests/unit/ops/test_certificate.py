@@ -1,4 +1,4 @@
-"""The end of a server's certificate, read from outside."""
+"""The expiry of a server's certificate, read whatever authority signed it."""
 
 import datetime
 import socket
@@ -17,7 +17,7 @@ _DAY = datetime.timedelta(days=1)
 
 @contextmanager
 def _server(**times):
-    """A TLS server for two handshakes, whose certificate has an authority that nobody trusts."""
+    """A TLS server for two handshakes, whose certificate is signed by an untrusted authority."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("tools.example.com", **times).configure_cert(context)
     with socket.create_server(("127.0.0.1", 0)) as listener:

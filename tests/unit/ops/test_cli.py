@@ -73,13 +73,13 @@ def test_a_password_with_an_at_sign_is_named_and_not_shown(command):
     assert "Traceback" not in done.stderr
 
 
-def test_doctor_does_not_wait_for_what_only_a_person_can_mend():
+def test_doctor_does_not_wait_for_what_only_a_person_can_fix():
     done = toolworker("doctor", "--wait", "--timeout", "50", REDIS_URL="redis://127.0.0.1:1/0")
 
     assert done.returncode == 1
 
 
-def test_send_without_a_secret_says_so_and_exits_2():
+def test_send_without_a_secret_names_it_and_exits_2():
     done = toolworker("send", "-", stdin="{}")
 
     assert done.returncode == 2
@@ -88,7 +88,7 @@ def test_send_without_a_secret_says_so_and_exits_2():
 
 
 @pytest.mark.parametrize("command", ["runs list", "runs why r", "tools test", "send -"])
-def test_a_command_that_misses_a_setting_says_where_to_get_one_to_try_it(command):
+def test_a_command_that_misses_a_setting_names_make_up(command):
     done = toolworker(*command.split(), stdin="{}")
 
     assert done.returncode == 2
@@ -113,7 +113,7 @@ def test_a_dashboard_without_a_password_does_not_start():
     assert "DASHBOARD_PASSWORD: is not set (or DASHBOARD_PASSWORD_FILE)" in done.stderr
 
 
-def test_send_to_nobody_says_the_address_and_exits_1(free_port):
+def test_send_to_an_unused_port_names_the_address_and_exits_1(free_port):
     url = f"http://127.0.0.1:{free_port()}/webhook/tool-calls"
     done = toolworker("send", "-", "--url", url, "--secret", "s", stdin="{}")
 

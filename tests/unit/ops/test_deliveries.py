@@ -32,7 +32,7 @@ def test_a_recorded_delivery_that_we_sign_is_accepted_by_the_receivers_own_check
     assert [call["id"] for call in parsed["tool_calls"]] == [c["id"] for c in sent["tool_calls"]]
 
 
-def test_nothing_listening_is_said_with_the_address(free_port):
+def test_nothing_listening_is_an_error_with_the_address(free_port):
     url = f"http://127.0.0.1:{free_port()}/webhook/tool-calls"
 
     with pytest.raises(

@@ -1,4 +1,4 @@
-"""The demo says when an output is not the expected one, and `up` prints what can be pasted."""
+"""The demo reports an output that is not the expected one; `up` prints commands to paste."""
 
 import json
 import shlex
@@ -66,7 +66,7 @@ def test_a_delivery_that_is_refused_is_a_difference():
     assert demo.compare(refused, [{}]) == ['the receiver answered 503 {"error": "Later."}']
 
 
-def test_a_repeat_must_be_told_apart_and_a_first_delivery_must_not():
+def test_a_repeat_must_be_answered_as_a_duplicate_and_a_first_delivery_not():
     repeat = demo.Run(RUN.title, RUN.delivery, RUN.outputs, is_repeat=True)
     duplicate = {**ACCEPTED, "duplicate": True}
 

@@ -48,7 +48,7 @@ def reason(
     return diagnose("key", entry, Observations(place, **{"workers": [WORKER], **observed}))
 
 
-def test_a_run_that_nobody_has_begun_is_queued_behind_those_before_it():
+def test_a_run_that_no_worker_has_begun_is_queued_behind_those_before_it():
     said = reason({**OPEN, "state": "accepted"}, begins_after=7, queue_length=9)
     assert said.reason == "QUEUED"
     assert said.sentence == (
@@ -58,26 +58,26 @@ def test_a_run_that_nobody_has_begun_is_queued_behind_those_before_it():
     assert said.next == ("docker compose up -d --scale worker=2",)
 
 
-def test_a_call_in_hand_runs_on_the_worker_whose_process_holds_it():
+def test_a_leased_call_runs_on_the_worker_whose_process_owns_it():
     said = reason(HELD)
     assert said.reason == "RUNNING"
     assert said.sentence.endswith(" on worker@a")
     assert said.facts["missing_calls"][0]["tool_call_id"] == "call-1"
 
 
-def test_a_process_of_the_same_number_on_another_host_is_not_its_holder():
+def test_a_process_of_the_same_pid_on_another_host_is_not_its_owner():
     elsewhere = Worker("worker@b", "b", (11, 12))
     assert reason(HELD, workers=[elsewhere]).reason == "ORPHANED"
 
 
-def test_a_database_that_is_away_explains_more_than_the_call_that_waits_for_it():
+def test_a_database_that_is_down_explains_more_than_the_call_that_waits_for_it():
     said = reason(HELD, unavailable={"default": "Postgres does not answer: OperationalError"})
     assert said.reason == "WAITING_ON_DATABASE"
     # one that was never begun waits for its turn, whatever the database does
     assert reason(OPEN, unavailable={"default": "down"}).reason == "QUEUED"
 
 
-def test_a_broker_that_is_away_leaves_the_workers_unknown():
+def test_a_broker_that_is_down_leaves_the_workers_unknown():
     said = reason(OPEN, workers=None)
     assert (said.reason, said.next) == ("QUEUED", ("toolworker doctor",))
     assert said.facts["workers"] is None
@@ -99,7 +99,7 @@ def test_an_open_circuit_explains_more_than_the_next_attempt():
     assert "attempt 1 ended with 503" in said.sentence
 
 
-def test_our_own_limit_is_told_from_a_429():
+def test_our_own_limit_differs_from_a_429():
     used_up = GenesysStatus("rate", 3.0, 0, 300, is_circuit_open=False)
     said = reason(COMPLETE, genesys_status=used_up, turn_after=4)
     assert said.reason == "RATE_LIMITED"

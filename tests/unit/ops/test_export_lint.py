@@ -174,7 +174,7 @@ def test_a_seeded_mistake_is_found_where_it_is(tmp_path, number):
     assert (f"find_item/{file}", line) in places, found
 
 
-def test_there_are_more_seeded_mistakes_than_were_asked_for():
+def test_there_are_as_many_seeded_mistakes_as_required():
     assert len(SEEDED) >= 40
 
 

@@ -1,4 +1,4 @@
-"""What is written for Genesys: stable bytes, names that follow contracts, escapes, error types."""
+"""Exports for Genesys: stable bytes, names that follow contracts, escapes, error types."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from actions.answers import STATUSES
+from actions.responses import STATUSES
 from db import catalog
 from ops.cli import main
 from ops.exports import ava, terraform
@@ -195,7 +195,7 @@ def _typed(*words):
     return CliRunner().invoke(main, ["tools", "export", "--dir", str(ROOT / "tools"), *words])
 
 
-def test_the_command_says_what_is_missing(tmp_path):
+def test_the_command_names_what_is_missing(tmp_path):
     out = ["--out", str(tmp_path)]
     for words, told in (
         (["--format", "genesys-action", *out], "such as https://tools.example.com"),

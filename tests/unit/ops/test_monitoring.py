@@ -1,4 +1,4 @@
-"""Dashboard, alert rules and runbooks speak of metrics and commands that exist."""
+"""Grafana dashboard, alert rules and runbooks name metrics and commands that exist."""
 
 import json
 import re
@@ -34,7 +34,7 @@ _LABELS = {
 
 
 @pytest.mark.parametrize("expression", _EXPRESSIONS)
-def test_every_metric_and_label_that_is_asked_for_exists(expression):
+def test_every_metric_and_label_that_is_queried_exists(expression):
     asked = re.findall(r"(toolworker_\w+|\bup\b)(?:\{([^}]*)\})?", expression)
     assert asked
     for name, matchers in asked:

@@ -1,4 +1,4 @@
-"""What a run's timeline becomes: spans with ids that are always the same."""
+"""Spans made from a run's timeline: names, times, attributes, and ids that never change."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Which traces are sent, and what becomes of those that were not taken."""
+"""The trace exporter: which traces it sends, and how it retries those that were not taken."""
 
 import fakeredis
 import pytest

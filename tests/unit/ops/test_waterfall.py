@@ -1,4 +1,4 @@
-"""Where a run's time went: bars of a waterfall, from entries that are written out."""
+"""Bars of the waterfall, from ledger entries that are written out."""
 
 from ops.pages.waterfall import waterfall
 

@@ -19,7 +19,7 @@ def load(monkeypatch):
     settings._read_all.cache_clear()
 
 
-def test_all_mistakes_come_at_once_and_say_what_is_expected(load, tmp_path):
+def test_all_mistakes_come_at_once_with_what_is_expected(load, tmp_path):
     with pytest.raises(settings.SettingsError) as failed:
         load(
             METRICS_PORT="planted",
@@ -119,7 +119,7 @@ def test_no_secret_shows_itself(load):
         "Redis://planted/0",
     ],
 )
-def test_a_redis_url_that_nobody_could_use_is_refused_and_not_shown(load, url):
+def test_a_redis_url_that_no_library_could_use_is_refused_and_not_shown(load, url):
     with pytest.raises(settings.SettingsError, match=r"^LEDGER_URL: must be redis://") as failed:
         load(LEDGER_URL=url)
     assert "planted" not in str(failed.value)

@@ -1,4 +1,4 @@
-"""What the simulated Genesys makes of an action's templates, contract and answer."""
+"""Data actions in the simulated Genesys: templates, contract, and the path each answer takes."""
 
 import copy
 import http.server

@@ -1,4 +1,4 @@
-"""When the events of a worker's main process go out."""
+"""A worker's main process sends its task events in one message each half second."""
 
 import time
 from types import SimpleNamespace

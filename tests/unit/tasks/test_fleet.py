@@ -1,4 +1,4 @@
-"""What workers reply to remote control."""
+"""Replies of workers to remote control; one that fails hides no other."""
 
 from contextlib import nullcontext
 from types import SimpleNamespace

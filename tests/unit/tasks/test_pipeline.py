@@ -1,4 +1,4 @@
-"""Links of a run by Celery's own tracer, on a ledger without a server."""
+"""The tasks of a run, run by Celery's own tracer on fakeredis: leases, retries, log ids."""
 
 from types import SimpleNamespace
 
@@ -97,7 +97,7 @@ def test_a_validate_behind_a_fan_out_that_is_retried_as_a_message_has_its_lease(
     assert _entry(held)[b"tries:0"] == b"2"
 
 
-def test_each_log_line_of_a_query_has_run_key_tool_and_trace(held):
+def test_each_log_line_of_a_query_has_run_key_call_tool_and_trace(held):
     ids = []
 
     def query(tool, values, timeout_ms, traceparent):
@@ -106,11 +106,12 @@ def test_each_log_line_of_a_query_has_run_key_tool_and_trace(held):
 
     held.databases.query = query
     _run(pipeline.query, held, "m")
-    assert ids == [{"run_id": "r", "key": held.key, "tool": "ask", "trace_id": held.key}]
+    of_run = {"run_id": "r", "key": held.key, "trace_id": held.key}
+    assert ids == [{**of_run, "tool": "ask", "tool_call_id": "c"}]
     assert structlog.contextvars.get_contextvars() == {}
 
 
-def test_log_lines_of_a_link_have_the_ids_of_its_run_and_its_trace(held):
+def test_log_lines_of_a_link_have_the_ids_of_its_run_call_and_trace(held):
     seen = []
 
     def validate(name, arguments, context):
@@ -119,7 +120,8 @@ def test_log_lines_of_a_link_have_the_ids_of_its_run_and_its_trace(held):
 
     held.catalog.validate = validate
     _run(pipeline.validate, held)
-    assert seen == [{"run_id": "r", "key": held.key, "trace_id": held.key}]
+    of_run = {"run_id": "r", "key": held.key, "trace_id": held.key}
+    assert seen == [{**of_run, "tool_call_id": "c"}]
 
 
 def test_a_submission_keeps_the_ids_of_its_task(held):

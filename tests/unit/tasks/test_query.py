@@ -1,4 +1,4 @@
-"""A validated call is answered at once where nothing can be gained by another attempt."""
+"""A query that a retry cannot help is tried once."""
 
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded

@@ -1,4 +1,4 @@
-"""What a worker makes before it forks."""
+"""A worker compiles the validators of all tools before it forks, so that children share them."""
 
 import gc
 from types import SimpleNamespace

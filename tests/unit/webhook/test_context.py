@@ -1,4 +1,4 @@
-"""What a receiver keeps of a delivery beside its calls: what a called tool binds, if signed."""
+"""The context of a delivery holds what its called tools bind, and only if the body is signed."""
 
 from types import SimpleNamespace
 

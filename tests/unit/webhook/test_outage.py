@@ -7,27 +7,27 @@ import pytest
 from webhook.outage import Outage
 
 
-class Away(Exception):
+class Down(Exception):
     pass
 
 
 @pytest.fixture
 def outage():
-    return Outage(Away)
+    return Outage(Down)
 
 
 def _fail(outage):
     with outage.guard():
-        raise Away("found out")
+        raise Down("found out")
 
 
-def test_while_all_is_well_everyone_may_ask_at_once(outage):
+def test_while_the_dependency_is_up_all_callers_call_at_once(outage):
     with outage.guard(), outage.guard():
         pass
 
 
-def test_while_it_is_away_only_one_asks_and_the_others_are_refused_at_once(outage):
-    with pytest.raises(Away, match="found out"):
+def test_while_it_is_down_one_caller_probes_and_the_others_fail_at_once(outage):
+    with pytest.raises(Down, match="found out"):
         _fail(outage)
     is_asking, may_end = threading.Event(), threading.Event()
 
@@ -39,17 +39,17 @@ def test_while_it_is_away_only_one_asks_and_the_others_are_refused_at_once(outag
     prober = threading.Thread(target=probe)
     prober.start()
     is_asking.wait(5)
-    with pytest.raises(Away, match="known"):
+    with pytest.raises(Down, match="known"):
         _fail(outage)
     may_end.set()
     prober.join()
     with outage.guard(), outage.guard():
-        pass  # the probe went well, so all may ask again
+        pass  # the probe succeeded, so all callers may try again
 
 
-def test_a_probe_that_fails_leaves_the_next_one_its_turn(outage):
+def test_after_a_failed_probe_the_next_caller_probes(outage):
     for _ in range(3):
-        with pytest.raises(Away, match="found out"):
+        with pytest.raises(Down, match="found out"):
             _fail(outage)
 
 
@@ -57,8 +57,8 @@ class Refused(Exception):
     """An answer, such as that too many wait."""
 
 
-def test_an_answer_that_is_an_error_says_that_the_neighbour_is_there(outage):
-    with pytest.raises(Away, match="found out"):
+def test_a_reply_that_is_an_error_shows_that_the_dependency_is_up(outage):
+    with pytest.raises(Down, match="found out"):
         _fail(outage)
     with pytest.raises(Refused), outage.guard():
         raise Refused

@@ -26,7 +26,7 @@ STATUSES = {
 RETRY_AFTER_S = 1
 """After 429 and 503: slots are free again when a query of some 10 ms has ended."""
 MAX_BODY_BYTES = 100_000
-"""Arguments have 65,536 at most, and less is promised to be read than refused as too large."""
+"""Above the 65,536 bytes of arguments: slightly larger ones are still read, and refused by name."""
 
 _IN_BAND = {"forbidden", "invalid_json", "invalid_arguments", "too_large", "query_failed"} | {
     "internal_error",
@@ -41,18 +41,18 @@ _log = logs.get("actions")
 
 
 def is_in_band() -> bool:
-    """Whether the request in hand wants errors as a 200."""
+    """Whether the current request wants errors as a 200: `?errors=inband`."""
     return request.args.get("errors") == "inband"
 
 
 def answer(value: dict[str, Any]) -> Response:
-    """The answer of a tool; in-band with empty error fields."""
+    """A 200 with a tool's rows; with `?errors=inband` it has empty error fields, too."""
     g.code, g.rows = "ok", value["total"]
     return _json({**value, **_NO_ERROR} if is_in_band() else value, 200)
 
 
-def answer_errors(app: Flask) -> None:
-    """Give *app* an answer for every error; no outside bytes make one a 500."""
+def handle_errors(app: Flask) -> None:
+    """Register a handler for every error; no outside bytes make one a 500."""
     for kind, handler in (
         (ToolError, _tool_error),
         (Unauthorized, _unauthorized),
