@@ -250,13 +250,20 @@ class Client:
             self._record(NO_ANSWER, permit, None)
             raise
         metrics.count("submissions", status=str(answer.status))
-        if answer.rate_limit_remaining is not None:
-            remaining = answer.rate_limit_remaining
-            _log.info("genesys.rate_limit", remaining=remaining, status=answer.status)
+        self._record_remaining(answer)
         is_good = 200 <= answer.status < 300
         rule = Rule(is_retried=False) if is_good else rule_for(answer.status, answer.code)
         self._record(rule, permit, answer.retry_after_s)
         return answer
+
+    def _record_remaining(self, answer: Answer) -> None:
+        """Log and record `X-RateLimit-Remaining`; without one, as is usual, nothing is written."""
+        remaining = answer.rate_limit_remaining
+        if remaining is None:
+            return
+        _log.info("genesys.rate_limit", remaining=remaining, status=answer.status)
+        if self._rate_limiter is not None:
+            self._rate_limiter.record_remaining(remaining)
 
     def _record(self, rule: Rule, permit: Permit, retry_after_s: float | None) -> None:
         """Record a POST's outcome; most successes change nothing and cost no round trip."""

@@ -5,9 +5,11 @@ MARGIN_MS = 2_000
 take. Covers reading, encoding and one slow round trip."""
 REPUBLISH_MS = (3_000, 10_000, 20_000)
 """A call that no worker started is fanned out again after these waits, by round. With the first a
-run whose messages wait where no worker looks, after a rollback, is answered within 5 s."""
+run whose messages wait where no worker looks, after a rollback, is answered within 5 s. Without
+jitter: what comes due at once is given out 200 runs a look and published one by one."""
 RELEASE_MS = 2_000
-"""A call whose database is down is tried again this much later, and holds no slot meanwhile."""
+"""A call whose database is down is tried again this much later, and holds no slot meanwhile.
+Without jitter: of all that come due at once a database sees no more than workers have slots."""
 CHORD_GRACE_MS = 2_000
 """From the last output to the reconciler's look: the chord's own submission takes milliseconds."""
 MAX_TRIES = 3

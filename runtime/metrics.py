@@ -49,6 +49,7 @@ GAUGES: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "open_runs": ("Runs that have not ended.", ()),
     "dead_letters": ("Dead letters that can be replayed.", ()),
     "circuit_open": ("1 while Genesys counts as down.", ()),
+    "genesys_rate_limit_remaining": ("X-RateLimit-Remaining of the last minute, if sent.", ()),
     "last_look_seconds": ("Since this reconciler last read what is due.", ()),
     "redis_up": ("1 while this Redis answers.", ("server",)),
     "redis_memory_ratio": ("Used memory by maxmemory; at 1 writes are refused.", ("server",)),

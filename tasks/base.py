@@ -59,6 +59,8 @@ class RunTask(Task):  # type: ignore[type-arg]  # generic in the stubs alone
     max_retries = 4
     retry_backoff = True
     retry_backoff_max = 8
+    # As many retry at once as there are slots, a step of a millisecond each. Celery's jitter takes
+    # 0 to the whole of a wait: all four could be over before a restart is.
     retry_jitter = False
     default_retry_delay = 0  # s; of a message whose process died
 

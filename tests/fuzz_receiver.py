@@ -20,6 +20,7 @@ from typing import NamedTuple
 from ops.dev.embedded import start_redis
 from tests.receiver import ROOT, SECRET, running_receiver, signed
 
+COUNTING = "python:tests.counting_gunicorn"
 SENDERS = 4
 UNANSWERED = -1
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -52,8 +53,8 @@ def fuzz(receiver, *, deliveries, seed):
     Returns:
         How often each status came (None: the connection was closed without an answer, because the
         request's head never ended; UNANSWERED: although it did), how often each came for a delivery
-        that was not mutated, whether the workers are still the same ones, and by how many kB they
-        grew after the first fifth.
+        that was not mutated, whether the workers are still the same ones, and by how many kB and
+        objects they grew after the first fifth.
     """
     statuses, of_valid = Counter(), Counter()
     workers = receiver.worker_pids()
@@ -76,10 +77,10 @@ def fuzz(receiver, *, deliveries, seed):
                 of_valid[sent.status] += sent.is_valid
 
         send(range(deliveries // 5))
-        warm_kb = receiver.memory_kb()
+        warm_kb, warm_blocks = receiver.memory_kb(), receiver.blocks()
         send(range(deliveries // 5, deliveries))
-    grown_kb = receiver.memory_kb() - warm_kb
-    return statuses, +of_valid, receiver.worker_pids() == workers, grown_kb
+    grown = receiver.memory_kb() - warm_kb, receiver.blocks() - warm_blocks
+    return statuses, +of_valid, receiver.worker_pids() == workers, grown
 
 
 def fuzz_one(connect, seed, number, *, secret=SECRET, closes=True):
@@ -213,10 +214,10 @@ def main():
     with (
         tempfile.TemporaryDirectory() as folder,
         start_redis(Path(folder) / "redis") as server,
-        running_receiver(Path(folder) / "receiver", server.url) as receiver,
+        running_receiver(Path(folder) / "receiver", server.url, config=COUNTING) as receiver,
     ):
         began = time.monotonic()
-        statuses, of_valid, is_same, grown_kb = fuzz(receiver, deliveries=deliveries, seed=seed)
+        statuses, of_valid, is_same, grown = fuzz(receiver, deliveries=deliveries, seed=seed)
         took_s = time.monotonic() - began
         log = receiver.log()
     failures = [line for line in log.splitlines() if "failed" in line or "Traceback" in line]
@@ -224,7 +225,8 @@ def main():
         f"{deliveries} deliveries, seed {seed}, {took_s:.0f} s",
         *(f"  {status}: {count}" for status, count in sorted(statuses.items(), key=str)),
         f"  of those not mutated: {dict(of_valid)}",
-        f"  workers the same: {is_same}; grown by {grown_kb} kB after the first fifth",
+        f"  workers the same: {is_same}; grown by {grown[0]} kB and {grown[1]} objects after the "
+        "first fifth",
         *failures[:20],
     ]
     sys.stdout.write("\n".join(lines) + "\n")

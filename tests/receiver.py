@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import re
 import socket
 import sys
 import time
@@ -55,6 +56,18 @@ class Receiver:
     def memory_kb(self):
         """What the serving processes hold in memory, added up."""
         return sum(_rss_kb(pid) for pid in self.worker_pids())
+
+    def blocks(self):
+        """What Python's allocator counts in the serving processes; of `tests.counting_gunicorn`."""
+        pids, before = set(self.worker_pids()), len(self.log())
+
+        def counted():
+            self.ask("GET", "/livez")
+            lines = re.findall(r"^blocks (\d+) (\d+)$", self.log()[before:], re.MULTILINE)
+            found = {int(pid): int(count) for pid, count in lines}
+            return found if set(found) == pids else None
+
+        return sum(wait_for(counted).values())
 
     def log(self):
         """All that was logged so far."""

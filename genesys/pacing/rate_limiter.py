@@ -120,6 +120,11 @@ class RateLimiter:
         self._closed_until = max(self._closed_until, time.monotonic() + wait_s)
         self._record("throttled", closed_ms=_ms(wait_s), slow_ms=self._limits["window_ms"])
 
+    def record_remaining(self, remaining: int) -> None:
+        """Record what Genesys said is left of its limit, for dashboards."""
+        with suppress(WriteRefused):
+            self._store.run("remaining", _KEYS[1:], remaining=remaining, keep_ms=_ms(_KEEP_S))
+
     def _acquire(self, most: int, *, takes: bool) -> Sequence[Any]:
         """Reply of acquire.lua, or one in its form when Redis cannot be reached or refuses."""
         limits = {**self._limits, "probe_ms": _ms(PROBE_S)}

@@ -78,7 +78,12 @@ class FleetGauges:
 
     def _genesys(self) -> Gauges:
         status = self._client.status()
-        return {} if status is None else {"circuit_open": float(status.is_circuit_open)}
+        if status is None:
+            return {}
+        found = {"circuit_open": float(status.is_circuit_open)}
+        if status.remaining is not None:
+            found["genesys_rate_limit_remaining"] = status.remaining
+        return found
 
     def _counts(self) -> Gauges:
         try:

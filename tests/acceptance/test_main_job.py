@@ -46,10 +46,8 @@ def test_celerys_own_command_starts_a_worker_whose_metrics_are_in_a_folder_of_it
 def test_the_inventory_comes_back_as_items_and_total(service):
     run_id = service.new_run_id()
     service.deliver(run_id, ("c", "search_inventory", GOOD))
-    output = service.answer(run_id)["c"]
-    assert output["total"] == len(output["items"]) > 0
-    assert all(set(item) == {"sku", "quantity", "status"} for item in output["items"])
-    assert all(item["sku"] == "AB-1001" for item in output["items"])
+    lots = [{"sku": "AB-1001", "quantity": n, "status": "IN_STOCK"} for n in (166, 177)]
+    assert service.answer(run_id)["c"] == {"items": lots, "total": 2}
 
 
 def test_a_run_of_thirty_calls_is_answered_in_call_order(service):
@@ -208,4 +206,4 @@ def test_outputs_that_are_too_large_together_are_cut_and_still_arrive(own_servic
         whole = [{"n": n, "text": '"' * 40} for n in range(1, output["total"] + 1)]
         assert output["items"] == whole
     (submission,) = service.submissions("r")
-    assert len(json.dumps(submission["body"], separators=(",", ":"))) <= 512_000
+    assert 500_000 < len(json.dumps(submission["body"], separators=(",", ":"))) <= 512_000

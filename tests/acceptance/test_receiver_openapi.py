@@ -1,8 +1,6 @@
 """The receiver does what `docs/openapi.yaml` describes: schemathesis tests it."""
 
 import json
-import tokenize
-from http import HTTPStatus
 
 import pytest
 import schemathesis
@@ -17,6 +15,7 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
+from tests import statuses
 from tests.cases import cases
 from tests.receiver import ROOT, SECRET, delivery, running_receiver, signed
 
@@ -83,28 +82,9 @@ def test_the_addresses_described_are_those_there_are(receiver):
 def test_every_status_that_is_sent_is_described():
     responses = schema.raw_schema["paths"]["/webhook/tool-calls"]["post"]["responses"]
     of_other_requests = {200, 404, 405}
-    answered = (_statuses_of_the_receiver() | _statuses_of_the_proxy()) - of_other_requests
-    assert {int(status) for status in responses} == answered
-
-
-def _statuses_of_the_receiver():
-    """Every number in the receiver's code that can be a status."""
-    found = set()
-    for name in ("app", "delivery", "error_handlers", "errors"):
-        with (ROOT / "webhook" / f"{name}.py").open("rb") as source:
-            tokens = list(tokenize.tokenize(source.readline))
-        found |= {token.string for token in tokens if token.type == tokenize.NUMBER}
-    return {status for status in HTTPStatus if str(status.value) in found}
-
-
-def _statuses_of_the_proxy():
-    """The statuses of its own answers: those after `=`, or where there is none, the code itself."""
-    found = set()
-    lines = (ROOT / "ops" / "proxy" / "nginx.conf").read_text().splitlines()
-    for codes in (line.split()[1:-1] for line in lines if line.strip().startswith("error_page")):
-        changed = [code[1:] for code in codes if code.startswith("=")]
-        found |= {int(code) for code in changed or codes}
-    return found
+    sent = statuses.of_code("webhook", "app", "delivery", "error_handlers", "errors")
+    sent |= statuses.of_proxy("/refused")
+    assert {int(status) for status in responses} == sent - of_other_requests
 
 
 def test_every_way_to_prove_a_delivery_is_described(redis_server, tmp_path):

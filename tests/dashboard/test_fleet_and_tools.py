@@ -3,8 +3,11 @@
 import re
 import threading
 
+from genesys.pacing.rate_limiter import RateLimiter
+from genesys.store import Store
 from ops.doctor.result import CheckResult
 from ops.pages.index import Snapshot
+from runtime.settings import Settings
 from tests.dashboard.conftest import Operator
 from tests.dashboard.seed import CALL, Seed, examples
 
@@ -32,6 +35,14 @@ def test_the_fleet_page_shows_how_long_runs_wait_for_a_worker(operator, ledger):
     with Seed(ledger) as seed:
         seed.open("waits", age_ms=20_000, begun_at=0, state="accepted")
     assert re.search(r"2\d\.\d s: new runs are refused", operator.text("/fleet"))
+
+
+def test_the_fleet_page_shows_what_is_left_of_genesys_limit_if_genesys_says_so(operator, ledger):
+    assert "own limit" not in operator.shows("/fleet", "POSTs, last minute")
+    store = Store(ledger.url, ["http://127.0.0.1:9", "client", Settings().genesys_scope])
+    RateLimiter(store, requests_per_minute=300).record_remaining(41)
+    page = operator.text("/fleet")
+    assert page.partition("own limit</dt>")[2].startswith("<dd>41</dd>")
 
 
 def test_tools_are_shown_with_their_calls_errors_and_p95(operator, ledger):

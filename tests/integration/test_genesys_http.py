@@ -3,6 +3,7 @@
 import socket
 import threading
 import time
+import uuid
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,6 +13,8 @@ from structlog.testing import capture_logs
 from genesys.client import Client
 from genesys.errors import GenesysError, GenesysUnavailable, Rejected
 from genesys.http import HttpClient
+from genesys.pacing.rate_limiter import RateLimiter
+from genesys.store import Store
 from tests.cases import cases
 from tests.timing import in_time
 
@@ -277,10 +280,14 @@ def _receive(connection):
     return raw
 
 
-def test_what_is_left_of_genesys_rate_limit_is_logged_and_in_the_receipt(odd_server):
+def test_what_is_left_of_genesys_rate_limit_is_logged_and_in_receipt_and_status(
+    odd_server, redis_server
+):
     url, _ = odd_server([b"HTTP/1.1 204 No Content\r\nX-RateLimit-Remaining: 299\r\n\r\n"])
-    client = Client(url + "/{run_id}", OneToken(), list_key="tool_calls")
+    limiter = RateLimiter(Store(redis_server.url, [uuid.uuid4().hex]), requests_per_minute=300)
+    client = Client(url + "/{run_id}", OneToken(), list_key="tool_calls", rate_limiter=limiter)
+    assert client.status().remaining is None
     with capture_logs() as lines:
         receipt = client.post("r", BODY, idempotency_key="k")
-    assert receipt.rate_limit_remaining == 299
+    assert receipt.rate_limit_remaining == client.status().remaining == 299
     assert [(line["event"], line["remaining"]) for line in lines] == [("genesys.rate_limit", 299)]

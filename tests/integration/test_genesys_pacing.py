@@ -82,6 +82,13 @@ def test_a_place_is_free_again_when_its_minute_is_over_and_not_before(patient_st
     until_unstalled(attempt)
 
 
+def test_what_is_left_of_genesys_limit_is_the_whole_fleets_until_the_minute_is_over(make_limiter):
+    make_limiter().record_remaining(12)
+    make_limiter().record_remaining(0)
+    assert make_limiter().status().remaining == 0
+    assert make_limiter(window_s=0).status().remaining is None
+
+
 def test_a_right_that_is_given_back_is_there_for_the_next(make_limiter):
     limiter = make_limiter(1)
     assert limiter.acquire().wait_s == 0

@@ -11,6 +11,8 @@ import redis
 
 import ledger
 from genesys import client as genesys
+from genesys.pacing.rate_limiter import RateLimiter
+from genesys.store import Store
 from ledger.admin import RunStore
 from ops.commands.gauges import FleetGauges
 from runtime.settings import Secret, Settings
@@ -87,6 +89,15 @@ def test_free_disk_is_shown_of_folders_that_are_there(gauges):
     found = gauges()["redis_disk_free_ratio"]
     assert list(found) == [("ledger",)]
     assert 0 < found["ledger",] <= 1
+
+
+def test_what_is_left_of_genesys_limit_is_shown_once_genesys_has_said_so(servers, gauges):
+    assert "genesys_rate_limit_remaining" not in gauges()
+    names = ["http://127.0.0.1:1", "id", Settings().genesys_scope]
+    store = Store(servers["broker"].url, names)
+    RateLimiter(store, requests_per_minute=300).record_remaining(0)
+    found = gauges()
+    assert (found["genesys_rate_limit_remaining"], found["circuit_open"]) == (0, 0)
 
 
 def test_the_oldest_run_that_no_worker_has_begun_is_shown_by_its_age(values, gauges):

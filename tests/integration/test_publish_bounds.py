@@ -58,8 +58,9 @@ def _run(program, server, argument):
 
 
 def test_a_publish_to_a_stalled_redis_ends_within_0_6_s(own_redis_server):
-    # 0.5 s by the settings; to some of four a busy machine adds
-    assert min(_run(PROGRAM, own_redis_server(), "")) < 0.6
+    # 0.5 s by the settings; to some of four a busy machine adds; one proves nothing, since
+    # a retry inside the transport holds up those behind the first
+    assert sorted(_run(PROGRAM, own_redis_server(), ""))[1] < 0.6
 
 
 @pytest.mark.parametrize("without", ["max_retries", "socket_timeout,socket_connect_timeout"])

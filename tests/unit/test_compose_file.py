@@ -26,6 +26,9 @@ def test_the_services_are_those_of_the_design():
         "dashboard",
     }  # fmt: skip
     assert {name for name in _LASTING if "profiles" not in _SERVICES[name]} == expected
+    assert set(_OURS) == expected - {"redis", "ledger", "postgres", "proxy"} | {
+        "doctor", "actions", "simulator", "demo-data",
+    }  # fmt: skip
     assert _SERVICES["reconciler"]["deploy"]["replicas"] == 2
     assert _SERVICES["webhook"]["deploy"]["replicas"] == "${WEBHOOK_REPLICAS:-2}"
 
@@ -47,6 +50,31 @@ def test_our_containers_have_no_rights_that_they_do_not_need(name):
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert service["init"] is True
+
+
+# Keys that give a container no right on the host. Not among them are privileged, cap_add, devices,
+# pid, ipc, userns_mode and what else opens it.
+_WITHOUT_RIGHTS = {
+    "build", "cap_drop", "command", "cpus", "depends_on", "deploy", "entrypoint", "env_file",
+    "environment", "healthcheck", "image", "init", "logging", "mem_limit", "ports", "profiles",
+    "read_only", "restart", "secrets", "security_opt", "stop_grace_period", "stop_signal", "tmpfs",
+    "volumes",
+}  # fmt: skip
+
+
+def test_no_container_is_given_a_right_and_few_see_a_folder_of_the_host():
+    others = {name: set(service) - _WITHOUT_RIGHTS for name, service in _SERVICES.items()}
+    assert {name: keys for name, keys in others.items() if keys} == {
+        "postgres": {"shm_size"}, "proxy": {"user"}, "demo-certificate": {"network_mode"},
+    }  # fmt: skip
+    assert _SERVICES["proxy"]["user"] == "101:101"
+    assert _SERVICES["demo-certificate"]["network_mode"] == "none"
+    mounts = {mount for service in _SERVICES.values() for mount in service.get("volumes", ())}
+    assert {mount for mount in mounts if mount.partition(":")[0] not in _COMPOSE["volumes"]} == {
+        "./tools:/app/tools:ro",
+        "./ops/proxy/nginx.conf:/etc/nginx/nginx.conf:ro",
+        "${CERTIFICATES:-./certificates}:/certificates:ro",
+    }
 
 
 def test_no_port_is_open_to_others_by_default():

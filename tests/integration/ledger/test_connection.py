@@ -41,6 +41,19 @@ def test_threads_do_not_share_a_connection(ledger):
     assert [ledger.outputs(key, 0).run_id for key in keys] == runs
 
 
+def test_a_step_that_is_refused_cuts_off_no_step_of_another_thread(client, redis_server):
+    own = connect(redis_server.url, timeout_s=30, retries=0)
+    ledger = Ledger(own, answer_by_s=30, expires_s=600, retention_s=60, dead_letter_retention_s=60)
+    with ThreadPoolExecutor(1) as threads:
+        other = threads.submit(own.blpop, ["list"], 20)
+        wait_for(lambda: client.info("clients")["blocked_clients"] == 1)
+        with pytest.raises(LedgerUnavailable, match="ResponseError"):
+            ledger.call(lambda: own.execute_command("NO-SUCH-COMMAND"))
+        client.rpush("list", "there")
+        assert list(other.result()) == [b"list", b"there"]
+    own.close()
+
+
 def test_a_forked_process_does_not_use_its_parents_connection(ledger, client):
     _accept(ledger, "r-1")
     pid = os.fork()

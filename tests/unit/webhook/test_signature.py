@@ -69,6 +69,12 @@ def test_a_secret_being_rotated_out_is_still_accepted():
     assert _passes(_base64(b"old"), secrets=[b"current", b"old"])
 
 
+def test_padding_may_be_left_out_and_nothing_be_put_in():
+    ((name, value),) = _base64(b"current").items()
+    assert _passes({name: value.rstrip("=")})
+    assert not _passes({name: f"{value[:20]}!{value[20:]}"})
+
+
 def test_a_changed_body_is_refused():
     assert not _passes(_base64(b"current"), BODY + b" ")
 
@@ -158,6 +164,31 @@ def test_any_of_the_chosen_schemes_will_do_and_no_other():
     assert _passes({"Authorization": "Bearer current"}, schemes=schemes)
     assert not _passes({"X-Api-Key": "current"}, schemes=schemes)
     assert not _passes(_standard(), WHSEC_BODY, schemes=schemes, secrets=[WHSEC])
+
+
+_SECRET_SENT = {"Authorization": "Bearer current", "X-Api-Key": "current"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "schemes", "is_signed"),
+    [
+        (_base64(b"current"), ALL, True),
+        ({**_SECRET_SENT, **_base64(b"current")}, ALL, True),
+        ({**_SECRET_SENT, **_base64(b"other")}, ALL, False),
+        (_SECRET_SENT, (BEARER,), False),
+        (_SECRET_SENT, ("header:x-api-key",), False),
+        ({**_SECRET_SENT, **_base64(b"current")}, (BEARER,), False),
+        ({}, ("none",), False),
+        (_base64(b"current"), ("none", HUB), True),
+    ],
+)
+def test_a_body_counts_as_signed_by_a_signature_alone(headers, schemes, is_signed):
+    found = verify(headers, BODY, schemes=schemes, secrets=[b"current", WHSEC], now=NOW)
+    assert found is is_signed
+
+
+def test_a_standard_webhook_counts_as_signed():
+    assert verify(_standard(), WHSEC_BODY, schemes=(STANDARD,), secrets=[WHSEC], now=NOW) is True
 
 
 def test_none_lets_everyone_in():
