@@ -94,7 +94,7 @@ def die_with_parent(parent: int) -> None:
     if _LIBC is not None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # it ended between fork and prctl, so no signal will come
-            os._exit(1)
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 class Server:
