@@ -32,11 +32,13 @@ def connect_options(url: str, name: str) -> dict[str, Any]:
         SettingsError: The URL of database *name* cannot be read.
     """
     try:
-        conninfo_to_dict(url)
+        parts = conninfo_to_dict(url)
     except psycopg.ProgrammingError:
         # psycopg's sentence quotes what it could not read, with the password
         advice = "must be postgresql://ROLE:PASSWORD@HOST:PORT/DATABASE, its parts percent-encoded"
         raise SettingsError(f"{database_setting(name)}: {advice}") from None
+    if "@" in str(parts.get("host", "")):  # else the host's name, with half a password, is unknown
+        raise SettingsError(f"{database_setting(name)}: has a second @; in a password write %40")
     return {
         "autocommit": True,
         "connect_timeout": CONNECT_TIMEOUT_S,

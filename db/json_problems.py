@@ -14,7 +14,22 @@ def problem(text: str, error: json.JSONDecodeError) -> str:
     Args:
         text: What could not be read.
     """
-    return _around(text.strip()) or _at(text, error)
+    return _around(text.strip()) or _objects(text, error) or problem_at_place(text, error)
+
+
+def problem_at_place(text: str, error: json.JSONDecodeError) -> str:
+    """The same of the place alone where reading stopped, also for a text that is a file."""
+    at = position(text, error)
+    before, rest = text[:at].rstrip(), text[at:]
+    if error.msg == "Extra data":
+        return "leave out what stands behind the first value"
+    if error.msg.startswith("Invalid control character"):
+        return r"write a line break inside a string as \n, a tab as \t"
+    if error.msg.startswith("Invalid \\"):
+        return r"write a backslash inside a string as \\"
+    if at >= len(text.rstrip()) or error.msg.startswith("Unterminated string"):
+        return "it ends too early; close every string, bracket and brace"
+    return _character(before, rest, error.msg)
 
 
 def position(text: str, error: json.JSONDecodeError) -> int:
@@ -44,21 +59,13 @@ def _around(text: str) -> str:
     return ""
 
 
-def _at(text: str, error: json.JSONDecodeError) -> str:
-    """What is wrong at the place where reading stopped."""
-    at = position(text, error)
-    before, rest = text[:at].rstrip(), text[at:]
-    if error.msg == "Extra data":
-        if rest[:1] in "{[":
-            return "send one object; call the tool once for each"
-        return "leave out what stands behind the object"
-    if error.msg.startswith("Invalid control character"):
-        return r"write a line break inside a string as \n, a tab as \t"
-    if error.msg.startswith("Invalid \\"):
-        return r"write a backslash inside a string as \\"
-    if at >= len(text.rstrip()) or error.msg.startswith("Unterminated string"):
-        return "it ends too early; close every string, bracket and brace"
-    return _character(before, rest, error.msg)
+def _objects(text: str, error: json.JSONDecodeError) -> str:
+    """What is wrong when something stands behind the object; empty when nothing does."""
+    if error.msg != "Extra data":
+        return ""
+    if text[position(text, error)] in "{[":
+        return "send one object; call the tool once for each"
+    return "leave out what stands behind the object"
 
 
 def _character(before: str, rest: str, reason: str) -> str:

@@ -28,6 +28,9 @@ from ledger.values import Accepted, Begun, Claim, Outputs, Started, ToolCall
 from runtime import metrics, settings
 from runtime.trace_context import RunTrace, run_trace
 
+# made once: `json.dumps` with separators makes an encoder for each call
+_json = json.JSONEncoder(separators=(",", ":")).encode
+
 
 def key_of(run_id: str, call_ids: Sequence[str]) -> str:
     """The key of a run's tool calls: 32 hex digits, the same for each repeated delivery."""
@@ -103,7 +106,7 @@ class Ledger:
         limits = [int(self.max_wait_s * 1000), self.max_waiting, bounds.MESSAGES, bounds.SILENT_MS]
         fields = [word for index, part in enumerate(parts) for word in _call_fields(index, *part)]
         digests = {name: _digest([key, json.dumps(v)])[:16] for name, v in (context or {}).items()}
-        kept = [json.dumps(context) if context else "", json.dumps(digests), traceparent]
+        kept = [_json(context) if context else "", _json(digests), traceparent]
         answer = self.step(
             "accept",
             [f"{RUN}{key}", DUE, WAITING, BEGUN, UNPUBLISHED, RECONCILERS],
@@ -393,8 +396,7 @@ def _call_fields(index: int, call_id: str, name: str, arguments: str) -> list[st
 
 
 def _digest(texts: Sequence[str]) -> str:
-    listed = json.dumps(texts, separators=(",", ":"))
-    return hashlib.sha256(listed.encode()).hexdigest()[:32]
+    return hashlib.sha256(_json(texts).encode()).hexdigest()[:32]
 
 
 def from_settings(

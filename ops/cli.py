@@ -42,6 +42,10 @@ class _Group(click.Group):
         except SettingsError as mistakes:
             click.echo(f"the settings are wrong:\n{mistakes}{_how_to_try(mistakes)}", err=True)
             raise SystemExit(2) from mistakes
+        except OSError as error:
+            if error.filename is None:  # of a connection, not of a file
+                raise
+            raise click.ClickException(f"{error.filename}: {error.strerror}") from error
         except Exception as error:
             # by name: importing ledger.errors imports redis, which --help need not wait for
             if type(error).__name__ != "LedgerUnavailable":

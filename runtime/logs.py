@@ -7,6 +7,20 @@ from typing import Any
 import structlog
 
 
+def _beside_output(*_: Any) -> structlog.PrintLogger:
+    return structlog.PrintLogger(sys.stderr)
+
+
+# of programs that do not call configure(): structlog's default is stdout, among a command's JSON
+structlog.configure(
+    processors=[
+        *structlog.get_config()["processors"][:-1],
+        structlog.dev.ConsoleRenderer(colors=False),
+    ],
+    logger_factory=_beside_output,
+)
+
+
 def configure(*, as_json: bool | None = None) -> None:
     """
     Send structlog's lines, the standard library's and warnings to stderr in one format.

@@ -7,6 +7,7 @@ import ssl
 import subprocess
 import time
 from contextlib import contextmanager
+from functools import partial
 
 from ops.dev.server import die_with_parent, free_port
 from tests.endpoint import CERTIFICATE, ROOT, Endpoint
@@ -39,7 +40,11 @@ def running_proxy(folder, endpoint):
     command = [NGINX, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-g", options]
     with (folder / "nginx.log").open("wb") as log:
         nginx = subprocess.Popen(
-            command, stdout=log, stderr=log, start_new_session=True, preexec_fn=die_with_parent
+            command,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            preexec_fn=partial(die_with_parent, os.getpid()),
         )
     proxy = Endpoint(port, endpoint.master, is_tls=True)
     try:

@@ -122,7 +122,7 @@ def example_problem(tool: Mapping[str, Any], example: Mapping[str, Any]) -> str 
         return None
     written = ", ".join(f'"{name}": …' for name in bind)
     if set(bound) != set(bind):
-        return f'expects more than forbidden, so it needs "bound": {{{written}}}'
+        return f'the tool binds, so it needs "bound": {{{written}}}; a call without is forbidden'
     checked = BoundArguments(tool["name"], tool["parameters"], bind)
     for name, value in bound.items():
         if reason := checked.refusal(name, value):

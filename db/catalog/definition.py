@@ -1,5 +1,6 @@
 """Read the files of one tool folder, and locate mistakes in them."""
 
+import difflib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,9 @@ from typing import Any
 
 from db.catalog.lines import line_of, positions
 from db.errors import Mistake
+from db.json_problems import position, problem_at_place
+
+_NAMES = ("tool.json", "query.sql", "examples.json")
 
 
 @dataclass(frozen=True)
@@ -45,12 +49,11 @@ def read_definition(path: Path) -> tuple[Definition | None, list[Mistake]]:
     mistakes: list[Mistake] = []
     texts: dict[str, str] = {}
     values: dict[str, Any] = {}
-    for name in ("tool.json", "query.sql", "examples.json"):
+    for name in _NAMES:
         try:
             texts[name] = (path / name).read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as exc:
-            reason = "is missing" if isinstance(exc, FileNotFoundError) else "cannot be read"
-            mistakes.append(Mistake(f"{path.name}/{name}", 1, reason))
+            mistakes.append(Mistake(f"{path.name}/{name}", *_unreadable(path, name, exc)))
     for name, kind in (("tool.json", dict), ("examples.json", list)):
         if name in texts:
             values[name], problems = _read_json(texts[name], kind)
@@ -62,13 +65,35 @@ def read_definition(path: Path) -> tuple[Definition | None, list[Mistake]]:
     return found, []
 
 
+def _unreadable(path: Path, name: str, error: OSError | UnicodeDecodeError) -> tuple[int, str]:
+    """Line and words of a file that cannot be read."""
+    if isinstance(error, UnicodeDecodeError):
+        line = error.object.count(b"\n", 0, error.start) + 1
+        return line, "is not UTF-8 from here on; save the file as UTF-8"
+    if not isinstance(error, FileNotFoundError):
+        return 1, f"cannot be read: {error.strerror or type(error).__name__}"
+    found = [p.name for p in path.iterdir() if p.is_file() and p.name not in _NAMES]
+    lower = {other.lower(): other for other in sorted(found)}
+    close = difflib.get_close_matches(name, lower, n=1)
+    if not close and name != "examples.json":
+        close = [other for other in lower if other.endswith(Path(name).suffix)]
+    if len(close) == 1:
+        return 1, f"is missing; rename {lower[close[0]]}"
+    if name == "examples.json":
+        return 1, "is missing; write [] to begin with, better an example (docs/tools.md)"
+    return 1, "is missing"
+
+
 def _read_json(text: str, kind: type) -> tuple[Any, list[tuple[int, str]]]:
     """The value in a file, and line and words of each problem."""
     try:
         value = json.loads(text, parse_constant=_refuse_constant)
         at, twice = positions(text)
     except json.JSONDecodeError as exc:
-        return None, [(exc.lineno, f"is not valid JSON: {exc.msg} (column {exc.colno})")]
+        place = position(text, exc)
+        column = place - (text.rfind("\n", 0, place) + 1) + 1
+        words = problem_at_place(text, exc) if text.strip() else "it is empty"
+        return None, [(line_of(text, place), f"is not valid JSON: {words} (column {column})")]
     except (ValueError, RecursionError):
         return None, [(1, "is not usable JSON: NaN, Infinity, or nested too deeply")]
     problems = [
@@ -79,7 +104,8 @@ def _read_json(text: str, kind: type) -> tuple[Any, list[tuple[int, str]]]:
         for pointer in twice
     ]
     if not isinstance(value, kind):
-        problems.append((1, f"must hold {'an object' if kind is dict else 'an array'}"))
+        must = "an array" if kind is list else "an object; give each tool a folder of its own"
+        problems.append((1, f"must hold {must}"))
     return value, problems
 
 

@@ -180,7 +180,10 @@ def tool_folders(folder: Path, mistakes: list[Mistake]) -> Iterator[Path]:
         p for p in sorted(folder.iterdir()) if p.is_dir() and not p.name.startswith((".", "_"))
     ]
     if not found:
-        mistakes.append(Mistake(str(folder), 1, "holds no tool folder"))
+        words = "holds no tool folder; begin one with: toolworker tools new NAME"
+        if (folder / "tool.json").is_file():
+            words = "holds no tool folder; it is one itself: give the folder above it"
+        mistakes.append(Mistake(str(folder), 1, words))
     yield from found
 
 

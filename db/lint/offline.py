@@ -72,11 +72,12 @@ def _statement(definition: Definition) -> Iterator[Mistake]:
 def _optional(definition: Definition) -> Iterator[Mistake]:
     """Properties that may be left out, and a statement that finds nothing for their NULL."""
     parameters = definition.tool["parameters"]
+    given = {*parameters.get("required", ()), *definition.tool.get("bind", ())}
     text = _LIMIT.sub("", bare(definition.sql))
     for name in parameters.get("properties", {}):
         schema = _property(definition, name)
         found = re.search(rf"%\({re.escape(name)}\)s", text)
-        if name in parameters.get("required", ()) or _has_default(definition, name) or not found:
+        if name in given or _has_default(definition, name) or not found:
             continue
         patterns = (pattern.replace("NAME", re.escape(name)) for pattern in _HANDLES_NULL)
         if any(re.search(pattern, text, re.IGNORECASE) for pattern in patterns):

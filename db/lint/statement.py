@@ -1,6 +1,7 @@
 """A tool's statement on a live Postgres: prepare, plan and run it."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -25,6 +26,10 @@ FROM pg_locks
 WHERE pid = pg_backend_pid() AND locktype = 'relation'
   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
+# "permission denied for table inventory", "… for materialized view …", "… for schema crm"
+_DENIED = re.compile(r"permission denied for (?:\w+ )?(table|view|schema|function) (\S+)")
+_RIGHTS = {"schema": "USAGE ON SCHEMA NAME", "function": "EXECUTE ON FUNCTION NAME"}
+RIGHT_MISSING = "42501"
 _CURSOR = "DECLARE tools_check NO SCROLL CURSOR FOR "
 
 
@@ -158,11 +163,23 @@ class Statement:
     def refused(self, error: psycopg.Error) -> Mistake:
         """The mistake for an error in the statement itself, at the place that the server names."""
         text = f"{error.diag.message_primary} (SQLSTATE {error.sqlstate})"
+        if error.sqlstate == RIGHT_MISSING:
+            return self._refused_right(text)
         if error.sqlstate in ("42P08", "42P18"):  # the type of a parameter cannot be inferred
             text += self._cast(str(error.diag.message_primary))
         elif error.diag.message_hint:
             text += f"; {error.diag.message_hint}"
         return self.mistake(text, self._place(error, 0))
+
+    def _refused_right(self, text: str) -> Mistake:
+        """The same when the role may not read something, with what its owner has to run."""
+        found = _DENIED.search(text)
+        if not found:
+            return self.mistake(text)
+        right = _RIGHTS.get(found[1], f"SELECT ON {found[2]}").replace("NAME", found[2])
+        text += f"; let its owner run GRANT {right} TO {self._connection.info.user}"
+        named = re.search(rf"\b{re.escape(found[2])}\b", bare(self._tool.statement))
+        return self.mistake(text, named.start() if named else 0)
 
     def refused_to_write(self, error: psycopg.Error) -> Mistake:
         """The mistake for a statement that no cursor takes: it writes, or locks rows."""

@@ -16,7 +16,7 @@ from db.errors import Mistake
 from db.lint import advice
 from db.lint.finding import Finding
 from db.lint.samples import Sample
-from db.lint.statement import Statement
+from db.lint.statement import RIGHT_MISSING, Statement
 from db.transaction import MAX_ROW_BYTES
 from db.values import setting_text
 
@@ -160,6 +160,8 @@ def failure(
     error: psycopg.Error,
 ) -> Mistake:
     """The mistake that a sample shows, with what to write."""
+    if error.sqlstate == RIGHT_MISSING and sample.name is None:
+        return statement.refused(error)  # whatever the arguments
     reported = f"{error.diag.message_primary} (SQLSTATE {error.sqlstate})"
     arguments = json.loads(sample.arguments)
     name = sample.name or _named(statement, error, arguments)

@@ -42,6 +42,11 @@ def with_export_options(command: Callable[..., None]) -> Callable[..., None]:
 
         if not _AUTH.fullmatch(auth):
             raise click.BadParameter("must be basic, bearer or header:NAME", param_hint="--auth")
+        if form not in ("openai", "ava") and not url:
+            text = (
+                "--url names where Genesys reaches the endpoint, such as https://tools.example.com"
+            )
+            raise click.UsageError(text)
         if form not in ("openai", "ava") and not re.fullmatch(r"https://[^/?#]+/?", url):
             raise click.BadParameter("must be https:// and a host alone", param_hint="--url")
         if form == "ava" and errors != "status":

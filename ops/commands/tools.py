@@ -131,6 +131,7 @@ def test(names: tuple[str, ...], folder: Path | None, output: str) -> None:
     catalog = _catalog(folder)
     chosen = [_find(catalog, name) for name in names] or _sorted(catalog)
     with _databases(catalog) as databases:
+        _reach(databases, {tool.database for tool in chosen})
         results = [result for tool in chosen for result in run_examples(catalog, databases, tool)]
     failed = [result for result in results if result.difference]
     if output == "json":
@@ -171,6 +172,10 @@ def call(name: str, arguments: str, bound: str, folder: Path | None) -> None:
         took_ms = (time.monotonic() - began) * 1000
     _echo_json(json.loads(output), output)
     click.echo(f"{took_ms:.1f} ms, {len(output.encode())} bytes", err=True)
+    unbound = {n: "…" for n in _bound_by(catalog, name) if n not in values}
+    if unbound:
+        written = json.dumps(unbound, ensure_ascii=False).replace('"…"', "…")
+        click.echo(f"{name} binds {', '.join(unbound)}: give --bound '{written}'", err=True)
     raise SystemExit(1 if '"error":' in output and "code" in json.loads(output) else 0)
 
 
@@ -183,7 +188,8 @@ def reload() -> None:
     try:
         lines = list(reload_tools())
     except BrokerUnavailable as error:
-        raise click.ClickException(f"the broker did not answer ({error})") from error
+        text = f"the broker did not reply: {error}; is Redis up? try: toolworker doctor"
+        raise click.ClickException(text) from error
     for line, _ in lines:
         click.echo(line)
     raise SystemExit(0 if all(is_well for _, is_well in lines) else 1)
@@ -246,6 +252,10 @@ def _find(catalog: Catalog, name: str) -> Tool:
     return catalog.tools[name]
 
 
+def _bound_by(catalog: Catalog, name: str) -> tuple[str, ...]:
+    return tuple(catalog.tools[name].bind) if name in catalog.tools else ()
+
+
 def _databases(catalog: Catalog) -> Any:
     from db.errors import CatalogError
     from ops.diagnosis.tool_call import opened
@@ -256,6 +266,22 @@ def _databases(catalog: Catalog) -> Any:
     if missing:
         raise CatalogError(missing)
     return opened(urls)
+
+
+def _reach(databases: Any, names: set[str]) -> None:
+    """
+    Query each database for nothing, so that an outage is one sentence.
+
+    Raises:
+        ClickException: One cannot be reached.
+    """
+    from db.errors import Unavailable
+
+    for name in sorted(names):
+        try:
+            databases.ping(name)
+        except Unavailable as exc:
+            raise click.ClickException(f"database {name}: {exc}") from exc
 
 
 def _live(catalog: Catalog, tries_s: float) -> Iterator[Finding]:

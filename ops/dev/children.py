@@ -1,10 +1,12 @@
 """Child process of a stack: start it, wait until it is ready, stop it by its pid."""
 
+import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from ops.dev.server import die_with_parent, signals_held
@@ -46,7 +48,7 @@ class Child:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=die_with_parent,
+                preexec_fn=partial(die_with_parent, os.getpid()),
             )
 
     @property

@@ -1,6 +1,7 @@
 """Server process of a stack: start, readiness, stop, free ports; it ends with its parent."""
 
 import ctypes
+import os
 import pwd
 import secrets
 import signal
@@ -10,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -79,15 +81,20 @@ def signals_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def die_with_parent() -> None:
+def die_with_parent(parent: int) -> None:
     """
     Run in a new process before its program: take signals, and end with the parent.
 
     The kernel does the latter on Linux; elsewhere nothing ends the program.
+
+    Args:
+        parent: Its pid, taken before the fork.
     """
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
     if _LIBC is not None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it ended between fork and prctl, so no signal will come
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 class Server:
@@ -138,7 +145,7 @@ class Server:
                 group=pwd.getpwnam(self._user).pw_gid if self._user else None,
                 extra_groups=[] if self._user else None,
                 start_new_session=True,
-                preexec_fn=die_with_parent,
+                preexec_fn=partial(die_with_parent, os.getpid()),
             )
         deadline = time.monotonic() + _START_S
         # by its own pid: on a port that is taken, another program's server replies as well

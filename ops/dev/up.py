@@ -36,24 +36,36 @@ _SETTINGS = (
 @dataclass(frozen=True)
 class Own:
     """
-    The user's own tools and databases, from the environment; empty where it names none.
+    The folder of tools, and the user's own databases that the environment names.
 
     `databases` has a setting such as `DATABASE_URL` for each URL.
     """
 
-    tools_dir: Path | None
+    tools_dir: Path
     databases: Mapping[str, str]
+
+    @property
+    def is_shipped(self) -> bool:
+        """Whether the tools are those in the checkout, which commands use without TOOLS_DIR."""
+        return self.tools_dir == settings.BUILT_IN_TOOLS
 
     def env(self) -> dict[str, str]:
         """What to export beside the stack's own settings."""
-        folder = {"TOOLS_DIR": str(self.tools_dir.resolve())} if self.tools_dir else {}
+        folder = {} if self.is_shipped else {"TOOLS_DIR": str(self.tools_dir)}
         return {**folder, **self.databases}
 
     def delivery(self) -> dict[str, Any]:
-        """A call of the first tool that has an example with valid arguments, else of the demo."""
-        if self.tools_dir is None:
-            return demo.load_runs()[0].delivery
+        """
+        The demo's, of shipped tools; else a call of the first tool that has a good example.
+
+        Raises:
+            CatalogError: The tools have mistakes.
+        """
         tools = catalog.load(self.tools_dir).tools
+        shown = demo.load_runs()[0].delivery
+        names = {call["function"]["name"] for call in shown["tool_calls"]}
+        if self.is_shipped and names <= tools.keys():
+            return shown
         calls = [
             (tool, example["arguments"], example.get("bound", {}))
             for tool in tools.values()
@@ -66,7 +78,7 @@ class Own:
         return {"run_id": "own-run-1", "tool_calls": [call], **document_of(tool.bind, bound)}
 
 
-_NOTHING = Own(None, {})
+_NOTHING = Own(settings.BUILT_IN_TOOLS, {})
 
 
 def read_own() -> Own:
@@ -77,17 +89,17 @@ def read_own() -> Own:
         SettingsError: A setting is wrong.
     """
     values = settings.load()
-    tools_dir = None if values.tools_dir == settings.BUILT_IN_TOOLS else values.tools_dir
     urls = values.database_urls()
-    return Own(tools_dir, {settings.database_setting(name): url for name, url in urls.items()})
+    named = {settings.database_setting(name): url for name, url in urls.items()}
+    return Own(values.tools_dir.resolve(), named)  # its parts run in another folder
 
 
 def serve(folder: Path, console: Console) -> bool:
     """
-    Run the stack with the user's own tools and databases, if any; print how to use it, and wait.
+    Run the stack with the tools and the user's own databases, if any; print its use, and wait.
 
     Raises:
-        CatalogError: The user's own tools have mistakes.
+        CatalogError: The tools have mistakes.
 
         KeyboardInterrupt: Always, in the end; by then every part has stopped.
 
@@ -103,7 +115,7 @@ def serve(folder: Path, console: Console) -> bool:
     console.print(Text(_whose(own)), soft_wrap=True)
     with Stack(
         folder,
-        tools_dir=own.tools_dir or demo.tools_folder(folder / "tools"),
+        tools_dir=own.tools_dir,
         env=own.databases,
         has_postgres="DATABASE_URL" not in own.databases,
         examine=True,
@@ -121,10 +133,14 @@ def serve(folder: Path, console: Console) -> bool:
 
 
 def _whose(own: Own) -> str:
-    tools = f"your tools in {own.tools_dir} (TOOLS_DIR)" if own.tools_dir else "the demo's tools"
+    whose, how = ("the", "TOOLS_DIR names others") if own.is_shipped else ("your", "TOOLS_DIR")
+    tools = f"{whose} tools in {own.tools_dir} ({how})"
     if not own.databases:
         return f"serving {tools}, from a Postgres with the demo's data"
-    return f"serving {tools}, from your {' and '.join(sorted(own.databases))}"
+    urls = " and ".join(sorted(own.databases))
+    # it may be left in the terminal by the line that an earlier start printed
+    hint = " (unset it for a Postgres with the demo's data)" if "DATABASE_URL" in urls else ""
+    return f"serving {tools}, from your {urls}{hint}"
 
 
 def _show_flower(stack: Stack, console: Console) -> str:
@@ -208,7 +224,6 @@ def instructions(
 def _export(env: Mapping[str, str], own: Own) -> str:
     """One line for a shell: the folder of `toolworker`, and what its commands need."""
     programs = shlex.quote(str(Path(sys.executable).parent))
-    # without the demo's TOOLS_DIR, a copy that the next start replaces, with what was made in it
     names = [*_SETTINGS, *({"DATABASE_URL": None} | own.env())]
     values = [f"{name}={shlex.quote(env[name])}" for name in names if name in env]
     return " ".join(["export", f'PATH={programs}:"$PATH"', *values])

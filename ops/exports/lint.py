@@ -108,9 +108,11 @@ def _bounds(definition: Definition) -> Found:
 
 
 def _described(definition: Definition) -> Found:
+    bound = definition.tool.get("bind", {})
     for name, schema in _properties(definition).items():
         if isinstance(schema, Mapping) and not str(schema.get("description", "")).strip():
-            message = f"{name} has no description; the model fills it by that alone"
+            reader = "the flow's author" if name in bound else "the model"
+            message = f"{name} has no description; {reader} fills it by that alone"
             yield definition.mistake(message, f"/parameters/properties/{_escape(name)}"), False
 
 

@@ -76,6 +76,7 @@ def test_up_serves_what_it_prints_and_stops_every_part_at_ctrl_c(start, tmp_path
     assert set(pids) == {*_PARTS, "flower"}
     assert all(_is_alive(pid) for pid in pids.values())
     assert _answers_the_printed_curl(lines)
+    assert _after_the_printed_export(lines, "doctor") == ""
     assert "9 of 9 examples as expected" in _after_the_printed_export(lines, "tools test")
     assert "run-three-calls" in _after_the_printed_export(lines, "runs list")
 

@@ -46,7 +46,8 @@ def test_ones_own_tools_and_database_are_served(tmp_path, reader_url):
             if line.startswith("Ctrl-C"):
                 break
         assert (
-            f"serving your tools in {tmp_path}/tools (TOOLS_DIR), from your DATABASE_URL" in lines
+            f"serving your tools in {tmp_path}/tools (TOOLS_DIR), from your DATABASE_URL"
+            " (unset it for a Postgres with the demo's data)" in lines
         )
         assert not any(line.startswith("postgres ") for line in lines)
         (export,) = [line for line in lines if line.startswith("export ")]

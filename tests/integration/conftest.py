@@ -1,6 +1,8 @@
-"""Fixtures that lift the bounds on a server's silence, for tests of something else."""
+"""Fixtures: a database as the reading role, and waits for servers that a busy machine holds up."""
 
 import pytest
+
+from db.pool import Databases
 
 PATIENT_S = 30.0
 
@@ -23,3 +25,12 @@ def patient_database(monkeypatch):
 def patient_store(monkeypatch):
     """Wait for a Redis with the fleet's state; after a second a worker goes on without it."""
     monkeypatch.setattr("genesys.store.TIMEOUT_S", PATIENT_S)
+
+
+@pytest.fixture
+def databases(patient_database, reader_url):
+    """Pools that query as the reading role, which a stop of Postgres does not break."""
+    found = Databases({"default": reader_url})
+    found.open()
+    yield found
+    found.close()

@@ -9,23 +9,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from db.catalog import Tool
 from db.errors import ToolError
 from db.pool import Databases
 from tests.proxy import Proxy
+from tests.tool import TOOL as ONE_ROW
 
-TOOL = Tool(
-    name="ask",
-    description="",
-    parameters={},
-    statement="SELECT 1 AS one",
-    no_rows_message=None,
-    timeout_ms=20_000,
-    max_rows=100,
-    max_bytes=65_536,
-    database="default",
-    examples=(),
-)
+TOOL = replace(ONE_ROW, timeout_ms=20_000, max_rows=100, max_bytes=65_536)
 
 _NAMES = ", ".join(f"NULL AS a{number:062}" for number in range(500))
 

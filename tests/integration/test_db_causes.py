@@ -113,7 +113,7 @@ def test_a_call_ends_unavailable_with_the_cause_and_the_log_has_it_without_a_sec
     with pytest.raises(Unavailable, match="the password is wrong"):
         databases.ping("default")
     databases.close()
-    logged = capsys.readouterr().out
+    logged = capsys.readouterr().err
     assert "database.unreachable" in logged
     assert "the password is wrong" in logged
     assert "secret" not in logged

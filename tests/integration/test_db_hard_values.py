@@ -6,30 +6,9 @@ from dataclasses import replace
 import psycopg
 import pytest
 
-from db.catalog import Tool
 from db.errors import ToolError, Unavailable
 from db.pool import Databases
-
-TOOL = Tool(
-    name="ask",
-    description="",
-    parameters={},
-    statement="SELECT 1 AS one",
-    no_rows_message=None,
-    timeout_ms=5000,
-    max_rows=3,
-    max_bytes=65536,
-    database="default",
-    examples=(),
-)
-
-
-@pytest.fixture
-def databases(patient_database, reader_url):
-    found = Databases({"default": reader_url})
-    found.open()
-    yield found
-    found.close()
+from tests.tool import TOOL
 
 
 @pytest.fixture

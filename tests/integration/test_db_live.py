@@ -15,6 +15,8 @@ CREATE TABLE item (
   id int PRIMARY KEY, sku text, day date, at timestamptz, tag uuid, kind mood, price numeric,
   is_new boolean, extra jsonb, tags text[], address inet);
 CREATE TABLE hidden (id int);
+CREATE SCHEMA closed;
+CREATE TABLE closed.inner_table (id int);
 CREATE TABLE large (id int PRIMARY KEY, name text);
 INSERT INTO large SELECT n, 'n' || n FROM generate_series(1, 10100) AS n;
 ANALYZE large;
@@ -109,6 +111,24 @@ TEXT = {"type": "string"}
             'mood has "good", "bad": give "enum" these',
         ),
         ("SELECT id FROM hidden", {}, 1, "permission denied for table hidden (SQLSTATE 42501)"),
+        (
+            "SELECT item.id FROM item\nJOIN hidden USING (id) WHERE sku = %(t)s",
+            {"t": TEXT},
+            2,
+            "(SQLSTATE 42501); let its owner run GRANT SELECT ON hidden TO check_reader",
+        ),
+        (
+            "SELECT item.id FROM item, hidden WHERE sku = %(t)s AND (%(n)s::int IS NULL OR true)",
+            {"t": TEXT, "n": {"type": "integer"}},
+            1,
+            "permission denied for table hidden (SQLSTATE 42501); let its owner run GRANT",
+        ),
+        (
+            "SELECT id FROM closed.inner_table",
+            {},
+            1,
+            "let its owner run GRANT USAGE ON SCHEMA closed TO check_reader",
+        ),
         ("SELECT id, sku AS id FROM item", {}, 1, "two columns are called id"),
         (
             "SELECT left(sku, %(n)s) FROM item",

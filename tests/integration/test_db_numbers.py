@@ -7,23 +7,9 @@ import psycopg
 import pytest
 
 from db.arguments import parse
-from db.catalog import Tool
 from db.errors import ToolError
-from db.pool import Databases
 from db.values import bound
-
-TOOL = Tool(
-    name="ask",
-    description="",
-    parameters={},
-    statement="SELECT 1 AS one",
-    no_rows_message=None,
-    timeout_ms=5000,
-    max_rows=3,
-    max_bytes=65536,
-    database="default",
-    examples=(),
-)
+from tests.tool import TOOL
 
 
 @pytest.fixture(scope="module")
@@ -39,14 +25,6 @@ def admin(postgres_server):
         connection.execute("ANALYZE amounts")
         connection.execute("GRANT SELECT ON amounts TO toolworker_reader")
         yield connection
-
-
-@pytest.fixture
-def databases(patient_database, reader_url):
-    found = Databases({"default": reader_url})
-    found.open()
-    yield found
-    found.close()
 
 
 def _text(databases, sql, arguments="{}"):

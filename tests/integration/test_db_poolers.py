@@ -6,25 +6,12 @@ from dataclasses import replace
 import psycopg
 import pytest
 
-from db.catalog import Tool
 from db.connection import problems
 from db.errors import ToolError
 from db.pool import Databases
 from ops.dev.server import free_port
 from tests.pgbouncer import needs_pgbouncer, start_pgbouncer
-
-TOOL = Tool(
-    name="ask",
-    description="",
-    parameters={},
-    statement="SELECT 1 AS one",
-    no_rows_message=None,
-    timeout_ms=5000,
-    max_rows=3,
-    max_bytes=65536,
-    database="default",
-    examples=(),
-)
+from tests.tool import TOOL
 
 
 @pytest.fixture(scope="module")

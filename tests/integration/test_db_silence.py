@@ -20,23 +20,12 @@ from db.transaction import HANG_MARGIN_S
 from tasks.query import answer
 from tests.proxy import Proxy
 from tests.timing import until_unstalled
+from tests.tool import TOOL
 
 _SLEEPING = """
 SELECT pid FROM pg_stat_activity
 WHERE query LIKE 'FETCH%' AND wait_event = 'PgSleep'
 """
-TOOL = Tool(
-    name="ask",
-    description="",
-    parameters={},
-    statement="SELECT 1 AS one",
-    no_rows_message=None,
-    timeout_ms=5000,
-    max_rows=3,
-    max_bytes=65536,
-    database="default",
-    examples=(),
-)
 
 
 @pytest.fixture

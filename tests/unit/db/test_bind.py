@@ -7,6 +7,7 @@ import pytest
 from db import catalog
 from db.catalog.bind import action_header, at_pointer, document_of, from_text
 from db.errors import CatalogError, ToolError
+from db.lint import offline
 from webhook.delivery import read
 
 TOOL = {
@@ -275,6 +276,16 @@ def test_an_example_states_its_bound_values(load, example, words):
     with pytest.raises(CatalogError, match=r"examples\.json:1") as refused:
         load(examples=f"[{example}]")
     assert words in str(refused.value)
+
+
+def test_a_bound_property_is_never_left_out_and_so_no_warning(load, tmp_path):
+    parameters = {**TOOL["parameters"], "required": ["state"]}
+    load({"parameters": parameters})
+    assert list(offline.warnings(tmp_path)) == []
+
+    load({"parameters": {**parameters, "required": []}})
+    ((mistake, _),) = [(f.mistake, f.is_warning) for f in offline.warnings(tmp_path)]
+    assert mistake.message.startswith("state may be left out")
 
 
 def test_an_example_may_show_what_is_forbidden(load):

@@ -118,4 +118,50 @@ def test_an_unknown_tool_names_the_closest():
 
 def test_a_folder_that_is_none_is_a_mistake(tmp_path):
     assert "is no folder" in _mistakes(tmp_path / "nowhere")[0][2]
-    assert "holds no tool folder" in _mistakes(tmp_path)[0][2]
+    assert "holds no tool folder; begin one with: toolworker" in _mistakes(tmp_path)[0][2]
+
+
+def test_a_tool_in_place_of_the_folder_of_tools_is_named_as_such(folder):
+    ((_, _, message),) = _mistakes(folder / "search_inventory")
+    assert message == "holds no tool folder; it is one itself: give the folder above it"
+
+
+@pytest.mark.parametrize(
+    ("name", "found", "words"),
+    [
+        ("tool.json", "Tool.json", "is missing; rename Tool.json"),
+        ("tool.json", "tools.json", "is missing; rename tools.json"),
+        ("query.sql", "query.sql.txt", "is missing; rename query.sql.txt"),
+        ("query.sql", "query.txt", "is missing; rename query.txt"),
+        ("query.sql", "other.md", "is missing"),
+        ("tool.json", "schema.json", "is missing; rename schema.json"),
+        ("examples.json", "example.json", "is missing; rename example.json"),
+        ("examples.json", "other.md", "is missing; write [] to begin with"),
+    ],
+)
+def test_a_file_of_another_name_is_the_one_to_rename(folder, name, found, words):
+    path = folder / "search_inventory"
+    (path / name).rename(path / found)
+    ((file, line, message),) = _mistakes(folder)
+    assert (file, line) == (f"search_inventory/{name}", 1)
+    assert message.startswith(words)
+    assert message == words or words.endswith("with")
+
+
+def test_a_file_without_examples_may_hold_an_empty_list(folder):
+    (folder / "search_inventory/examples.json").write_text("[]")
+    assert catalog.load(folder).tools["search_inventory"].examples == ()
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_a_file_in_another_encoding_is_a_mistake_at_its_first_such_line(folder, encoding):
+    (folder / "search_inventory/query.sql").write_text("-- a\n-- ä\n", encoding=encoding)
+    line = {"latin-1": 2, "utf-16": 1}[encoding]
+    words = "is not UTF-8 from here on; save the file as UTF-8"
+    assert _mistakes(folder) == [("search_inventory/query.sql", line, words)]
+
+
+def test_a_folder_in_place_of_a_file_is_a_mistake(folder):
+    (folder / "search_inventory/query.sql").unlink()
+    (folder / "search_inventory/query.sql").mkdir()
+    assert _mistakes(folder)[0][2] == "cannot be read: Is a directory"

@@ -39,8 +39,21 @@ T, Q, E = "tool.json", "query.sql", "examples.json"
 
 # what is replaced in which file, by what; the line where it must be found, and words of the mistake
 PLANTED = [
-    (T, '"Looks an item up.",', '"Looks an item up."', 4, "is not valid JSON: Expecting ','"),
-    (T, '"Looks an item up."', "'Looks'", 3, "is not valid JSON: Expecting value (column 18)"),
+    (T, '"Looks an item up.",', '"Looks an item up."', 4, "JSON: put a comma between two values"),
+    (T, '"Looks an item up."', "'Looks'", 3, "in double quotes, not in single ones (column 18)"),
+    (T, '"max_rows": 10', '"max_rows": 10,', 14, "is not valid JSON: leave out the comma before }"),
+    (T, '"max_rows"', '// rows\n  "max_rows"', 13, "is not valid JSON: leave out comments"),
+    (T, ": false", ": False", 10, "JSON: write true, false or null, in lower case (column 29)"),
+    (T, '"max_rows": 10\n}\n', '"max_rows": 10\n', 14, "JSON: it ends too early; close every"),
+    (T, TOOL, TOOL + TOOL, 15, "JSON: leave out what stands behind the first value (column 1)"),
+    (T, TOOL, "", 1, "is not valid JSON: it is empty"),
+    (
+        T,
+        TOOL,
+        '[{"type": "function"}]',
+        1,
+        "must hold an object; give each tool a folder of its own",
+    ),
     (T, '"max_rows": 10', '"max_rows": NaN', 1, "is not usable JSON"),
     (T, '"max_rows": 10', '"max_rows": 10,\n  "max_rows": 20', 14, "max_rows is there twice"),
     (T, TOOL, "[]", 1, "must hold an object"),

@@ -5,11 +5,13 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from ops.dev.children import Child, StartError
+from ops.dev.server import die_with_parent
 
 _ROOT = Path(__file__).resolve().parents[3]
 
@@ -26,6 +28,21 @@ def start(tmp_path):
     yield run
     for child in started:
         child.stop(signal.SIGKILL)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems cannot tie a child to us")
+def test_a_program_whose_parent_ended_during_the_fork_does_not_start():
+    other = os.getpid() + 1
+
+    for parent, code, out in [(os.getpid(), 0, "runs\n"), (other, 1, "")]:
+        done = subprocess.run(
+            [sys.executable, "-c", "print('runs')"],
+            preexec_fn=partial(die_with_parent, parent),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stdout) == (code, out)
 
 
 def test_a_program_that_fails_at_start_shows_the_end_of_its_log(start):

@@ -1,5 +1,6 @@
 """The command line: errors of a user without a traceback, and `--help` that is quick."""
 
+import json
 import socket
 import subprocess
 import sys
@@ -58,6 +59,16 @@ def test_urls_that_cannot_be_read_are_named_and_not_shown(command):
 
     assert done.returncode in (1, 2)
     assert "DATABASE_URL: must be postgresql://" in done.stderr
+    assert "planted" not in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", [["doctor"], ["tools", "check", "--database"]])
+def test_a_password_with_an_at_sign_is_named_and_not_shown(command):
+    done = toolworker(*command, DATABASE_URL="postgresql://u:half@planted@h/d")
+
+    assert done.returncode in (1, 2)
+    assert "DATABASE_URL: has a second @; in a password write %40" in done.stderr
     assert "planted" not in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
 
@@ -160,6 +171,58 @@ def test_tools_check_is_content_with_the_tools_that_ship():
     done = toolworker("tools", "check")
 
     assert (done.returncode, done.stdout) == (0, "3 tools, no mistakes\n")
+
+
+DEAD = "postgresql://u:p@127.0.0.1:1/d"
+
+
+def test_an_outage_of_the_database_is_one_sentence_and_not_a_difference_an_example():
+    done = toolworker("tools", "test", DATABASE_URL=DEAD)
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Error: database default: nothing listens at that host and port" in done.stderr
+
+
+def test_log_lines_stay_out_of_the_output_of_a_command():
+    call = '{"order_number": "SO-100042"}'
+    done = toolworker("tools", "call", "get_order", call, DATABASE_URL=DEAD)
+
+    assert json.loads(done.stdout)["code"] == "unavailable"
+    assert "database.unreachable" in done.stderr
+    assert "\x1b" not in done.stderr
+
+
+def test_a_call_that_lacks_what_its_tool_binds_names_the_option():
+    folder = str(_ROOT / "ops/dev/demo/tools")
+    done = toolworker("tools", "call", "list_my_invoices", "{}", "--dir", folder, DATABASE_URL=DEAD)
+
+    assert json.loads(done.stdout)["code"] == "forbidden"
+    assert "list_my_invoices binds customer_id: give --bound '{\"customer_id\": …}'" in done.stderr
+
+
+def test_a_reload_without_a_broker_names_the_next_command():
+    done = toolworker("tools", "reload", REDIS_URL="redis://127.0.0.1:1/0")
+
+    assert done.returncode == 1
+    assert "is Redis up? try: toolworker doctor" in done.stderr
+
+
+def test_an_export_without_an_address_names_the_option_with_an_example():
+    done = toolworker("tools", "export", "--format", "terraform", "--out", "x")
+
+    assert done.returncode == 2
+    assert "--url names where Genesys reaches the endpoint, such as https://" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command", ["tools new one --dir /proc/self", "tools export --format ava --out /proc/self/x"]
+)
+def test_a_place_that_cannot_be_written_is_one_sentence(command):
+    done = toolworker(*command.split())
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: /proc/self")
+    assert "Traceback" not in done.stderr
 
 
 def test_tools_list_names_each_tool_once():

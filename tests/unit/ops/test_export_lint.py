@@ -142,6 +142,10 @@ SEEDED = [
     (AVA, [(T, "Looks an item up.", "Looks. " * 72)], T, 3, "description has 504 characters"),
     (AVA, more(4), T, 6, "6 inputs; agents work best with up to 5"),
     (GUIDE, more(3), T, 11, "5 inputs; a guide takes an action with at most 4"),
+    (AVA, [
+        *schema('{"type": "string"}'),
+        (T, '  "parameters"', '  "bind": {"sku": "/s"}, "parameters"'),
+    ], T, 7, "sku has no description; the flow's author fills it"),
     (GUIDE, schema('{"type": "string"}'), T, 7, "sku has no description"),
 ]  # fmt: skip
 

@@ -198,7 +198,7 @@ def _typed(*words):
 def test_the_command_names_what_is_missing(tmp_path):
     out = ["--out", str(tmp_path)]
     for words, told in (
-        (["--format", "genesys-action", *out], "https:// and a host"),
+        (["--format", "genesys-action", *out], "such as https://tools.example.com"),
         (["--format", "terraform", "--url", "http://x", *out], "https:// and a host"),
         (["--format", "ava"], "--out names the folder"),
         (["--format", "ava", "--errors", "inband", *out], "agents read the status alone"),

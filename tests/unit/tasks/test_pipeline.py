@@ -8,25 +8,13 @@ import structlog
 from celery import Task
 from celery.app.trace import trace_task
 
-from db.catalog import Tool
 from ledger import Ledger
 from ledger.errors import LedgerUnavailable
 from runtime import settings
 from tasks import pipeline
+from tests.tool import TOOL
 
 CALL = {"id": "c", "type": "function", "function": {"name": "ask", "arguments": "{}"}}
-TOOL = Tool(
-    name="ask",
-    description="",
-    parameters={},
-    statement="SELECT 1 AS one",
-    no_rows_message=None,
-    timeout_ms=5000,
-    max_rows=3,
-    max_bytes=65536,
-    database="default",
-    examples=(),
-)
 
 
 @pytest.fixture

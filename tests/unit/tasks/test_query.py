@@ -3,22 +3,9 @@
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 
-from db.catalog import Tool
 from db.errors import ToolError
 from tasks.query import answer
-
-TOOL = Tool(
-    name="ask",
-    description="",
-    parameters={},
-    statement="SELECT 1 AS one",
-    no_rows_message=None,
-    timeout_ms=5000,
-    max_rows=3,
-    max_bytes=65536,
-    database="default",
-    examples=(),
-)
+from tests.tool import TOOL
 
 
 class _Databases:
