@@ -4,6 +4,7 @@ import fakeredis
 
 from genesys.answer import Answer
 from genesys.client import Client
+from genesys.errors import GenesysUnavailable
 from genesys.pacing.rate_limiter import Slot
 from ledger import Ledger
 from tasks.submission import submit_run
@@ -27,7 +28,7 @@ class Clock:
 
 
 class Genesys:
-    """In place of `HttpClient`: its answers in their order, each after `took_s`."""
+    """In place of `HttpClient`: answers, or what such functions return, each after `took_s`."""
 
     def __init__(self, clock):
         self._clock = clock
@@ -126,3 +127,13 @@ def answer(status, *, retry_after=None, code=None, message=None):
     if retry_after is not None:
         headers["Retry-After"] = str(retry_after)
     return Answer(status, headers, {"code": code, "message": message})
+
+
+def lost():
+    """No answer came, and the POST may have arrived; a new error, since `post` writes to it."""
+    return GenesysUnavailable("no answer came", is_unknown=True)
+
+
+def unconnected():
+    """The POST was not sent."""
+    return GenesysUnavailable("no connection")

@@ -6,13 +6,11 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from genesys.errors import GenesysUnavailable, Rejected
+from genesys.errors import Rejected
 from ledger.admin import RunStore
 from runtime.trace_context import run_trace
-from tests.submission import TRACEPARENT, answer
+from tests.submission import TRACEPARENT, answer, lost, unconnected
 
-LOST = GenesysUnavailable("no answer came", is_unknown=True)
-REFUSED = GenesysUnavailable("no connection")
 NOT_CALLED = (
     "The tool was not called in time, so nothing was looked up. Tell the caller that it takes a "
     "moment longer, and try the same call once more."
@@ -142,12 +140,12 @@ def test_refused_credentials_end_the_run_without_a_post(runs):
     [
         ([answer(409)], "rejected"),
         ([answer(503), answer(409)], "rejected"),
-        ([LOST, answer(409)], "unconfirmed"),
-        ([LOST, answer(404)], "unconfirmed"),
-        ([LOST, answer(422)], "unconfirmed"),
-        ([LOST, answer(400)], "rejected"),
-        ([LOST, answer(503), answer(409)], "unconfirmed"),
-        ([LOST, Rejected("the URL cannot be sent")], "rejected"),
+        ([lost, answer(409)], "unconfirmed"),
+        ([lost, answer(404)], "unconfirmed"),
+        ([lost, answer(422)], "unconfirmed"),
+        ([lost, answer(400)], "rejected"),
+        ([lost, answer(503), answer(409)], "unconfirmed"),
+        ([lost, Rejected("the URL cannot be sent")], "rejected"),
     ],
 )
 def test_a_refusal_that_an_arrival_explains_is_unconfirmed(runs, answers, reason):
@@ -171,11 +169,11 @@ def test_an_attempt_of_an_earlier_claim_may_have_arrived_too(runs):
     ("answers", "reason", "sentence"),
     [
         ([answer(503)] * 3, "rejected", "Genesys answered 503. 3 attempts were made."),
-        ([LOST] * 3, "unconfirmed", "no answer came 3 attempts were made."),
-        ([REFUSED] * 3, "rejected", "no connection 3 attempts were made."),
-        ([LOST, REFUSED, REFUSED], "unconfirmed", "no connection 3 attempts were made."),
-        ([REFUSED, LOST, REFUSED], "unconfirmed", "no connection 3 attempts were made."),
-        ([REFUSED, REFUSED, LOST], "unconfirmed", "no answer came 3 attempts were made."),
+        ([lost] * 3, "unconfirmed", "no answer came 3 attempts were made."),
+        ([unconnected] * 3, "rejected", "no connection 3 attempts were made."),
+        ([lost, unconnected, unconnected], "unconfirmed", "no connection 3 attempts were made."),
+        ([unconnected, lost, unconnected], "unconfirmed", "no connection 3 attempts were made."),
+        ([unconnected, unconnected, lost], "unconfirmed", "no answer came 3 attempts were made."),
         (
             [answer(500)] * 3, "rejected",
             "Genesys answered 500. 3 attempts were made. Genesys fails on this submission again "

@@ -34,7 +34,7 @@ def test_a_run_that_another_sender_has_is_left_to_it_and_its_place_given_back(ru
 )  # fmt: skip
 def test_while_no_post_may_go_a_run_is_parked_and_no_attempt_counted(runs, slots, error, word, why):
     key = runs.accept()
-    runs.limiter.slots, runs.tokens.error = slots, error
+    runs.limiter.slots[:], runs.tokens.error = slots, error
     with capture_logs() as lines:
         assert runs.submit(key) == word
     entry = runs.entry(key)
@@ -49,7 +49,7 @@ def test_while_no_post_may_go_a_run_is_parked_and_no_attempt_counted(runs, slots
 
 def test_a_run_that_cannot_be_parked_yet_is_not(runs):
     key = runs.accept(outputs=0, missing=1)
-    runs.limiter.slots = [Slot(2.0, "circuit")]
+    runs.limiter.slots[:] = [Slot(2.0, "circuit")]
     with capture_logs() as lines:
         assert runs.submit(key) == "incomplete"
     assert lines == []
@@ -61,7 +61,7 @@ def test_a_run_that_cannot_be_parked_yet_is_not(runs):
 def test_a_run_that_expired_is_a_dead_letter(runs, slots):
     key = runs.accept()
     runs.clock.ms += 600_000
-    runs.limiter.slots = slots
+    runs.limiter.slots[:] = slots
     with capture_logs() as lines:
         assert runs.submit(key) == "dead"
     assert (runs.entry(key)["state"], runs.entry(key)["reason"]) == ("dead", "expired")

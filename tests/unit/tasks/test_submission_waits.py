@@ -3,12 +3,10 @@
 import pytest
 from structlog.testing import capture_logs
 
-from genesys.errors import GenesysUnavailable
 from genesys.pacing.rate_limiter import Slot
 from runtime.trace_context import run_trace
-from tests.submission import TRACEPARENT, answer
+from tests.submission import TRACEPARENT, answer, lost
 
-LOST = GenesysUnavailable("no answer came", is_unknown=True)
 NOW_MS = 1_700_000_000_000
 
 
@@ -16,7 +14,7 @@ def test_what_may_pass_soon_is_sent_again_in_place_with_the_same_bytes(runs):
     key = runs.accept()
     runs.genesys.took_s = 0.1
     with capture_logs() as lines:
-        answers = [answer(503, code="busy", message="A row."), LOST, answer(200)]
+        answers = [answer(503, code="busy", message="A row."), lost, answer(200)]
         assert runs.submit(key, *answers) == "submitted"
     assert runs.clock.sleeps_s == [0.25, 0.5]
     assert len({(url, body) for url, body, _ in runs.genesys.posts}) == 1
@@ -101,7 +99,7 @@ def test_of_a_second_claim_the_own_wait_is_two_seconds_and_a_retry_after_is_kept
 def test_an_attempt_that_may_have_arrived_is_known_to_the_next_sender(runs):
     key = runs.accept()
     runs.genesys.took_s = 10.0
-    assert runs.submit(key, LOST) == "postponed"
+    assert runs.submit(key, lost) == "postponed"
     assert runs.entry(key)["is_unknown"] == "1"
     assert runs.entry(key)["attempt_error:1"] == "no answer came"
 
@@ -125,13 +123,13 @@ def test_a_wait_that_outlasts_the_run_ends_it_at_once(runs, took_s, retry_after,
         assert entry["next_attempt_at"] == str(NOW_MS + (took_s + retry_after) * 1000)
 
 
-@pytest.mark.parametrize("answers", [[answer(503)], [LOST]])
+@pytest.mark.parametrize("answers", [[answer(503)], [lost]])
 def test_a_retry_in_place_that_may_not_go_is_no_attempt(runs, answers):
     key = runs.accept()
-    runs.limiter.slots = [Slot(0.0), Slot(5.0, "circuit")]
+    runs.limiter.slots[:] = [Slot(0.0), Slot(5.0, "circuit")]
     assert runs.submit(key, *answers) == "postponed"
     entry = runs.entry(key)
-    assert (entry["attempts"], entry.get("is_unknown")) == ("1", "1" if answers == [LOST] else None)
+    assert (entry["attempts"], entry.get("is_unknown")) == ("1", "1" if answers == [lost] else None)
     assert runs.next_attempt_in_ms(key) == 1_000
     assert runs.limiter.taken == 1
 
