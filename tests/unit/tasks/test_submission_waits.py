@@ -3,6 +3,7 @@
 import pytest
 from structlog.testing import capture_logs
 
+from genesys.errors import GenesysUnavailable
 from genesys.pacing.rate_limiter import Slot
 from runtime.trace_context import run_trace
 from tests.submission import TRACEPARENT, answer, lost
@@ -96,6 +97,12 @@ def test_of_a_second_claim_the_own_wait_is_two_seconds_and_a_retry_after_is_kept
     assert runs.next_attempt_in_ms(key) == delay_ms
 
 
+def test_a_wait_of_more_than_a_second_is_the_ledgers(runs):
+    key = runs.accept()
+    assert runs.submit(key, GenesysUnavailable("busy", retry_after_s=1.5)) == "postponed"
+    assert (runs.clock.sleeps_s, runs.next_attempt_in_ms(key)) == ([], 1_500)
+
+
 def test_an_attempt_that_may_have_arrived_is_known_to_the_next_sender(runs):
     key = runs.accept()
     runs.genesys.took_s = 10.0
@@ -106,8 +113,11 @@ def test_an_attempt_that_may_have_arrived_is_known_to_the_next_sender(runs):
 
 @pytest.mark.parametrize(
     ("took_s", "retry_after", "word"),
-    [(0, 599, "postponed"), (0, 600, "dead"), (5, 594, "postponed"), (5, 595, "dead")],
-)
+    [
+        (0, 599, "postponed"), (0, 600, "dead"), (0.5, 599, "postponed"), (0.5, 600, "dead"),
+        (5, 594, "postponed"), (5, 595, "dead"),
+    ],
+)  # fmt: skip
 def test_a_wait_that_outlasts_the_run_ends_it_at_once(runs, took_s, retry_after, word):
     key = runs.accept()
     runs.genesys.took_s = took_s
@@ -120,7 +130,7 @@ def test_a_wait_that_outlasts_the_run_ends_it_at_once(runs, took_s, retry_after,
             f"Genesys answered 429. The wait before a retry ({retry_after} s) outlasts the run."
         )
     else:
-        assert entry["next_attempt_at"] == str(NOW_MS + (took_s + retry_after) * 1000)
+        assert int(entry["next_attempt_at"]) == NOW_MS + (took_s + retry_after) * 1000
 
 
 @pytest.mark.parametrize("answers", [[answer(503)], [lost]])
