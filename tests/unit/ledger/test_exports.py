@@ -149,6 +149,40 @@ def test_an_entry_has_each_time_of_a_run_that_was_replayed_and_tried_again(
     }  # fmt: skip
 
 
+def test_an_entry_has_the_time_of_each_replay(ledger, clock, exports):
+    key = _end(ledger, "r-1", is_dead=True)
+    clock.ms += 1_000
+    RunStore(ledger).replay(key, "full")
+    ledger.record(key, 1, 0, "{}", owner="o", code="ok")
+    claim = ledger.claim(key, 1, b"other", seen=1, owner="h")
+    ledger.bury(key, 1, "rejected", claim=claim)
+    clock.ms += 1_000
+    RunStore(ledger).replay(key, "submission")
+    ledger.claim(key, 1, b"other", seen=1, owner="h")
+    ledger.finish(key, 1, {"status": 200})
+    (entry,) = exports.entries([EndedRun("ended", key, "1700000002000")])
+    assert {name: at for name, at in entry.items() if name.startswith("replayed_at")} == {
+        "replayed_at:0": "1700000001000",
+        "replayed_at:1": "1700000002000",
+    }
+
+
+def test_an_entry_has_the_further_tries_of_each_call(ledger, clock, exports):
+    calls = [{**CALL, "id": name} for name in "abcde"]
+    key = ledger.accept("r-1", calls, traceparent="").key
+    for index in (3, 4):
+        ledger.start(key, 0, index, message="m")
+        clock.ms += 1
+        ledger.start(key, 0, index, message="m", may_take_over=True)
+    clock.ms += 600_000
+    assert ledger.bury(key, 0, "expired") == "expired"
+    (entry,) = exports.entries([EndedRun("dead", key, "1700000600002")])
+    assert {name: at for name, at in entry.items() if name.startswith("try_at")} == {
+        "try_at:3:2": "1700000000001",
+        "try_at:4:2": "1700000000002",
+    }
+
+
 def test_a_run_that_is_gone_has_no_entry(exports):
     assert exports.entries([EndedRun("ended", "gone", "1")]) == [{}]
 
