@@ -6,6 +6,7 @@ from ledger import Ledger
 from ledger.admin import RunStore
 from ledger.due import DueRuns
 from ledger.errors import Busy
+from ledger.owners import new_owner_id
 from ledger.values import Begun, Claim, Outputs
 from runtime.trace_context import run_trace
 
@@ -220,6 +221,29 @@ def test_a_call_is_given_back_while_there_is_time_for_another_try(ledger, client
     client.hset(f"tw:run:{key}", "answer_by", (seconds + 3) * 1000)
     assert ledger.release(key, 0, again) is False
     assert ledger.release(key, 1, again) is True  # another generation's: there is nothing to give
+
+
+def test_a_lease_lasts_what_its_tool_may_take_and_a_margin(ledger, client, clock):
+    calls = [
+        {"id": name, "type": "function", "function": {"name": name, "arguments": "{}"}}
+        for name in ("slow", "quick", "other")
+    ]
+    ledger.use_timeouts({"slow": 20_000, "quick": 5_000})
+    key = ledger.accept("r", calls).key
+    for index in range(3):
+        ledger.start(key, 0, index, message="m")
+    leased_until = client.hmget(f"tw:run:{key}", [f"busy_until:{index}" for index in range(3)])
+    assert [int(at) - clock.ms for at in leased_until] == [22_000, 7_000, 7_000]
+
+
+def test_owners_are_not_alike_in_a_process_and_in_its_fork(monkeypatch):
+    monkeypatch.setattr("os.getpid", lambda: 1)
+    first, second = new_owner_id(), new_owner_id()
+    monkeypatch.setattr("os.getpid", lambda: 2)
+    of_the_fork = new_owner_id()
+    processes = [owner.rpartition("-")[0] for owner in (first, second, of_the_fork)]
+    assert processes[0] == processes[1] != processes[2]
+    assert first != second
 
 
 def test_the_health_check_has_the_keys_of_an_acceptance_and_changes_none(
