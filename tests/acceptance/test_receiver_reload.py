@@ -47,7 +47,8 @@ def bound(receiver, redis_server):
         body = delivery(f"reload-{next(numbers)}", ("c", "mine", "{}"), context={"customer": 42})
         status, answer = receiver.post(body)
         assert status == 202
-        return ledger.hget(f"tw:run:{answer['key']}", "bound")
+        kept = ledger.hget(f"tw:run:{answer['key']}", "bound")
+        return kept and json.loads(kept)
 
     return bound
 
@@ -71,7 +72,7 @@ def test_what_a_new_tool_binds_is_kept_after_a_hangup_signal(receiver, tools, bo
     os.kill(receiver.master.pid, signal.SIGHUP)
     wait_for(lambda: _are_new(receiver, old), within_s=20)
     assert "catalog.reloaded" in receiver.log()
-    assert bound() == b'{"/context/customer": 42}'
+    assert bound() == {"/context/customer": 42}
 
 
 def test_with_a_mistake_in_a_tool_new_processes_have_the_tools_of_those_before(
@@ -79,17 +80,17 @@ def test_with_a_mistake_in_a_tool_new_processes_have_the_tools_of_those_before(
 ):
     _write(tools, "SELECT %(customer)s::integer AS customer")
     os.kill(receiver.master.pid, signal.SIGHUP)
-    wait_for(lambda: bound() == b'{"/context/customer": 42}', within_s=20)
+    wait_for(lambda: bound() == {"/context/customer": 42}, within_s=20)
     wait_for(lambda: len(receiver.worker_pids()) == 2)
     _write(tools, "SELECT %(custommer)s::integer AS customer")
     old = receiver.worker_pids()
     for pid in old:
         os.kill(pid, signal.SIGKILL)
     wait_for(lambda: _are_new(receiver, old), within_s=20)
-    assert bound() == b'{"/context/customer": 42}'
+    assert bound() == {"/context/customer": 42}
 
     old = receiver.worker_pids()
     os.kill(receiver.master.pid, signal.SIGHUP)
     wait_for(lambda: _are_new(receiver, old), within_s=20)
     assert "mine/query.sql:1: %(custommer)s is no property" in receiver.log()
-    assert bound() == b'{"/context/customer": 42}'
+    assert bound() == {"/context/customer": 42}
