@@ -275,12 +275,12 @@ def _reach(databases: Any, names: set[str]) -> None:
     Raises:
         ClickException: One cannot be reached.
     """
-    from db.errors import Unavailable
+    from db.errors import ToolError, Unavailable
 
     for name in sorted(names):
         try:
             databases.ping(name)
-        except Unavailable as exc:
+        except (Unavailable, ToolError) as exc:  # the latter of a server that is too slow
             raise click.ClickException(f"database {name}: {exc}") from exc
 
 
