@@ -275,12 +275,12 @@ def _reach(databases: Any, names: set[str]) -> None:
     Raises:
         ClickException: One cannot be reached.
     """
-    from db.errors import ToolError, Unavailable
+    from db.errors import Unavailable
 
     for name in sorted(names):
         try:
             databases.ping(name)
-        except (Unavailable, ToolError) as exc:  # the latter of a server that is too slow
+        except Unavailable as exc:
             raise click.ClickException(f"database {name}: {exc}") from exc
 
 
