@@ -50,45 +50,45 @@ def make(values: Settings, tools: Catalog, databases: Databases) -> Flask:
     return app
 
 
-def check() -> tuple[Settings, Catalog]:
+_kept: tuple[Settings, Catalog] | None = None
+"""What gunicorn's master loaded last; processes that it forks later have the same tools."""
+
+
+def keep() -> tuple[Settings, Catalog]:
     """
-    Settings and tools, if the endpoint can start with them.
+    Load and check settings and tools, for this process and those that it forks.
 
     Raises:
         SystemExit: With all mistakes, one a line.
     """
+    global _kept
     try:
-        values = settings.load("ACTIONS_SECRETS", "DATABASE_URL")
-        tools = catalog.load(values.tools_dir)
-        if missing := tools.without_database(values.database_urls()):
-            raise CatalogError(missing)
+        _kept = _load()
     except (settings.SettingsError, CatalogError) as mistakes:
         raise SystemExit(f"the data-action endpoint cannot start:\n{mistakes}") from mistakes
-    return values, tools
-
-
-_kept: tuple[Settings, Catalog] | None = None
-"""What gunicorn's master checked last; processes that it forks later have the same tools."""
-
-
-def keep() -> tuple[Settings, Catalog]:
-    """Check settings and tools as `check` does, for this process and those that it forks."""
-    global _kept
-    _kept = check()
     return _kept
 
 
 def reload() -> Settings:
-    """Load the tools anew; with a mistake in them the settings and tools stay as they are."""
+    """Load the tools anew; with a mistake in them the tools stay as they are."""
+    global _kept
     logs.configure()
     values, before = _kept or keep()
     try:
-        values, tools = keep()
-    except SystemExit as mistakes:
+        _kept = values, tools = _load()
+    except CatalogError as mistakes:
         _log.error("catalog.refused", catalog=before.digest, mistakes=str(mistakes))
     else:
         _log.info("catalog.reloaded", catalog=tools.digest, before=before.digest)
     return values
+
+
+def _load() -> tuple[Settings, Catalog]:
+    values = settings.load("ACTIONS_SECRETS", "DATABASE_URL")
+    tools = catalog.load(values.tools_dir)
+    if missing := tools.without_database(values.database_urls()):
+        raise CatalogError(missing)
+    return values, tools
 
 
 def gauge() -> Mapping[str, Mapping[tuple[str, ...], float]]:

@@ -37,7 +37,9 @@ def connect_options(url: str, name: str) -> dict[str, Any]:
         # psycopg's sentence quotes what it could not read, with the password
         advice = "must be postgresql://ROLE:PASSWORD@HOST:PORT/DATABASE, its parts percent-encoded"
         raise SettingsError(f"{database_setting(name)}: {advice}") from None
-    if "@" in str(parts.get("host", "")):  # else the host's name, with half a password, is unknown
+    host = str(parts.get("host", ""))
+    # else the host's name, with half a password, is unknown; "@/…" is an abstract Unix socket
+    if "@" in host and not host.startswith("@/"):
         raise SettingsError(f"{database_setting(name)}: has a second @; in a password write %40")
     return {
         "autocommit": True,

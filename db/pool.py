@@ -78,8 +78,11 @@ class Databases:
         Raises:
             Unavailable: It does not answer; the message names the cause.
         """
-        with translated(()), self._pool(name).connection() as connection:
-            ping(connection)
+        try:
+            with translated(()), self._pool(name).connection() as connection:
+                ping(connection)
+        except ToolError as exc:  # too slow, or refused: there is no model to answer
+            raise Unavailable(f"it answers no query ({exc.code})") from exc
 
     def query(
         self,

@@ -83,46 +83,46 @@ class Intake:
         return ""
 
 
-def check() -> catalog.Catalog:
+_kept: catalog.Catalog | None = None
+"""What gunicorn's master loaded last; processes that it forks later have the same tools."""
+
+
+def keep() -> catalog.Catalog:
     """
-    Load and check settings and tool catalogue, before the receiver listens.
+    Load and check settings and tools, for this process and those that it forks.
 
     Raises:
         SystemExit: With all mistakes, one a line.
     """
+    global _kept
     try:
-        values = settings.load("REDIS_URL", "WEBHOOK_SECRETS")
-        tools = catalog.load(values.tools_dir)
-        if mistakes := unlisted_headers(tools, values.bind_headers()):
-            raise CatalogError(mistakes)
+        _kept = _load()
     except (settings.SettingsError, CatalogError) as wrong:
         raise SystemExit(f"the receiver cannot start:\n{wrong}") from wrong
-    return tools
-
-
-_kept: catalog.Catalog | None = None
-"""Of gunicorn's master, which forks a process when another has ended: it has the same tools."""
-
-
-def keep() -> catalog.Catalog:
-    """Check settings and tools as `check` does, for this process and those that it forks."""
-    global _kept
-    _kept = check()
     return _kept
 
 
 def kept() -> catalog.Catalog:
-    """The tools that `keep` found; without a master they are loaded here."""
+    """The tools that `keep` loaded; without a master they are loaded here."""
     return _kept or keep()
 
 
 def reload() -> None:
     """Load the tools anew; with a mistake in them they stay as they are."""
+    global _kept
     logs.configure()
     before = kept()
     try:
-        after = keep()
-    except SystemExit as mistakes:
+        _kept = _load()
+    except CatalogError as mistakes:
         _log.error("catalog.refused", catalog=before.digest, mistakes=str(mistakes))
     else:
-        _log.info("catalog.reloaded", catalog=after.digest, before=before.digest)
+        _log.info("catalog.reloaded", catalog=_kept.digest, before=before.digest)
+
+
+def _load() -> catalog.Catalog:
+    values = settings.load("REDIS_URL", "WEBHOOK_SECRETS")
+    tools = catalog.load(values.tools_dir)
+    if mistakes := unlisted_headers(tools, values.bind_headers()):
+        raise CatalogError(mistakes)
+    return tools

@@ -2,6 +2,7 @@
 
 import difflib
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,9 @@ def _unreadable(path: Path, name: str, error: OSError | UnicodeDecodeError) -> t
         return line, "is not UTF-8 from here on; save the file as UTF-8"
     if not isinstance(error, FileNotFoundError):
         return 1, f"cannot be read: {error.strerror or type(error).__name__}"
-    found = [p.name for p in path.iterdir() if p.is_file() and p.name not in _NAMES]
+    found = []
+    with suppress(OSError):  # the folder was moved meanwhile, or may not be listed
+        found = [p.name for p in path.iterdir() if p.is_file() and p.name not in _NAMES]
     lower = {other.lower(): other for other in sorted(found)}
     close = difflib.get_close_matches(name, lower, n=1)
     if not close and name != "examples.json":

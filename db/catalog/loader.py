@@ -173,12 +173,17 @@ def load(folder: Path) -> Catalog:
 
 def tool_folders(folder: Path, mistakes: list[Mistake]) -> Iterator[Path]:
     """The folders in *folder* that are tools; a mistake is noted when there is none."""
-    if not folder.is_dir():
-        mistakes.append(Mistake(str(folder), 1, "is no folder; TOOLS_DIR names the tools' folder"))
+    try:
+        if not folder.is_dir():
+            words = "is no folder; TOOLS_DIR names the tools' folder"
+            mistakes.append(Mistake(str(folder), 1, words))
+            return
+        found = [
+            p for p in sorted(folder.iterdir()) if p.is_dir() and not p.name.startswith((".", "_"))
+        ]
+    except OSError as error:
+        mistakes.append(Mistake(str(folder), 1, f"cannot be read: {error.strerror}"))
         return
-    found = [
-        p for p in sorted(folder.iterdir()) if p.is_dir() and not p.name.startswith((".", "_"))
-    ]
     if not found:
         words = "holds no tool folder; begin one with: toolworker tools new NAME"
         if (folder / "tool.json").is_file():

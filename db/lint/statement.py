@@ -27,7 +27,8 @@ WHERE pid = pg_backend_pid() AND locktype = 'relation'
   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 # "permission denied for table inventory", "… for materialized view …", "… for schema crm"
-_DENIED = re.compile(r"permission denied for (?:\w+ )?(table|view|schema|function) (\S+)")
+_DENIED = re.compile(r"permission denied for (?:\w+ )?(table|view|schema|function) (.+)")
+_PLAIN_NAME = re.compile(r"[a-z_][a-z0-9_]*")
 _RIGHTS = {"schema": "USAGE ON SCHEMA NAME", "function": "EXECUTE ON FUNCTION NAME"}
 RIGHT_MISSING = "42501"
 _CURSOR = "DECLARE tools_check NO SCROLL CURSOR FOR "
@@ -164,22 +165,26 @@ class Statement:
         """The mistake for an error in the statement itself, at the place that the server names."""
         text = f"{error.diag.message_primary} (SQLSTATE {error.sqlstate})"
         if error.sqlstate == RIGHT_MISSING:
-            return self._refused_right(text)
+            return self._refused_right(text, str(error.diag.message_primary))
         if error.sqlstate in ("42P08", "42P18"):  # the type of a parameter cannot be inferred
             text += self._cast(str(error.diag.message_primary))
         elif error.diag.message_hint:
             text += f"; {error.diag.message_hint}"
         return self.mistake(text, self._place(error, 0))
 
-    def _refused_right(self, text: str) -> Mistake:
+    def _refused_right(self, text: str, reported: str) -> Mistake:
         """The same when the role may not read something, with what its owner has to run."""
-        found = _DENIED.search(text)
+        found = _DENIED.fullmatch(reported)
         if not found:
             return self.mistake(text)
-        right = _RIGHTS.get(found[1], f"SELECT ON {found[2]}").replace("NAME", found[2])
-        text += f"; let its owner run GRANT {right} TO {self._connection.info.user}"
-        named = re.search(rf"\b{re.escape(found[2])}\b", bare(self._tool.statement))
-        return self.mistake(text, named.start() if named else 0)
+        name, sql = _quoted(found[2]), self._tool.statement
+        named = re.search(rf"\b{re.escape(name)}\b", bare(sql), re.IGNORECASE)
+        at = sql.find(name) if name[0] == '"' else named.start() if named else -1
+        if at < 0:  # the right may be missing to the view's owner
+            return self.mistake(f"{text}; a view or function of the statement reads it")
+        right = _RIGHTS.get(found[1], "SELECT ON NAME").replace("NAME", name)
+        text += f"; let its owner run GRANT {right} TO {_quoted(self._connection.info.user)}"
+        return self.mistake(text, at)
 
     def refused_to_write(self, error: psycopg.Error) -> Mistake:
         """The mistake for a statement that no cursor takes: it writes, or locks rows."""
@@ -225,6 +230,10 @@ class Statement:
         parameters = self._tool.parameters
         schema = resolved(parameters.get("properties", {}).get(name, {}), parameters)
         return f"; write %({name})s::{cast_of(schema)} where it is not compared with a column"
+
+
+def _quoted(name: str) -> str:
+    return name if _PLAIN_NAME.fullmatch(name) else '"' + name.replace('"', '""') + '"'
 
 
 def scanned(plan: Any) -> Iterator[tuple[str, str]]:

@@ -54,6 +54,8 @@ def test_with_a_mistake_a_new_process_has_the_tools_of_the_one_before(reloading)
     (tools / "search_inventory" / "query.sql").write_text("SELECT 1 AS sku")
     (old,) = _processes(endpoint)
     _reload(endpoint, until="catalog.refused")
-    assert "search_inventory/tool.json:" in endpoint.log()
+    (refused,) = [line for line in endpoint.log().splitlines() if "catalog.refused" in line]
+    assert "search_inventory/tool.json:" in refused
+    assert "cannot start" not in refused
     _wait_for(lambda: old not in _processes(endpoint))
     assert endpoint.call("search_inventory", STOCK) == before

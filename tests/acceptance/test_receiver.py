@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
@@ -14,7 +15,7 @@ import pytest
 from ops import deliveries
 from ops.dev.children import StartError
 from tests.receiver import delivery, running_receiver, signed, wait_for
-from tests.timing import in_time
+from tests.timing import until_unstalled
 
 GOOD = ("good", "search_inventory", '{"sku": "AB-1001", "warehouse": "US-WEST"}')
 DELIVERY = json.dumps({"run_id": "r", "tool_calls": []}).encode()
@@ -212,20 +213,20 @@ def test_while_the_ledger_is_down_it_is_503_within_a_second_and_never_hangs(
 ):
     ledger, body = own_redis_server(), delivery("while-it-is-away")
     headers = {"Content-Type": "application/json", **signed(body)}
-    with running_receiver(tmp_path, ledger.url) as receiver:
+    away = 503, {"error": "The run cannot be stored right now; send it again later."}, "5"
+
+    def attempt():
         if how == signal.SIGSTOP:
             os.kill(ledger.pid, how)
         else:
             ledger.stop(how)
+        took_s = []
         try:
             for _ in range(3):
-                status, answer, told = in_time(
-                    lambda: receiver.ask("POST", "/webhook/tool-calls", body, headers), under_s=1
-                )
-                assert (status, answer) == (
-                    503, {"error": "The run cannot be stored right now; send it again later."}
-                )  # fmt: skip
-                assert told["Retry-After"] == "5"
+                began = time.monotonic()
+                status, answer, told = receiver.ask("POST", "/webhook/tool-calls", body, headers)
+                took_s.append(time.monotonic() - began)
+                assert (status, answer, told["Retry-After"]) == away
             assert receiver.ask("GET", "/livez")[0] == 200
             kind = "TimeoutError" if how == signal.SIGSTOP else "ConnectionError"
             why = f"Not ready: the ledger takes no new runs: it cannot be reached ({kind})."
@@ -236,6 +237,10 @@ def test_while_the_ledger_is_down_it_is_503_within_a_second_and_never_hangs(
             else:
                 ledger.start()
         wait_for(lambda: receiver.post(body)[0] == 202)
+        return True if max(took_s) < 1 else None
+
+    with running_receiver(tmp_path, ledger.url) as receiver:
+        until_unstalled(attempt)
 
 
 def test_without_a_secret_or_with_a_broken_tool_it_does_not_listen(redis_server, tmp_path):

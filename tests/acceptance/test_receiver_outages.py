@@ -83,24 +83,29 @@ def _try_to_deliver(service, run_id):
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
 def test_while_the_broker_alone_is_down_it_is_ready_and_answers_202(service, how):
-    broker, run_ids = service.stack.broker, [service.new_run_id() for _ in range(3)]
-    if how == signal.SIGSTOP:
-        service.kill(broker.pid, how)
-    else:
-        broker.stop(how)
-    try:
-        took_s = []
-        for run_id in run_ids:
-            began = time.monotonic()
-            assert service.deliver(run_id, GOOD).status == 202
-            took_s.append(time.monotonic() - began)
-        assert sorted(took_s)[1] < 1.2  # each, but one that a machine stalls in
-        assert _get(service, "/readyz") == (200, {"status": "ready"})
-    finally:
+    broker, run_ids = service.stack.broker, []
+
+    def attempt():
         if how == signal.SIGSTOP:
-            service.kill(broker.pid, signal.SIGCONT)
+            service.kill(broker.pid, how)
         else:
-            broker.start()
+            broker.stop(how)
+        try:
+            took_s = []
+            for _ in range(3):
+                run_ids.append(service.new_run_id())
+                began = time.monotonic()
+                assert service.deliver(run_ids[-1], GOOD).status == 202
+                took_s.append(time.monotonic() - began)
+            assert _get(service, "/readyz") == (200, {"status": "ready"})
+        finally:
+            if how == signal.SIGSTOP:
+                service.kill(broker.pid, signal.SIGCONT)
+            else:
+                broker.start()
+        return True if max(took_s) < 1.2 else None
+
+    until_unstalled(attempt)
     for run_id in run_ids:
         assert service.answer(run_id, within_s=35)["good"]["total"] == 2
 

@@ -100,7 +100,7 @@ def test_of_10000_queued_runs_nothing_is_left_and_a_new_run_is_as_quick_as_ever(
     began = time.monotonic()
     _deliver(service, 10_000, *calls)
     accepted_s = time.monotonic() - began
-    _wait_until_ended(service, ended + 10_000, within_s=400)
+    _wait_until_ended(service, ended + 10_000, within_s=1_500)
     ended_s = time.monotonic() - began
     left = sum(service.broker().llen(name) for name in service.queues())
     first_s = _took_s(service, *calls)

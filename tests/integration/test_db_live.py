@@ -20,7 +20,11 @@ CREATE TABLE closed.inner_table (id int);
 CREATE TABLE large (id int PRIMARY KEY, name text);
 INSERT INTO large SELECT n, 'n' || n FROM generate_series(1, 10100) AS n;
 ANALYZE large;
-GRANT SELECT ON item, large TO check_reader;
+CREATE ROLE check_owner;
+CREATE VIEW blind AS SELECT id FROM hidden;
+ALTER VIEW blind OWNER TO check_owner;
+CREATE TABLE "Order items" (id int);
+GRANT SELECT ON item, large, blind TO check_reader;
 """
 
 
@@ -142,6 +146,20 @@ def test_what_only_the_database_knows_is_found_at_its_line(findings, sql, proper
     ((file, found_line, message, is_warning),) = findings(sql, **properties)
     assert (file, found_line, is_warning) == ("tool/query.sql", line, False)
     assert words in message
+
+
+def test_a_right_that_a_views_owner_lacks_is_not_to_be_granted_to_the_tools_role(findings):
+    ((_, _, message, _),) = findings("SELECT id FROM blind")
+    assert message == (
+        "permission denied for table hidden (SQLSTATE 42501); a view or function of the statement "
+        "reads it"
+    )
+
+
+def test_the_grant_of_a_name_that_needs_quotes_has_them(findings):
+    ((_, line, message, _),) = findings('SELECT id\nFROM "Order items"')
+    assert line == 2
+    assert message.endswith('GRANT SELECT ON "Order items" TO check_reader')
 
 
 @pytest.mark.parametrize(

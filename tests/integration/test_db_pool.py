@@ -203,6 +203,12 @@ def test_a_database_that_is_down_is_unavailable_in_time(free_port):
     databases.close()
 
 
+def test_a_server_that_refuses_a_ping_is_unavailable(databases, monkeypatch):
+    monkeypatch.setattr("db.pool.ping", lambda connection: connection.execute("SELECT 1 / 0"))
+    with pytest.raises(Unavailable, match="it answers no query"):
+        databases.ping("default")
+
+
 def test_a_server_that_hangs_in_a_query_is_given_up_a_second_after_the_timeout(
     databases, postgres_server
 ):

@@ -179,11 +179,23 @@ def test_a_run_has_no_more_attempts_than_the_setting_allows(runs, patient, fault
     assert runs.entry(key)["reason"] == reason
 
 
-def test_a_run_is_unconfirmed_if_any_of_the_attempts_allowed_may_have_arrived(runs):
+def test_a_run_is_unconfirmed_if_any_of_the_attempts_allowed_may_have_arrived(runs, patient):
     runs.client = runs.new_client(runs.url, max_attempts=2)
     key = runs.accept()
     runs.faults("drop", 503)
     assert runs.submit(key) == "dead"
+    assert runs.entry(key)["reason"] == "unconfirmed"
+
+
+def test_a_run_is_unconfirmed_if_an_attempt_of_an_earlier_sender_may_have_arrived(
+    runs, monkeypatch
+):
+    monkeypatch.setattr("tasks.submission.IN_PLACE_S", 0.0)
+    runs.client = runs.new_client(runs.url, max_attempts=3)
+    key = runs.accept()
+    runs.faults("drop", 503, 503)
+    assert [runs.submit(key), runs.submit_again(key)] == ["postponed", "postponed"]
+    assert runs.submit_again(key) == "dead"
     assert runs.entry(key)["reason"] == "unconfirmed"
 
 

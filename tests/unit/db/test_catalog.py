@@ -1,12 +1,14 @@
 """A tool folder with a mistake is refused with file and line, and all mistakes at once."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
 from db import catalog
+from db.catalog.definition import read_definition
 from db.errors import CatalogError, ToolError
 
 SHIPPED = Path(__file__).resolve().parents[3] / "tools"
@@ -159,6 +161,28 @@ def test_a_file_in_another_encoding_is_a_mistake_at_its_first_such_line(folder, 
     line = {"latin-1": 2, "utf-16": 1}[encoding]
     words = "is not UTF-8 from here on; save the file as UTF-8"
     assert _mistakes(folder) == [("search_inventory/query.sql", line, words)]
+
+
+def test_a_tool_folder_that_vanishes_while_it_is_read_is_a_mistake(tmp_path):
+    found, mistakes = read_definition(tmp_path / "moved")
+    assert found is None
+    assert [(m.file, m.message) for m in mistakes][:2] == [
+        ("moved/tool.json", "is missing"),
+        ("moved/query.sql", "is missing"),
+    ]
+
+
+def test_a_folder_of_tools_that_may_not_be_read_is_a_mistake(folder):
+    folder.chmod(0)
+    user = os.geteuid()
+    if not user:
+        os.seteuid(65_534)  # no right is refused to root
+    try:
+        ((file, _, message),) = _mistakes(folder)
+    finally:
+        os.seteuid(user)
+        folder.chmod(0o700)
+    assert (file, message) == (str(folder), "cannot be read: Permission denied")
 
 
 def test_a_folder_in_place_of_a_file_is_a_mistake(folder):

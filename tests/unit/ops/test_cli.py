@@ -73,6 +73,12 @@ def test_a_password_with_an_at_sign_is_named_and_not_shown(command):
     assert "Traceback" not in done.stderr
 
 
+def test_an_abstract_unix_socket_is_a_host():
+    done = toolworker("doctor", DATABASE_URL="postgresql:///db?host=@/no-such-server")
+
+    assert "has a second @" not in done.stderr
+
+
 def test_doctor_does_not_wait_for_what_only_a_person_can_fix():
     done = toolworker("doctor", "--wait", "--timeout", "50", REDIS_URL="redis://127.0.0.1:1/0")
 

@@ -117,6 +117,18 @@ def _anchors(page):
     return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
+def test_an_open_circuit_is_red_and_a_rate_limit_with_requests_left_is_not():
+    (config,) = [p["fieldConfig"] for p in _PANELS if p["title"] == "Circuit and rate limit"]
+    ((override, matcher),) = [(o["properties"], o["matcher"]) for o in config["overrides"]]
+    assert _colours(config["defaults"]["thresholds"]) == [(None, "green"), (1, "red")]
+    assert matcher == {"id": "byName", "options": "left of the limit"}
+    assert _colours(override[0]["value"]) == [(None, "red"), (1, "green")]
+
+
+def _colours(thresholds):
+    return [(step["value"], step["color"]) for step in thresholds["steps"]]
+
+
 def test_every_metric_is_on_the_dashboard_or_in_an_alert():
     shown = set(re.findall(r"toolworker_\w+?(?=_total|_bucket|_count|\b)", " ".join(_EXPRESSIONS)))
     every = {f"toolworker_{name}" for name in (*COUNTERS, *TIMINGS, *GAUGES)}
