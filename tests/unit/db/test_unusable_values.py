@@ -1,6 +1,7 @@
 """Arguments that Postgres could not store are named by their place, whatever the schema says."""
 
 import json
+import sys
 
 import pytest
 
@@ -52,9 +53,18 @@ def test_many_are_refused_too_and_the_list_is_not_long():
 
 def test_the_largest_number_that_a_double_holds_is_taken_and_a_larger_one_named():
     assert parse('{"a": 1.7976931348623157e308}') == {"a": 17976931348623157 * 10**292}
+    largest = int(sys.float_info.max)
+    assert parse(f'{{"a": {largest}}}') == {"a": largest}
     larger = str(10**309)
     assert _violations(f'{{"a": [1, {larger}]}}') == {
         "/a/1": "is too large a number: write a smaller one"
+    }
+
+
+@pytest.mark.parametrize("number", ["1e-1001", "0." + "1" * 1_000, "1e-9999999999999999999"])
+def test_a_number_of_more_digits_than_are_kept_is_named(number):
+    assert _violations(f'{{"a": [1, {number}]}}') == {
+        "/a/1": "has more digits than can be kept: round it"
     }
 
 

@@ -50,6 +50,14 @@ def test_a_cause_is_reported_when_it_holds_in_two_looks(store, later):
     assert _events(store) == [("raised", "NO_WORKER")]
 
 
+def test_a_lease_between_two_looks_forgets_no_cause(store, later):
+    store.note(HOLDS)
+    later(alerts.CONFIRM_MS)
+    assert store.lease() is True
+    store.note(HOLDS)
+    assert _events(store) == [("raised", "NO_WORKER")]
+
+
 def test_a_cause_that_holds_for_a_moment_is_not_reported(store, later):
     for _ in range(5):
         store.note(HOLDS)
@@ -105,6 +113,24 @@ def test_an_event_waits_until_it_was_sent(store, later):
     store.sent(event)
     store.sent(event)
     assert store.waiting(100) == []
+
+
+def test_an_event_has_its_time_and_its_cause(store, clock):
+    store.note(HOLDS)
+    clock.ms += 4_000
+    store.note(HOLDS)
+    (event,) = store.waiting(100)
+    assert (event.kind, event.at_ms, event.cause) == ("raised", 1_700_000_004_000, CAUSE)
+
+
+def test_no_more_events_are_read_than_requested_and_the_oldest_first(store, later):
+    causes = {name: {"id": name} for name in ("A", "B", "C")}
+    store.note(causes)
+    later(alerts.CONFIRM_MS)
+    store.note(causes)
+    assert [event.cause["id"] for event in store.waiting(1)] == ["A"]
+    assert [event.cause["id"] for event in store.waiting(2)] == ["A", "B"]
+    assert [event.cause["id"] for event in store.waiting(3)] == ["A", "B", "C"]
 
 
 def test_a_receiver_that_is_down_for_good_does_not_fill_the_ledger(store, later, client):

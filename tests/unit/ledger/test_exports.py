@@ -4,9 +4,11 @@ import pytest
 
 from ledger import Ledger
 from ledger.admin import RunStore
-from ledger.exports import EndedRuns
+from ledger.due import DueRuns
+from ledger.exports import EndedRun, EndedRuns
 
 CALL = {"id": "a", "type": "function", "function": {"name": "t", "arguments": '{"secret": 1}'}}
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 @pytest.fixture
@@ -100,6 +102,89 @@ def test_an_entry_has_the_timeline_and_no_arguments_outputs_or_body(ledger, expo
     assert entry["attempt_status:1"] == "422"
     text = str(entry)
     assert not any(word in text for word in ("secret", "row", "body", "no'"))
+
+
+def test_an_entry_has_each_time_of_a_run_that_was_replayed_and_tried_again(
+    ledger, client, clock, exports
+):
+    key = ledger.accept("r-1", [CALL, {**CALL, "id": "b"}], traceparent=TRACEPARENT).key
+    clock.ms += 1
+    for index in (0, 1):
+        ledger.record(key, 0, index, "{}", owner="o", code="ok")
+    claim = ledger.claim(key, 0, b"body", seen=2, owner="h")
+    ledger.bury(key, 0, "rejected", claim=claim, outcome={"status": 422})
+    clock.ms += 1_000
+    RunStore(ledger).replay(key, "full")
+    ledger.begin(key, 1)
+    for _ in range(3):
+        clock.ms += 10
+        call = ledger.start(key, 1, 0, message="m", may_take_over=True)
+    for index, owner in ((0, call.owner), (1, "o")):
+        ledger.record(key, 1, index, "{}", owner=owner, code="ok", validate_ms=2, query_ms=7)
+    for _ in range(2):
+        clock.ms += 10_000
+        assert [run.step for run in DueRuns(ledger).take(senders=1)] == ["submit"]
+    claim = ledger.claim(key, 1, b"other", seen=2, owner="h")
+    clock.ms += 100
+    ledger.renew(key, 1, claim, {"status": 503, "took_ms": 99}, attempt=1, is_unknown=False)
+    clock.ms += 100
+    ledger.finish(key, 1, {"status": 200, "took_ms": 98})
+    (entry,) = exports.entries([EndedRun("ended", key, "1700000021231")])
+    assert entry == {
+        "run_id": "r-1", "traceparent": TRACEPARENT, "state": "submitted",
+        "generation": "1", "replays": "1", "replayed_at:0": "1700000001001",
+        "accepted_at": "1700000000000", "begun_at": "1700000001001", "ended_at": "1700000021231",
+        "calls": "2",
+        "id:0": "a", "name:0": "t", "started_at:0": "1700000001011",
+        "try_at:0:2": "1700000001021", "try_at:0:3": "1700000001031",
+        "ended_at:0": "1700000001031", "validate_ms:0": "2", "took_ms:0": "7", "code:0": "ok",
+        "tries:0": "3", "bytes:0": "2",
+        "id:1": "b", "name:1": "t", "ended_at:1": "1700000001031", "validate_ms:1": "2",
+        "took_ms:1": "7", "code:1": "ok", "bytes:1": "2",
+        "steps": "2", "step:1": "submit", "step_at:1": "1700000011031",
+        "step:2": "submit", "step_at:2": "1700000021031",
+        "attempts": "2",
+        "attempt_at:1": "1700000021031", "attempt_status:1": "503", "attempt_took_ms:1": "99",
+        "attempt_at:2": "1700000021131", "attempt_status:2": "200", "attempt_took_ms:2": "98",
+    }  # fmt: skip
+
+
+def test_an_entry_has_the_time_of_each_replay(ledger, clock, exports):
+    key = _end(ledger, "r-1", is_dead=True)
+    clock.ms += 1_000
+    RunStore(ledger).replay(key, "full")
+    ledger.record(key, 1, 0, "{}", owner="o", code="ok")
+    claim = ledger.claim(key, 1, b"other", seen=1, owner="h")
+    ledger.bury(key, 1, "rejected", claim=claim)
+    clock.ms += 1_000
+    RunStore(ledger).replay(key, "submission")
+    ledger.claim(key, 1, b"other", seen=1, owner="h")
+    ledger.finish(key, 1, {"status": 200})
+    (entry,) = exports.entries([EndedRun("ended", key, "1700000002000")])
+    assert {name: at for name, at in entry.items() if name.startswith("replayed_at")} == {
+        "replayed_at:0": "1700000001000",
+        "replayed_at:1": "1700000002000",
+    }
+
+
+def test_an_entry_has_the_further_tries_of_each_call(ledger, clock, exports):
+    calls = [{**CALL, "id": name} for name in "abcde"]
+    key = ledger.accept("r-1", calls, traceparent="").key
+    for index in (3, 4):
+        ledger.start(key, 0, index, message="m")
+        clock.ms += 1
+        ledger.start(key, 0, index, message="m", may_take_over=True)
+    clock.ms += 600_000
+    assert ledger.bury(key, 0, "expired") == "expired"
+    (entry,) = exports.entries([EndedRun("dead", key, "1700000600002")])
+    assert {name: at for name, at in entry.items() if name.startswith("try_at")} == {
+        "try_at:3:2": "1700000000001",
+        "try_at:4:2": "1700000000002",
+    }
+
+
+def test_a_run_that_is_gone_has_no_entry(exports):
+    assert exports.entries([EndedRun("ended", "gone", "1")]) == [{}]
 
 
 def test_a_dead_letter_that_was_opened_again_has_no_entry(ledger, exports):

@@ -6,6 +6,7 @@ from ledger import Ledger
 from ledger.admin import RunStore
 from ledger.due import DueRuns
 from ledger.errors import Busy
+from ledger.owners import new_owner_id
 from ledger.values import Begun, Claim, Outputs
 from runtime.trace_context import run_trace
 
@@ -30,12 +31,12 @@ def measured(monkeypatch):
     return found
 
 
-def _accept(ledger, run_id="r", *, calls=1, accepted_ms_ago=0):
+def _accept(ledger, run_id="r", *, calls=1, accepted_ms_ago=0, traceparent=TRACEPARENT):
     listed = [
         {"id": f"c{n}", "type": "function", "function": {"name": "get_order", "arguments": "{}"}}
         for n in range(calls)
     ]
-    key = ledger.accept(run_id, listed, traceparent=TRACEPARENT).key
+    key = ledger.accept(run_id, listed, traceparent=traceparent).key
     ledger.client.hincrby(f"tw:run:{key}", "accepted_at", -accepted_ms_ago)
     return key
 
@@ -184,6 +185,13 @@ def test_the_senders_trace_reaches_each_step_and_a_replay_has_spans_of_its_own(l
     assert ledger.outputs(key, 0).trace == run_trace(key, TRACEPARENT, 1)
 
 
+def test_a_due_run_without_a_senders_trace_has_the_trace_of_its_key(ledger, client):
+    key = _accept(ledger, traceparent="")
+    client.zadd("tw:due", {key: 0})
+    (run,) = DueRuns(ledger).take(senders=1)
+    assert (run.key, run.trace) == (key, run_trace(key))
+
+
 def test_one_look_goes_through_so_many_runs(ledger, client, monkeypatch):
     monkeypatch.setattr("ledger.bounds.DUE_AT_ONCE", 2)
     client.zadd("tw:due", {_accept(ledger, run_id): 0 for run_id in ("r-1", "r-2", "r-3")})
@@ -213,3 +221,38 @@ def test_a_call_is_given_back_while_there_is_time_for_another_try(ledger, client
     client.hset(f"tw:run:{key}", "answer_by", (seconds + 3) * 1000)
     assert ledger.release(key, 0, again) is False
     assert ledger.release(key, 1, again) is True  # another generation's: there is nothing to give
+
+
+def test_a_lease_lasts_what_its_tool_may_take_and_a_margin(ledger, client, clock):
+    calls = [
+        {"id": name, "type": "function", "function": {"name": name, "arguments": "{}"}}
+        for name in ("slow", "quick", "other")
+    ]
+    ledger.use_timeouts({"slow": 20_000, "quick": 5_000})
+    key = ledger.accept("r", calls).key
+    for index in range(3):
+        ledger.start(key, 0, index, message="m")
+    leased_until = client.hmget(f"tw:run:{key}", [f"busy_until:{index}" for index in range(3)])
+    assert [int(at) - clock.ms for at in leased_until] == [22_000, 7_000, 7_000]
+
+
+def test_owners_are_not_alike_in_a_process_and_in_its_fork(monkeypatch):
+    monkeypatch.setattr("os.getpid", lambda: 1)
+    first, second = new_owner_id(), new_owner_id()
+    monkeypatch.setattr("os.getpid", lambda: 2)
+    of_the_fork = new_owner_id()
+    processes = [owner.rpartition("-")[0] for owner in (first, second, of_the_fork)]
+    assert processes[0] == processes[1] != processes[2]
+    assert first != second
+
+
+def test_the_health_check_has_the_keys_of_an_acceptance_and_changes_none(
+    ledger, client, monkeypatch
+):
+    ledger.ping()
+    assert client.keys() == []
+    steps = []
+    monkeypatch.setattr(ledger, "step", lambda name, keys, words: steps.append((name, keys, words)))
+    ledger.ping()
+    others = ["tw:due", "tw:waiting", "tw:begun", "tw:unpublished", "tw:reconcilers"]
+    assert steps == [("ping", ["tw:run:ping", *others], [])]
