@@ -8,6 +8,7 @@ import time
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 import psycopg
 import redis
@@ -60,7 +61,8 @@ class Service:
 
     def submissions(self, run_id):
         """Every POST that reached Genesys for this run, oldest first."""
-        return [record for record in self.all_submissions() if record["run_id"] == run_id]
+        url = f"{self.stack.simulator_url}/_sim/submissions?run_id={quote(run_id, safe='')}"
+        return deliveries.get(url).body
 
     def all_submissions(self):
         """Every POST that reached Genesys, oldest first."""

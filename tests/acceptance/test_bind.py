@@ -175,7 +175,7 @@ def test_a_header_that_no_setting_lists_keeps_the_receiver_from_starting(tmp_pat
         "TOOLS_DIR": str(tools),
     }
     started = subprocess.run(
-        [sys.executable, "-c", "import webhook.intake; webhook.intake.check()"],
+        [sys.executable, "-c", "import webhook.intake; webhook.intake.keep()"],
         env=env,
         cwd=ROOT,
         capture_output=True,

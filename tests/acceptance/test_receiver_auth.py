@@ -95,7 +95,7 @@ def test_a_scheme_without_a_usable_secret_keeps_the_receiver_from_starting(
 ):
     env = {"REDIS_URL": redis_server.url, "WEBHOOK_AUTH": auth, "WEBHOOK_SECRETS": secrets}
     done = subprocess.run(
-        [sys.executable, "-c", "from webhook.intake import check; check()"],
+        [sys.executable, "-c", "from webhook.intake import keep; keep()"],
         env=env, cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 1
