@@ -5,10 +5,18 @@ from types import SimpleNamespace
 import fakeredis
 import pytest
 
+from ledger import Ledger
+
 
 @pytest.fixture
 def client():
     return fakeredis.FakeRedis()
+
+
+@pytest.fixture
+def ledger(client):
+    times = {"answer_by_s": 30, "expires_s": 600, "retention_s": 60}
+    return Ledger(client, **times, dead_letter_retention_s=600)
 
 
 @pytest.fixture

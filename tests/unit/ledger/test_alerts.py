@@ -2,17 +2,11 @@
 
 import pytest
 
-from ledger import Ledger, alerts
+from ledger import alerts
 from ledger.alerts import AlertStore
 
 CAUSE = {"id": "NO_WORKER", "sentence": "no worker answers", "next": []}
 HOLDS = {"NO_WORKER": CAUSE}
-
-
-@pytest.fixture
-def ledger(client):
-    times = {"answer_by_s": 30, "expires_s": 600, "retention_s": 60}
-    return Ledger(client, **times, dead_letter_retention_s=600)
 
 
 @pytest.fixture

@@ -2,18 +2,11 @@
 
 import pytest
 
-from ledger import Ledger
 from ledger.admin import RunStore
 from ledger.errors import Conflict
 
 CALLS = [{"id": "a", "type": "function", "function": {"name": "my_orders", "arguments": "{}"}}]
 ADA, BEN = {"/context/id": 7}, {"/context/id": 8}
-
-
-@pytest.fixture
-def ledger(client):
-    times = {"answer_by_s": 30, "expires_s": 600, "retention_s": 60}
-    return Ledger(client, **times, dead_letter_retention_s=600)
 
 
 def _submit(ledger, key):

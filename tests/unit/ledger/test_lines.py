@@ -1,18 +1,9 @@
 """Summary lines of runs, and the status of the ledger, for list pages."""
 
-import pytest
-
-from ledger import Ledger
 from ledger.admin import RunStore
 from ledger.due import DueRuns
 from ledger.lines import RunLines
 from ops.pages.index import RunIndex
-
-
-@pytest.fixture
-def ledger(client):
-    times = {"answer_by_s": 30, "expires_s": 600, "retention_s": 60}
-    return Ledger(client, **times, dead_letter_retention_s=600)
 
 
 def accept(ledger, run_id, *names):

@@ -15,12 +15,6 @@ TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 @pytest.fixture
-def ledger(client):
-    times = {"answer_by_s": 30, "expires_s": 600, "retention_s": 60}
-    return Ledger(client, **times, dead_letter_retention_s=600)
-
-
-@pytest.fixture
 def measured(monkeypatch):
     """Counters with their labels, and timings with their seconds, in order."""
     found = []

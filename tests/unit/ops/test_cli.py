@@ -54,21 +54,18 @@ def test_doctor_names_every_missing_setting_with_what_to_do():
 
 
 @pytest.mark.parametrize("command", [["doctor"], ["tools", "check", "--database"]])
-def test_urls_that_cannot_be_read_are_named_and_not_shown(command):
-    done = toolworker(*command, DATABASE_URL="postgres:/u:planted@h/d")
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("postgres:/u:planted@h/d", "must be postgresql://"),
+        ("postgresql://u:half@planted@h/d", "has a second @; in a password write %40"),
+    ],
+)
+def test_urls_that_cannot_be_read_are_named_and_not_shown(command, url, sentence):
+    done = toolworker(*command, DATABASE_URL=url)
 
     assert done.returncode in (1, 2)
-    assert "DATABASE_URL: must be postgresql://" in done.stderr
-    assert "planted" not in done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-
-
-@pytest.mark.parametrize("command", [["doctor"], ["tools", "check", "--database"]])
-def test_a_password_with_an_at_sign_is_named_and_not_shown(command):
-    done = toolworker(*command, DATABASE_URL="postgresql://u:half@planted@h/d")
-
-    assert done.returncode in (1, 2)
-    assert "DATABASE_URL: has a second @; in a password write %40" in done.stderr
+    assert f"DATABASE_URL: {sentence}" in done.stderr
     assert "planted" not in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
 
