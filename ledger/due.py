@@ -47,7 +47,7 @@ class DueRuns:
         """
         most = senders if may_go is None else may_go
         limits = [bounds.DUE_AT_ONCE, bounds.STEP_MS, senders, most]
-        messages = [bounds.MESSAGES, bounds.REPLAY_MESSAGES, first_calls]
+        messages = [bounds.MESSAGES, bounds.REPLAY_MESSAGES, first_calls, bounds.UNREAD_MS]
         lengths = [word for pair in (queued or {}).items() for word in pair]
         answer = self._ledger.step(
             "due",

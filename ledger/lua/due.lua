@@ -6,15 +6,17 @@
 --
 -- A run is published again when its message is missing, and not when its queue is long: a queue
 -- gives messages out in their order, so one is missing when its queue is empty, or has given out a
--- later one ('reached' of each queue). Runs that have no message yet get theirs, the oldest first
--- and replays last, while the queues hold fewer than so many.
+-- later one ('reached' of each queue). Messages of calls are missing, too, when nothing was taken
+-- from their queue for a while: after a rollback no worker may read it. Runs that have no message
+-- yet get theirs, the oldest first and replays last, while the queues hold fewer than so many.
 --
 -- KEYS: due, send queue, waiting, begun, unpublished
 -- ARGV: prefix (of the runs' keys), look_at (runs at most), step_ms (until a run that was given out
 --   is due again), senders, may_go (submissions at most), messages (in all queues together, at
 --   most), replay_messages (in all queues, before another replay gets one), first_calls (of a run,
---   never in the third queue), queues (how many are named), then the name and the length of each: of
---   runs, of calls, of further calls; none when the broker is down. Then the milliseconds between
+--   never in the third queue), unread_ms (a queue of calls from which nothing was taken for so long
+--   counts as read by no worker), queues (how many are named), then the name and the length of each:
+--   of runs, of calls, of further calls; none when the broker is down. Then the milliseconds between
 --   two publishes of a run, by their count, the last for all further ones
 -- Returns: for each run {key, run id, generation, 'publish' | 'submit' | 'expire', traceparent or '',
 --   replays}
@@ -24,41 +26,45 @@ local due, send_queue, waiting, begun, unpublished = unpack(KEYS)
 local prefix, look_at, step_ms = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local senders, may_go, messages = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local replay_messages, first_calls = tonumber(ARGV[7]), tonumber(ARGV[8])
-local queues = tonumber(ARGV[9])
-local delays = {unpack(ARGV, 10 + 2 * queues)}
+local unread_ms, queues = tonumber(ARGV[9]), tonumber(ARGV[10])
+local delays = {unpack(ARGV, 11 + 2 * queues)}
 --- @include "free_write"
 local now = now_ms()
 local answer = {}
 
 -- whether queue number 'place' has given out all that was put into it until this time
 local function has_given_out(place, at)
-  local name, length = ARGV[8 + 2 * place], tonumber(ARGV[9 + 2 * place])
+  local name, length = ARGV[9 + 2 * place], tonumber(ARGV[10 + 2 * place])
   return length == 0 or at < number(begun, place == 1 and 'reached' or 'reached:' .. name)
 end
 
--- whether the message of a run that no worker has begun, or those of its idle calls, still wait
-local function is_queued(key, run, idle)
+-- until when to leave a run whose message waits, or those of its idle calls; nil when none does
+local function queued_until(key, run, idle)
   local at = redis.call('HMGET', run, 'state', 'generation', 'accepted_at', 'begun_at',
     'published_at')
   if at[1] == 'accepted' then
-    if redis.call('ZSCORE', unpublished, key) then
-      return true
-    end
     local since = at[2] == '0' and at[3] or at[5] or 0
-    return queues > 0 and not has_given_out(1, tonumber(since))
+    if redis.call('ZSCORE', unpublished, key)
+        or queues > 0 and not has_given_out(1, tonumber(since)) then
+      return now + tonumber(delays[1])
+    end
+    return nil
   end
   for _, index in ipairs(idle) do
     if redis.call('HEXISTS', run, 'started_at:' .. index) == 1 then
-      return false -- its worker died, or returned it
+      return nil -- its worker died, or returned it
     end
   end
+  local begun_at = tonumber(at[4] or '') or 0
   local last = idle[#idle] < first_calls and math.min(2, queues) or queues
   for place = 2, last do
-    if not has_given_out(place, tonumber(at[4] or '') or 0) then
-      return true
+    local taken_at = number(begun, 'taken:' .. ARGV[9 + 2 * place])
+    local unread_at = math.max(begun_at, taken_at) + unread_ms
+    if now < unread_at and not has_given_out(place, begun_at) then
+      return unread_at
     end
   end
-  return false
+  return nil
 end
 
 local function need(key)
@@ -85,8 +91,9 @@ local function need(key)
   if #idle == 0 then
     return 'wait', math.min(next_look, tonumber(at[2]))
   end
-  if is_queued(key, run, idle) then
-    return 'wait', math.min(now + tonumber(delays[1]), next_look or math.huge, tonumber(at[2]))
+  local waits_until = queued_until(key, run, idle)
+  if waits_until then
+    return 'wait', math.min(waits_until, next_look or math.huge, tonumber(at[2]))
   end
   -- the message is most likely lost; publishing again is harmless, and rarer each time
   local published = redis.call('HINCRBY', run, 'publishes', 1)
@@ -172,7 +179,7 @@ give_out_queued('(' .. now, '+inf')
 give_out_queued('-inf', now)
 if queues > 0 then
   local room = messages
-  for place = 1, queues do room = room - tonumber(ARGV[9 + 2 * place]) end
+  for place = 1, queues do room = room - tonumber(ARGV[10 + 2 * place]) end
   publish_first(room)
 end
 return answer

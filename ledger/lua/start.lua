@@ -23,10 +23,11 @@ if not takes_outputs(run, generation) then
 elseif redis.call('HEXISTS', run, 'output:' .. index) == 1 then
   return {'recorded', number(run, 'calls') - number(run, 'outputs')}
 end
-if queue ~= '' and number(run, 'begun_at') > number(begun, 'reached:' .. queue) then
-  redis.call('HSET', begun, 'reached:' .. queue, number(run, 'begun_at')) -- see due.lua
-end
 local now = now_ms()
+if queue ~= '' then -- see due.lua
+  local reached = math.max(number(run, 'begun_at'), number(begun, 'reached:' .. queue))
+  redis.call('HSET', begun, 'reached:' .. queue, reached, 'taken:' .. queue, now)
+end
 local at = redis.call('HMGET', run, 'name:' .. index, 'arguments:' .. index, 'id:' .. index,
   'holder:' .. index, 'busy_until:' .. index, 'message:' .. index, 'tries:' .. index,
   'is_poison:' .. index, 'bound', 'traceparent', 'replays')

@@ -240,11 +240,12 @@ def test_new_workers_take_what_old_ones_left_queued(releases):
     service.wait_for(lambda: not _left(service))
 
 
-def test_old_workers_go_on_where_new_ones_were_rolled_back_and_forward_again(releases):
+@pytest.mark.parametrize("reconcilers", [("old", "new"), ("new", "new")], ids="-".join)
+def test_old_workers_go_on_where_new_ones_were_rolled_back_and_forward_again(releases, reconcilers):
     """A rollback: `validate` messages are queued where no old worker looks."""
     service = releases.service
     urls = [releases.start_receiver(release) for release in ("old", "new")]
-    for release in ("old", "new"):
+    for release in reconcilers:
         releases.start_reconciler(release)
     new = releases.start_worker("new", processes=1)
     releases.start_worker("old")

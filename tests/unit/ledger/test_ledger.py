@@ -517,6 +517,29 @@ def test_calls_whose_messages_still_wait_are_not_fanned_out_again(
     assert _steps(ledger, client, key, **{queue: 1}) == {key: "publish"}
 
 
+@pytest.mark.parametrize(("queue", "first_calls"), [("calls", 8), ("further", 1)])
+def test_calls_in_a_queue_that_no_worker_reads_are_fanned_out_again(
+    ledger, client, monkeypatch, queue, first_calls
+):
+    """After a rollback: workers of the last release read the first queue alone."""
+    monkeypatch.setattr(f"{__name__}._FIRST_CALLS", first_calls)
+    monkeypatch.setattr("ledger.bounds.REPUBLISH_MS", (0, 5_000))
+    key = ledger.accept("r-1", _calls("a", "b")).key
+    _begin(ledger, key)
+    _start(ledger, key, 0, queue=f"toolworker.{queue}")
+    client.hset(f"tw:run:{key}", "begun_at", 1)
+    client.hset("tw:begun", f"reached:toolworker.{queue}", 0)
+    assert _steps(ledger, client, key, **{queue: 1}) == {}
+    taken_at = client.hget("tw:begun", f"taken:toolworker.{queue}")
+    assert client.zscore("tw:due", key) == int(taken_at) + 2_000  # not looked at before
+    client.hincrby("tw:begun", f"taken:toolworker.{queue}", -2_001)
+    assert _steps(ledger, client, key, **{queue: 1}) == {key: "publish"}
+    # one that was begun just now waits, however long nothing was taken
+    later = ledger.accept("r-2", _calls("a", "b")).key
+    _begin(ledger, later)
+    assert _steps(ledger, client, later, **{queue: 1}) == {}
+
+
 def test_a_lost_call_of_a_small_run_does_not_wait_for_the_queue_of_large_runs(
     ledger, client, monkeypatch
 ):
