@@ -8,8 +8,8 @@ REPUBLISH_MS = (3_000, 10_000, 20_000)
 run whose messages wait where no worker looks, after a rollback, is answered within 5 s.
 Without jitter: what comes due at once is given out 200 runs a look and published one by one."""
 UNREAD_MS = 2_000
-"""A queue of calls from which none was taken for so long counts as one that no worker reads. Where
-every worker is busy for longer, messages of runs that are under way are doubled, and end as gone."""
+"""A queue of calls from which none was taken for so long counts as one that no worker reads.
+Where all workers are busy for longer, runs that began get second messages, which end as gone."""
 RELEASE_MS = 2_000
 """A call whose database is down is tried again this much later, and holds no slot meanwhile.
 Without jitter: of all that come due at once a database sees no more than workers have slots."""
