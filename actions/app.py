@@ -20,7 +20,7 @@ from db import catalog
 from db.catalog import Catalog, Tool
 from db.errors import CatalogError, ToolError, Unavailable
 from db.pool import Databases
-from runtime import logs, metrics, settings
+from runtime import logs, metrics, risks, settings
 from runtime.settings import Settings
 
 _PLAIN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")  # what can stand in a log line unquoted
@@ -32,6 +32,7 @@ _log = logs.get("actions")
 def build() -> Flask:
     """Make the app of the one gunicorn worker; it connects to databases when it is first called."""
     logs.configure()
+    risks.log_misspellings()
     values, tools = _kept or keep()
     databases = Databases(values.database_urls(), max_size=values.actions_at_once)
     databases.open()

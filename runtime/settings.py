@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from msgspec import Meta, Struct, ValidationError, convert
 from msgspec.structs import fields
 
-from runtime import settings_rules
+from runtime import misspellings, settings_rules
 
 _DATABASE_URL = re.compile(r"DATABASE_URL_([A-Z0-9_]+?)(_FILE)?")
 _FOREIGN = {
@@ -216,6 +216,17 @@ def forget_environment(prefix: str) -> None:
     """Unset, in this process, the variables that a library would read; ours were read before."""
     for name in [name for name in os.environ if name.startswith(prefix)]:
         del os.environ[name]
+
+
+def misspelt() -> dict[str, str]:
+    """
+    Variables of the environment that are nearly settings, each with the one probably meant.
+
+    A guess, and so a warning at most. Names alone, no values.
+    """
+    names = [field.name.upper() for field in fields(Settings) if field.name != "databases"]
+    databases = [name for name in os.environ if _DATABASE_URL.fullmatch(name)]
+    return misspellings.misspelt(os.environ, names, {*databases, *_FOREIGN})
 
 
 @cache

@@ -44,20 +44,48 @@ def run_samples(
 
     A sample that takes longer than its share is tried again, behind the others. Those that did not
     come to an end within *tries_s*, or whose row is too large, are a warning: whether they fail is
-    not known.
+    not known. The first of them is tried once more, with all of the tool's `timeout_ms` if that is
+    not longer than *tries_s*, so that the warning can name it as the cause.
 
     Args:
         bound: The properties whose values are settings of the transaction, too.
     """
-    ends = time.monotonic() + tries_s
     casts = _casts(connection, tool)
+    left = _left(connection, tool, statement, casts, tried, failed, tries_s, bound)
+    yield from failed.values()
+    unknown = [(sample, values) for sample, values in left if sample.name not in failed]
+    if unknown and None not in failed:
+        sample, values = unknown[0]
+        error = None
+        if tool.timeout_ms <= tries_s * 1000 and not connection.closed:
+            error = _run(statement, casts, values, tool.timeout_ms, _settings(sample, bound))
+        # one that is closed had a row that is too large, or a server that hangs
+        if isinstance(error, psycopg.errors.QueryCanceled) and not connection.closed:
+            yield _too_slow(statement, tool, sample, f"{len(unknown)} of {len(tried)} samples")
+        else:
+            yield _untried(statement, [sample for sample, _ in unknown], len(tried), tries_s)
+
+
+def _left(
+    connection: psycopg.Connection[Any],
+    tool: Tool,
+    statement: Statement,
+    casts: Statement | None,
+    tried: Sequence[Tried],
+    failed: dict[str | None, Finding],
+    tries_s: float,
+    bound: Sequence[str],
+) -> Sequence[Tried]:
+    """Note the samples that fail in *failed*; those that did not come to an end, in order."""
+    ends = time.monotonic() + tries_s
     left: Sequence[Tried] = tried
     for share in (_SHARE, 1):
         left, waiting = [], left
         for sample, values in waiting:
             if sample.name in failed or None in failed:
                 continue
-            limit_ms = int(min(tries_s / share, ends - time.monotonic()) * 1000)
+            limit_s = min(tries_s / share, ends - time.monotonic(), tool.timeout_ms / 1000)
+            limit_ms = int(limit_s * 1000)
             if limit_ms <= 0 or connection.closed:
                 left.append((sample, values))
                 continue
@@ -70,10 +98,7 @@ def run_samples(
             elif error is not None and not _is_answered(sample, error):
                 found = Finding(failure(connection, tool, statement, sample, error))
                 failed.setdefault(sample.name, found)
-    yield from failed.values()
-    unknown = [sample for sample, _ in left if sample.name not in failed]
-    if unknown and None not in failed:
-        yield _untried(statement, unknown, len(tried), tries_s)
+    return left
 
 
 def _run(
@@ -108,6 +133,17 @@ def _untried(
     text += ": whether they fail is not known; give the check more time, "
     text += f"--seconds {tries_s * 4:g}, or a database with fewer rows"
     at = statement.place_of(first.name) if first.name else 0
+    return Finding(statement.mistake(text, at), is_warning=True)
+
+
+def _too_slow(statement: Statement, tool: Tool, sample: Sample, unknown: str) -> Finding:
+    text = f"{tool.name} had no row within its timeout_ms of {tool.timeout_ms}"
+    if sample.name is not None:
+        text += f" for some values of {sample.name}"
+    text += ", after which a call ends in `timeout`; add an index, let it read fewer rows (a lower"
+    text += f" LIMIT), or raise timeout_ms: {unknown} did not end, and whether they fail is not"
+    text += " known"
+    at = statement.place_of(sample.name) if sample.name else 0
     return Finding(statement.mistake(text, at), is_warning=True)
 
 

@@ -91,6 +91,21 @@ def checked_for(targets: Sequence[str], folder: Path | None) -> Iterator[Finding
                 yield Finding(mistake, is_warning=is_warning)
 
 
+def openai_functions(tools: Sequence[Tool]) -> list[dict[str, Any]]:
+    """The tools as the assistant is given them, in OpenAI's form of function calling."""
+    return [
+        {
+            "type": "function",
+            "function": {
+                "name": tool.name,
+                "description": tool.description,
+                "parameters": tool.model_parameters,
+            },
+        }
+        for tool in tools
+    ]
+
+
 def write_export(
     tools: Sequence[Tool], form: str, out: Path | None, options: Options, folder: Path | None
 ) -> None:

@@ -1,9 +1,13 @@
-"""Console output: tables as wide as the terminal, and colour on a terminal only."""
+"""Console output: tables as wide as the terminal, JSON, and colour on a terminal only."""
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Sequence
 from typing import Any
+
+import click
 
 _STYLES = {
     "DONE": "green",
@@ -56,6 +60,16 @@ def show_line(word: str, text: str) -> None:
 
     line = Text.assemble((plain(word), f"bold {_STYLES.get(word, 'yellow')}"), "  ", plain(text))
     console().print(line, soft_wrap=True)
+
+
+def show_json(value: Any, text: str | None = None) -> None:
+    """Print JSON; on a terminal that lacks a character of it, with escapes that JSON reads."""
+    text = json.dumps(value, indent=2, ensure_ascii=False) if text is None else text
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(value, indent=2)
+    click.echo(text)
 
 
 def plain(text: str) -> str:

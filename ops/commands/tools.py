@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ops.commands.export import TARGETS, checked_for, with_export_options, write_export
+from ops.commands.check import show_check, with_check_options
+from ops.commands.export import openai_functions, with_export_options, write_export
+from ops.commands.tables import show_json
 
 if TYPE_CHECKING:
     from db.catalog import Catalog, Tool
-    from db.lint.finding import Finding
     from ops.exports.shape import Options
-
-
-_FOR = click.option(
-    "--for",
-    "targets",
-    multiple=True,
-    type=click.Choice(TARGETS),
-    help="Also hold tools against the rules of a Genesys product.",
-)
 
 
 @click.group()
@@ -53,7 +43,7 @@ def list_tools(folder: Path | None, output: str) -> None:
             {"name": tool.name, "description": tool.description, "database": tool.database}
             for tool in found
         ]
-        _echo_json(listed)
+        show_json(listed)
         return
     for tool in found:
         click.echo(f"{tool.name:<24} {tool.description}")
@@ -61,51 +51,16 @@ def list_tools(folder: Path | None, output: str) -> None:
 
 @tools.command()
 @_DIR
-@click.option(
-    "--database",
-    "is_live",
-    is_flag=True,
-    help="Also try each statement, read-only.",
-)
-@click.option(
-    "--seconds",
-    "tries_s",
-    type=click.FloatRange(min=1),
-    default=5,
-    show_default=True,
-    help="With --database: for the sample arguments of one tool.",
-)
-@_FOR
+@with_check_options
 @_OUTPUT
 def check(
     folder: Path | None, *, is_live: bool, tries_s: float, targets: tuple[str, ...], output: str
 ) -> None:
     """List every mistake and warning of every tool, with file and line; exit 1 for a mistake."""
-    from db.errors import CatalogError
-
-    count = 0
-    findings: list[Finding] = []
-    try:
-        catalog = _catalog(folder)
-        count = len(catalog.tools)
-        findings = list(_warnings(folder))
-        if is_live:
-            findings += _live(catalog, tries_s)
-        findings += checked_for(targets, folder)
-    except CatalogError as refused:
-        findings = _mistakes(refused.mistakes)
-    is_wrong = any(not finding.is_warning for finding in findings)
-    if output == "json":
-        _echo_json([_as_json(finding) for finding in findings])
-    else:
-        for finding in findings:
-            found = finding.mistake
-            word = "warning: " if finding.is_warning else ""
-            click.echo(f"{found.file}:{found.line}: {word}{found.message}")
-        if not is_wrong:
-            warned = f", {len(findings)} to look at" if findings else ""
-            click.echo(f"{count} tool{'' if count == 1 else 's'}, no mistakes{warned}")
-    raise SystemExit(1 if is_wrong else 0)
+    is_sound = show_check(
+        folder, is_live=is_live, tries_s=tries_s, targets=targets, as_json=output == "json"
+    )
+    raise SystemExit(0 if is_sound else 1)
 
 
 @tools.command()
@@ -139,7 +94,7 @@ def test(names: tuple[str, ...], folder: Path | None, output: str) -> None:
             {"tool": r.tool, "example": r.number, "took_ms": r.took_ms, "difference": r.difference}
             for r in results
         ]
-        _echo_json(listed)
+        show_json(listed)
     else:
         for result in results:
             word = "differs" if result.difference else "ok"
@@ -170,7 +125,7 @@ def call(name: str, arguments: str, bound: str, folder: Path | None) -> None:
         began = time.monotonic()
         output = call_tool(catalog, databases, name, arguments, values)
         took_ms = (time.monotonic() - began) * 1000
-    _echo_json(json.loads(output), output)
+    show_json(json.loads(output), output)
     click.echo(f"{took_ms:.1f} ms, {len(output.encode())} bytes", err=True)
     unbound = {n: "…" for n in _bound_by(catalog, name) if n not in values}
     if unbound:
@@ -203,28 +158,7 @@ def export(folder: Path | None, form: str, out: Path | None, options: Options) -
     if form != "openai":
         write_export(_sorted(_catalog(folder)), form, out, options, folder)
         return
-    listed = [
-        {
-            "type": "function",
-            "function": {
-                "name": tool.name,
-                "description": tool.description,
-                "parameters": tool.model_parameters,
-            },
-        }
-        for tool in _sorted(_catalog(folder))
-    ]
-    _echo_json(listed)
-
-
-def _echo_json(value: Any, text: str | None = None) -> None:
-    """Print JSON; on a terminal that lacks a character of it, with escapes that JSON reads."""
-    text = json.dumps(value, indent=2, ensure_ascii=False) if text is None else text
-    try:
-        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
-    except UnicodeEncodeError:
-        text = json.dumps(value, indent=2)
-    click.echo(text)
+    show_json(openai_functions(_sorted(_catalog(folder))))
 
 
 def _catalog(folder: Path | None) -> Catalog:
@@ -232,13 +166,6 @@ def _catalog(folder: Path | None) -> Catalog:
     from runtime import settings
 
     return catalog.load(folder or settings.load().tools_dir)
-
-
-def _warnings(folder: Path | None) -> Iterator[Finding]:
-    from db.lint import offline
-    from runtime import settings
-
-    return offline.warnings(folder or settings.load().tools_dir)
 
 
 def _sorted(catalog: Catalog) -> list[Tool]:
@@ -282,34 +209,3 @@ def _reach(databases: Any, names: set[str]) -> None:
             databases.ping(name)
         except Unavailable as exc:
             raise click.ClickException(f"database {name}: {exc}") from exc
-
-
-def _live(catalog: Catalog, tries_s: float) -> Iterator[Finding]:
-    from db.errors import Unavailable
-    from db.lint import live
-    from runtime import settings
-
-    urls = settings.load("DATABASE_URL").database_urls()
-    yield from _mistakes(catalog.without_database(urls))
-    for name, url in sorted(urls.items()):
-        queried = [tool for tool in _sorted(catalog) if tool.database == name]
-        if queried:
-            try:
-                yield from live.examine(url, name, queried, tries_s=tries_s)
-            except Unavailable as exc:
-                raise click.ClickException(f"database {name}: {exc}") from exc
-
-
-def _mistakes(mistakes: tuple[Any, ...]) -> list[Finding]:
-    from db.lint.finding import Finding
-
-    return [Finding(mistake) for mistake in mistakes]
-
-
-def _as_json(finding: Finding) -> dict[str, Any]:
-    return {
-        "file": finding.mistake.file,
-        "line": finding.mistake.line,
-        "message": finding.mistake.message,
-        "is_warning": finding.is_warning,
-    }

@@ -28,6 +28,8 @@ def examine(
     """
     Run every check and print the problems on stderr; nothing when all is well.
 
+    A setting that is probably misspelt is a warning there, and no problem: it is a guess.
+
     Args:
         wait_s: How long to repeat checks whose problems may heal by themselves, in seconds.
 
@@ -41,6 +43,9 @@ def examine(
     Returns:
         Whether all is well.
     """
+    for variable, meant in settings.misspelt().items():
+        text = f"warning: {variable}: is no setting, and is ignored; {meant} was probably meant"
+        click.echo(text, err=True)
     deadline = time.monotonic() + wait_s
     results = check(also, before_start=before_start)
     waits_for = [result.subject for result in results if result.problem is not None]

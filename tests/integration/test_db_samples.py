@@ -50,7 +50,7 @@ def url(postgres_server):
 
 @pytest.fixture
 def check(patient_database, tmp_path, url):
-    def check(sql, properties, *, required=None, examples=(), through=url, tries_s=60):
+    def check(sql, properties, *, required=None, examples=(), through=url, tries_s=60, **more):
         path = tmp_path / "tool"
         path.mkdir(exist_ok=True)
         parameters = {
@@ -59,7 +59,7 @@ def check(patient_database, tmp_path, url):
             "required": list(properties) if required is None else required,
             "additionalProperties": False,
         }
-        tool = {"name": "tool", "description": "d", "parameters": parameters}
+        tool = {"name": "tool", "description": "d", "parameters": parameters, **more}
         (path / "tool.json").write_text(json.dumps(tool))
         (path / "query.sql").write_text(sql)
         (path / "examples.json").write_text(json.dumps(examples))
@@ -280,6 +280,37 @@ def test_of_samples_without_time_the_first_is_named_by_its_property(check):
         return True if message.startswith(expected) else None
 
     expected = "1 of 5 samples had no row of at most 8 MB within 2 s, the first where n is 3"
+    until_unstalled(attempt, tries=3)
+
+
+TOO_SLOW = (
+    "tool had no row within its timeout_ms of 100, after which a call ends in `timeout`; add an"
+    " index, let it read fewer rows (a lower LIMIT), or raise timeout_ms"
+)
+
+
+def test_a_query_slower_than_its_timeout_is_a_warning_that_names_the_cause(check):
+    sql = "SELECT 'planted' AS a FROM pg_sleep(0.5) WHERE %(q)s::text IS NOT NULL"
+    mistakes, warnings = check(sql, {"q": TEXT}, timeout_ms=100, tries_s=2)
+    assert mistakes == []
+    ((line, message),) = warnings
+    assert (line, message.partition(": ")[0]) == (1, TOO_SLOW)
+    assert "planted" not in message
+
+
+def test_a_query_that_some_values_make_too_slow_is_a_warning_at_their_placeholder(check):
+    sql = "SELECT name FROM artist, pg_sleep(CASE WHEN\n%(n)s::int = 3 THEN 30 ELSE 0 END)"
+
+    def attempt():  # a server that is stopped for long has no row for the others, either
+        mistakes, warnings = check(sql, {"n": {"enum": [1, 2, 3]}}, timeout_ms=500, tries_s=2)
+        assert mistakes == []
+        return True if warnings == [(2, expected)] else None
+
+    expected = (
+        "tool had no row within its timeout_ms of 500 for some values of n, after which a call ends"
+        " in `timeout`; add an index, let it read fewer rows (a lower LIMIT), or raise timeout_ms:"
+        " 1 of 5 samples did not end, and whether they fail is not known"
+    )
     until_unstalled(attempt, tries=3)
 
 

@@ -127,6 +127,11 @@ def test_a_full_ledger_is_a_problem_but_keeps_no_part_from_starting(
     assert examination.examine(wait_s=0, verbose=False, before_start=True)
     assert capsys.readouterr().err == ""
 
+    monkeypatch.setenv("RUN_ANSWER_BY", "planted")  # nor is a misspelt setting
+    assert examination.examine(wait_s=0, verbose=False, before_start=True)
+    warned = "is no setting, and is ignored; RUN_ANSWER_BY_S was probably meant"
+    assert capsys.readouterr().err == f"warning: RUN_ANSWER_BY: {warned}\n"
+
 
 def test_a_refused_token_is_named_in_genesys_words(values, store):
     refusing = make_server("127.0.0.1", 0, _refuse, threaded=True)

@@ -101,17 +101,23 @@ def test_a_start_refuses_parameters_of_a_redis_url(env, program):
 
 
 @pytest.mark.parametrize("program", ["worker", "reconciler", "receiver"])
-def test_every_start_warns_of_a_certificate_that_is_not_checked(env, program, tmp_path):
+def test_every_start_warns_of_an_unchecked_certificate_and_a_misspelt_setting(
+    env, program, tmp_path
+):
     # what is missing besides ends the program after its warnings
-    env = {**env, "REDIS_TLS_VERIFY": "False"}
+    doubtful = {"REDIS_TLS_VERIFY": "False", "RUN_ANSWER_BY": "planted"}
+    env = {**env, **doubtful}
     del env["GENESYS_CLIENT_ID"]
     if program == "receiver":
-        with running_receiver(tmp_path, env["REDIS_URL"], REDIS_TLS_VERIFY="False") as receiver:
+        with running_receiver(tmp_path, env["REDIS_URL"], **doubtful) as receiver:
             said = receiver.log()
     else:
         said = start(*PROGRAMS[program], env=env)[1]
     assert "redis.unverified" in said
     assert "REDIS_TLS_VERIFY=false: any server may pose as Redis and read its password" in said
+    assert said.count("settings.misspelt") == said.count("redis.unverified")  # by each process
+    assert "RUN_ANSWER_BY_S" in said
+    assert "planted" not in said
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,16 @@ def test_an_abstract_unix_socket_is_a_host():
     assert "has a second @" not in done.stderr
 
 
+def test_doctor_names_a_misspelt_setting_beside_the_one_that_is_missing_for_it():
+    done = toolworker("doctor", DATABASE_URLS="planted", GENESYS_MAX_ATEMPTS="planted")
+    text = "warning: {}: is no setting, and is ignored; {} was probably meant"
+
+    assert text.format("DATABASE_URLS", "DATABASE_URL") in done.stderr.splitlines()
+    assert text.format("GENESYS_MAX_ATEMPTS", "GENESYS_MAX_ATTEMPTS") in done.stderr.splitlines()
+    assert "DATABASE_URL: is not set" in done.stderr
+    assert "planted" not in done.stdout + done.stderr
+
+
 def test_doctor_does_not_wait_for_what_only_a_person_can_fix():
     done = toolworker("doctor", "--wait", "--timeout", "50", REDIS_URL="redis://127.0.0.1:1/0")
 
