@@ -78,6 +78,8 @@ def held_while_redis_restarts(own_redis, tmp_path):
         client = redis.Redis.from_url(own_redis.url)
         program.send_task("hold")
         _wait(lambda: client.llen("holding"))
+        # it waits for the next message, on a connection that the restart will break
+        _wait(lambda: any("b" in each["flags"] for each in client.client_list()))
         own_redis.stop()
         own_redis.start()
         return worker, program, client
@@ -91,7 +93,9 @@ def held_while_redis_restarts(own_redis, tmp_path):
 
 def test_without_the_patch_a_redis_restart_ends_the_worker(held_while_redis_restarts, tmp_path):
     worker, _, _ = held_while_redis_restarts("")
-    (tmp_path / "release").touch()  # it ends what runs before it ends itself
+    # the task runs until the worker has noticed; it ends what runs before it ends itself
+    _wait(lambda: "has no attribute 'hostname'" in (tmp_path / "log").read_text())
+    (tmp_path / "release").touch()
     assert worker.wait(60) == 1
 
 
