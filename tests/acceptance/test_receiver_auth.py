@@ -2,14 +2,13 @@
 
 import base64
 import json
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from tests.receiver import ROOT, delivery, running_receiver, signed
+from tests import forked_cli
+from tests.receiver import delivery, running_receiver, signed
 
 UNSIGNED = (401, {"error": "The signature is missing or wrong."})
 OLD, NEW = (b"old-secret-of-24-bytes...", b"new-secret-of-24-bytes...")
@@ -94,10 +93,7 @@ def test_a_scheme_without_a_usable_secret_keeps_the_receiver_from_starting(
     redis_server, auth, secrets, mistake
 ):
     env = {"REDIS_URL": redis_server.url, "WEBHOOK_AUTH": auth, "WEBHOOK_SECRETS": secrets}
-    done = subprocess.run(
-        [sys.executable, "-c", "from webhook.intake import keep; keep()"],
-        env=env, cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = forked_cli.python("-c", "from webhook.intake import keep; keep()", env=env)
     assert done.returncode == 1
     assert mistake in done.stderr
 
