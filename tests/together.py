@@ -23,6 +23,7 @@ _GROUPS = {
     "tests/acceptance/test_ops_flower.py": "Flower",
     "tests/acceptance/test_ops_logs.py": SERVICE,
     "tests/acceptance/test_ops_metrics.py": SERVICE,
+    "tests/acceptance/test_plain_worker.py": SERVICE,
     "tests/acceptance/test_receiver.py": SERVICE,
     "tests/acceptance/test_receiver_auth.py": "auth",
     "tests/acceptance/test_receiver_openapi.py": "openapi",
