@@ -71,11 +71,32 @@ def test_several_ways_in_are_each_enough(redis_server, tmp_path):
         assert "old" not in receiver.log()
 
 
-def test_none_admits_every_sender_and_is_logged_as_a_warning_at_start(redis_server, tmp_path):
-    env = {"WEBHOOK_AUTH": "none", "WEBHOOK_SECRETS": ""}
-    with running_receiver(tmp_path, redis_server.url, **env) as receiver:
-        assert receiver.post(delivery("open-door"), {})[0] == 202
-        assert "anyone may send deliveries" in receiver.log()
+@pytest.fixture(scope="module")
+def doubtful(redis_server, tmp_path_factory):
+    """A receiver that starts, and warns of three of its settings."""
+    env = {
+        "WEBHOOK_AUTH": "none",
+        "WEBHOOK_SECRETS": "",
+        "REDIS_TLS_VERIFY": "False",
+        "RUN_ANSWER_BY": "planted",
+    }
+    folder = tmp_path_factory.mktemp("doubtful")
+    with running_receiver(folder, redis_server.url, **env) as receiver:
+        yield receiver
+
+
+def test_none_admits_every_sender_and_is_logged_as_a_warning_at_start(doubtful):
+    assert doubtful.post(delivery("open-door"), {})[0] == 202
+    assert "anyone may send deliveries" in doubtful.log()
+
+
+def test_a_receiver_warns_of_an_unchecked_certificate_and_a_misspelt_setting(doubtful):
+    said = doubtful.log()
+    assert "redis.unverified" in said
+    assert "REDIS_TLS_VERIFY=false: any server may pose as Redis and read its password" in said
+    assert said.count("settings.misspelt") == said.count("redis.unverified")  # by each process
+    assert "RUN_ANSWER_BY_S" in said
+    assert "planted" not in said
 
 
 @pytest.mark.parametrize(

@@ -180,7 +180,7 @@ publish("compat.with")
 """
 
 
-def test_with_the_patch_a_channel_sends_its_commands_with_one_client_and_outlives_its_pool(
+def test_with_the_patch_a_channel_keeps_one_client_and_outlives_its_pool(
     redis_server,
 ):
     program = CLIENTS.format(url=redis_server.url, patch=PATCH)

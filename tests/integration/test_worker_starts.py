@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from tests import forked_cli
-from tests.receiver import running_receiver
 
 ROOT = Path(__file__).resolve().parents[2]
 POOL = (
@@ -69,13 +68,21 @@ def test_a_green_pool_starts_no_worker(env, pool):
     assert f"No module named '{pool}'" in said or f"-P {pool}: {POOL}" in said
 
 
-def test_the_pool_of_a_variable_is_refused_too(env):
-    env = {**env, "CELERY_CUSTOM_WORKER_POOL": "celery.concurrency.thread:TaskPool"}
-    # Celery reads it where it is imported
+def test_a_worker_refuses_pool_loader_and_broker_of_variables_and_follows_none(env):
+    # a program of its own: Celery reads some variables where it is imported
+    env = {
+        **env,
+        "CELERY_CUSTOM_WORKER_POOL": "celery.concurrency.thread:TaskPool",
+        "CELERY_LOADER": "nowhere",
+        "CELERY_BROKER_URL": "redis://:planted@10.0.0.9/0",
+    }
     code, said = start("celery", "-A", "tasks", "worker", "-P", "custom", env=env)
     assert code == 1
     assert "CELERY_CUSTOM_WORKER_POOL: " in said
+    assert "CELERY_LOADER: Celery would follow it" in said
+    assert f"CELERY_BROKER_URL: {FOREIGN}" in said
     assert "Traceback" not in said
+    assert ":planted@" not in said
 
 
 PROGRAMS = {
@@ -85,14 +92,14 @@ PROGRAMS = {
     "flower": ("ops.cli", "flower", "--port", "9"),
     "doctor": ("ops.cli", "doctor"),
 }
-HOW = {"flower": start_forked, "doctor": start_forked}
+OWN = ("reconciler", "receiver")  # started as programs of their own; so is a worker above
 CODES = {"worker": 1, "reconciler": 2, "receiver": 1, "flower": 2, "doctor": 1}
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_every_start_refuses_a_variable_that_celery_would_follow(env, program):
     env = {**env, "CELERY_BROKER_URL": "redis://:planted@10.0.0.9/0"}
-    code, said = HOW.get(program, start)(*PROGRAMS[program], env=env)
+    code, said = (start if program in OWN else start_forked)(*PROGRAMS[program], env=env)
     assert code == CODES[program]
     assert f"CELERY_BROKER_URL: {FOREIGN}" in said
     assert "Traceback" not in said
@@ -109,19 +116,13 @@ def test_a_start_refuses_parameters_of_a_redis_url(env, program):
     assert "Traceback" not in said
 
 
-@pytest.mark.parametrize("program", ["worker", "reconciler", "receiver"])
-def test_every_start_warns_of_an_unchecked_certificate_and_a_misspelt_setting(
-    env, program, tmp_path
-):
+# of the receiver: tests/acceptance/test_receiver_auth.py
+@pytest.mark.parametrize("program", ["worker", "reconciler"])
+def test_every_start_warns_of_an_unchecked_certificate_and_a_misspelt_setting(env, program):
     # what is missing besides ends the program after its warnings
-    doubtful = {"REDIS_TLS_VERIFY": "False", "RUN_ANSWER_BY": "planted"}
-    env = {**env, **doubtful}
+    env = {**env, "REDIS_TLS_VERIFY": "False", "RUN_ANSWER_BY": "planted"}
     del env["GENESYS_CLIENT_ID"]
-    if program == "receiver":
-        with running_receiver(tmp_path, env["REDIS_URL"], **doubtful) as receiver:
-            said = receiver.log()
-    else:
-        said = start_forked(*PROGRAMS[program], env=env)[1]
+    said = start_forked(*PROGRAMS[program], env=env)[1]
     assert "redis.unverified" in said
     assert "REDIS_TLS_VERIFY=false: any server may pose as Redis and read its password" in said
     assert said.count("settings.misspelt") == said.count("redis.unverified")  # by each process
@@ -139,8 +140,7 @@ def test_every_start_warns_of_an_unchecked_certificate_and_a_misspelt_setting(
     ],
 )
 def test_a_worker_refuses_a_foreign_module_before_it_is_imported(env, variable, named):
-    run = start if variable == "CELERY_LOADER" else start_forked
-    code, said = run("celery", "-A", "tasks", "worker", env={**env, variable: "nowhere"})
+    code, said = start_forked("celery", "-A", "tasks", "worker", env={**env, variable: "nowhere"})
     assert code == 1
     assert f"{named}: Celery would follow it" in said
     assert "Traceback" not in said
