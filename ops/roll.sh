@@ -2,7 +2,8 @@
 # Rolling update of a compose installation, without a refused delivery: start a new container beside
 # the old ones, wait until it is healthy, and only then stop an old one, which finishes its work.
 #
-#   ops/roll.sh toolworker:1.4   to another image, and back with the image before
+#   ops/roll.sh toolworker:1.4   to another image, and back with the image before; Flower's is
+#                                toolworker:1.4-flower, and without that one it stays as it is
 #   ops/roll.sh                  with the image that the settings name: for changed settings, secrets
 #   ENV_FILE=.env                the settings; the image is written into them at the end
 #
@@ -62,6 +63,11 @@ roll() {
   done
 }
 
+# all containers of a service at once: SERVICE, options of `up`
+replace() {
+  [[ -z $(containers "$1") ]] || compose up -d --no-deps --force-recreate "${@:2}" "$1"
+}
+
 say "doctor: settings, servers and tools, as $image sees them"
 # not the running service: what is wrong there may be what this change repairs
 compose run --rm --no-deps doctor toolworker doctor --before-start
@@ -71,11 +77,14 @@ for service in webhook reconciler worker; do
 done
 # Flower and the dashboard hold no work. Data actions have one socket, which an old container would
 # take with it: their callers get 503 for the seconds of a start.
-for service in flower dashboard actions; do
-  [[ -z $(containers "$service") ]] || compose up -d --no-deps --force-recreate "$service"
+for service in dashboard actions; do
+  replace "$service"
 done
+# its image is another; where that is not here, compose would build it from what is checked out
+replace flower --no-build --pull never \
+  || say "Flower was not replaced; is its image, $image-flower, here? Build or pull it, and run this again"
 
 # so that the next `docker compose up` uses this image, too
 settings=$(grep -v '^TOOLWORKER_IMAGE=' "$env_file" || true)
 printf '%s\n' "$settings" "TOOLWORKER_IMAGE=$image" >"$env_file"
-say "all run $image"
+say "done: $image"

@@ -167,7 +167,7 @@ def _define(folder: Path) -> None:
     if not any(folder.iterdir()):  # a metric without labels opens its file at once
         raise SettingsError(
             "METRICS_PORT: prometheus_client was imported before its mode was chosen, as Celery's "
-            "command does; set PROMETHEUS_MULTIPROC_DIR to any folder"
+            "command does where Flower is installed; set PROMETHEUS_MULTIPROC_DIR to any folder"
         )
     _metrics.update(metrics)
     for name, born in BORN.items():

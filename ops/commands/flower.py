@@ -1,8 +1,14 @@
 """`toolworker flower`: start Flower, the dashboard of Celery's tasks, with our settings."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
+
+NOT_INSTALLED = (
+    "Flower is not installed here: it comes with pip install 'toolworker[flower]', and in the "
+    "image whose name ends in -flower"
+)
 
 
 def serve(*, address: str, port: int, database: Path) -> None:
@@ -15,8 +21,10 @@ def serve(*, address: str, port: int, database: Path) -> None:
     Raises:
         SettingsError: FLOWER_PASSWORD is not set.
 
-        ClickException: The port cannot be listened on.
+        ClickException: Flower is not installed, or the port cannot be listened on.
     """
+    if find_spec("flower") is None:
+        raise click.ClickException(NOT_INSTALLED)
     from runtime import logs, risks, settings
     from tasks import app
 

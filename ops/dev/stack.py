@@ -255,8 +255,8 @@ class Stack:
     def _launch_worker(self) -> Child:
         name = self._programs.next_name("worker")
         size = ["-c", str(self._concurrency), "-n", f"{name}@%h"]
-        # Celery's command imports prometheus_client, by Flower, before our app can choose its
-        # mode; any folder will do, since a worker makes one of its own
+        # where Flower is installed, as here, Celery's command imports it and so prometheus_client,
+        # before our app can choose its mode; any folder will do, a worker makes one of its own
         mode = {"PROMETHEUS_MULTIPROC_DIR": str(self.logs)}
         return self.launch(name, *WORKER, *size, *self._worker_options, env=mode)
 

@@ -31,7 +31,8 @@ def test_celerys_own_command_starts_a_worker_whose_metrics_are_in_a_folder_of_it
     own_service, tmp_path
 ):
     service = own_service(workers=0, reconcilers=0)
-    # it imports prometheus_client, by Flower, before any code of ours can choose its mode
+    # Flower is installed here: the command imports it, and so prometheus_client, before any code of
+    # ours can choose its mode
     mode = {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
     arguments = ("-m", "celery", "-A", "tasks", "worker", "-c", "1")
     worker = service.stack.launch("worker-1", *arguments, env=mode)

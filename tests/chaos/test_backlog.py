@@ -70,6 +70,7 @@ def _took_s(service, *calls):
     return service.submissions(run_id)[0]["at"] - began
 
 
+@pytest.mark.chaos
 def test_runs_that_wait_until_answer_by_leave_no_message_and_hold_up_no_later_run(start):
     service = start(RUN_ANSWER_BY_S="8")
     runs = MESSAGES * 2

@@ -58,6 +58,48 @@ def test_no_container_runs_as_root_or_shows_a_secret(compose):
                 assert secret not in environment
 
 
+def test_flower_is_in_its_own_container_and_in_no_other(compose):
+    code = "from importlib.util import find_spec; print(find_spec('flower') is not None)"
+    has_flower = {
+        service: docker("exec", compose.containers(service)[0], "python", "-c", code) == "True"
+        for service in ("webhook", "worker", "reconciler", "flower", "dashboard")
+    }
+    assert [service for service, has_it in has_flower.items() if has_it] == ["flower"]
+
+
+def test_a_workers_image_refuses_to_be_flower_in_a_sentence(compose):
+    worker = compose.containers("worker")[0]
+    for command, code in (("toolworker flower", 1), ("celery -A tasks flower", 2)):
+        done = subprocess.run(
+            ["docker", "exec", worker, *command.split()],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == code
+        assert "Traceback" not in done.stderr
+
+
+def test_a_worker_serves_metrics_without_a_folder_chosen_for_it(compose):
+    # nothing that Celery's command imports in this image has chosen prometheus_client's mode
+    worker = ["env", "-u", "PROMETHEUS_MULTIPROC_DIR", "celery", "-A", "tasks", "worker", "-c1"]
+    container = compose("run", "-d", "--no-deps", "worker", *worker).split()[-1]
+    try:
+        deadline = time.monotonic() + 60
+        while " ready." not in (log := _log(container)):
+            assert time.monotonic() < deadline, log
+            time.sleep(0.5)
+        assert "metrics.served" in log
+    finally:
+        docker("stop", container)
+        docker("rm", container)
+
+
+def _log(container):
+    done = subprocess.run(["docker", "logs", container], capture_output=True, text=True, check=True)
+    return done.stdout + done.stderr
+
+
 def test_redis_answers_no_client_without_the_password(compose):
     for service in ("redis", "ledger"):
         said = docker("exec", compose.containers(service)[0], "redis-cli", "dbsize")

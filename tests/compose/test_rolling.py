@@ -149,9 +149,10 @@ def _timeline(compose, run_id):
 
 
 def _images(compose):
+    """Those of all parts but Flower, which has an image of its own."""
     return {
         docker("inspect", "-f", "{{.Config.Image}}", container)
-        for service in ("webhook", "worker", "reconciler", "flower", "dashboard")
+        for service in ("webhook", "worker", "reconciler", "dashboard")
         for container in compose.containers(service)
     }
 
@@ -159,12 +160,21 @@ def _images(compose):
 def test_a_roll_to_a_new_image_and_back_refuses_no_delivery_twice(rolling):
     compose, image = rolling
     before = {name: len(compose.containers(name)) for name in ("webhook", "worker", "reconciler")}
+    (flower,), printed = compose.containers("flower"), []
     for name, wanted in (("roll", image), ("back", compose.image)):
-        worst_s = _under_traffic(compose, name, lambda wanted=wanted: compose.roll(wanted))
+        worst_s = _under_traffic(
+            compose, name, lambda wanted=wanted: printed.append(compose.roll(wanted))
+        )
         assert worst_s < 5
         assert _images(compose) == {wanted}
         assert f"TOOLWORKER_IMAGE={wanted}\n" in (compose.folder / ".env.demo").read_text()
         assert before == {part: len(compose.containers(part)) for part in before}
+        if wanted == image:  # of which Flower's is not here
+            assert f"Flower was not replaced; is its image, {image}-flower, here?" in printed[0]
+            assert compose.containers("flower") == [flower]
+    (now,) = compose.containers("flower")
+    assert now != flower
+    assert docker("inspect", "-f", "{{.Config.Image}}", now) == f"{compose.image}-flower"
 
 
 def test_an_image_that_does_not_work_changes_nothing(rolling):

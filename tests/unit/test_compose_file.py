@@ -13,7 +13,8 @@ _SERVICES = _COMPOSE["services"]
 _ONE_SHOTS = {"doctor", "demo-data", "demo-certificate"}
 _LASTING = sorted(set(_SERVICES) - _ONE_SHOTS)
 _IMAGE = "${TOOLWORKER_IMAGE:-toolworker}"  # `make roll` names another
-_OURS = sorted(name for name in _SERVICES if _SERVICES[name].get("image") == _IMAGE)
+_FLOWERS = "${FLOWER_IMAGE:-${TOOLWORKER_IMAGE:-toolworker}-flower}"
+_OURS = sorted(name for name in _SERVICES if _SERVICES[name].get("image") in (_IMAGE, _FLOWERS))
 
 
 def _seconds(text):
@@ -219,12 +220,51 @@ def test_every_service_of_ours_waits_for_the_doctor():
         assert waits["condition"] == "service_completed_successfully"
 
 
-def test_every_package_is_copied_into_the_image():
+def _copied():
+    """Stages of the Dockerfile, in order, and what each copies from the checkout."""
+    stages = {}
+    for words in map(str.split, (_ROOT / "Dockerfile").read_text().splitlines()):
+        if words[:1] == ["FROM"]:
+            stages[words[3]] = set()
+        elif words[:1] == ["COPY"] and not words[1].startswith("--from"):
+            stages[[*stages][-1]].update(words[1:-1])
+    return stages
+
+
+def test_every_package_is_copied_into_the_image_and_let_in():
     project = tomllib.loads((_ROOT / "pyproject.toml").read_text())
     packages = {name.partition(".")[0] for name in project["tool"]["setuptools"]["packages"]}
-    copied = {line.split()[1] for line in (_ROOT / "Dockerfile").read_text().splitlines()
-              if line.startswith("COPY ") and len(line.split()) == 3}  # fmt: skip
     let_in = {line[1:] for line in (_ROOT / ".dockerignore").read_text().splitlines()
               if line.startswith("!")}  # fmt: skip
-    assert packages <= copied
-    assert packages <= let_in
+    copied = _copied()
+    assert packages <= copied["build"]
+    assert set().union(*copied.values()) <= let_in
+
+
+def test_flower_has_an_image_of_its_own_and_no_other_service_has_it():
+    assert [name for name in _OURS if _SERVICES[name]["image"] == _FLOWERS] == ["flower"]
+    builds = {name: _SERVICES[name].get("build") for name in _OURS}
+    assert {name: build for name, build in builds.items() if build} == {
+        "doctor": ".", "flower": {"context": ".", "target": "flower"},
+    }  # fmt: skip
+    stages = _copied()
+    assert [*stages][-1] == "toolworker"  # what `docker build .` builds
+    with_flower = [name for name, files in stages.items() if "requirements-flower.lock" in files]
+    assert with_flower == ["flower"]
+
+
+_WITH_FLOWER = {"flower", "humanize", "pytz", "tornado"}
+
+
+def _locked(name):
+    lines = (_ROOT / f"requirements{name}.lock").read_text().splitlines()
+    return {tuple(line.split()[0].split("==")) for line in lines if "==" in line}
+
+
+def test_flower_is_in_the_lock_of_its_image_and_not_in_that_of_the_workers():
+    workers, flowers = _locked(""), _locked("-flower")
+    assert {name for name, _ in flowers - workers} == _WITH_FLOWER
+    assert workers < flowers
+    assert flowers < _locked("-dev")
+    # whose workers are measured as they run in production
+    assert not _WITH_FLOWER & {name for name, _ in _locked("-bench")}

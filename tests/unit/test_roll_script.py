@@ -17,6 +17,7 @@ service=${!#}
 case "$1 $2" in
 "ps -q") ls | grep "^$service-" ;;
 "up -d")
+  [[ $service != flower || ! -e unpulled ]] || { echo "No such image" >&2; exit 1; }
   [[ $service != flower && $service != dashboard ]] || exit 0
   number=$(($(cat next) + 1))
   echo $number >next
@@ -88,8 +89,8 @@ def test_each_old_container_is_stopped_after_a_new_one_works_receivers_first(ins
         "stop worker-4",
         f"{up} worker=3 worker",
         "stop worker-5",
-        "up -d --no-deps --force-recreate flower",
         "up -d --no-deps --force-recreate dashboard",
+        "up -d --no-deps --force-recreate --no-build --pull never flower",
     ]
     assert settings.read_text().splitlines() == [
         "GENESYS_REGION=mypurecloud.com",
@@ -109,6 +110,22 @@ def test_a_new_container_that_does_not_become_healthy_is_removed_and_nothing_els
     work = ["reconciler-3", "webhook-7", "webhook-8", "worker-4", "worker-5"]
     assert _left(state) == ["dashboard-6", "flower-6", *work]
     assert "TOOLWORKER_IMAGE=toolworker:1.3" in settings.read_text()
+
+
+def test_without_the_image_of_flower_the_rest_is_rolled_and_a_sentence_names_it(installation):
+    roll, state, settings = installation
+    (state / "unpulled").touch()
+    done = roll("toolworker:1.4")
+    assert done.returncode == 0
+    what, end = done.stdout.splitlines()[-2:]
+    assert what.partition(" ")[2] == (
+        "Flower was not replaced; is its image, toolworker:1.4-flower, here? "
+        "Build or pull it, and run this again"
+    )
+    assert end.endswith("done: toolworker:1.4")
+    assert "TOOLWORKER_IMAGE=toolworker:1.4" in settings.read_text()
+    work = ["reconciler-9", "webhook-7", "webhook-8", "worker-10", "worker-11"]
+    assert _left(state) == ["dashboard-6", "flower-6", *work]
 
 
 def test_without_an_image_it_takes_the_one_of_the_settings(installation):
