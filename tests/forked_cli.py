@@ -1,7 +1,7 @@
 """
-Helper: run `toolworker …` in forks of one process that has imported it: 50 ms of CPU, not 800.
+Helper: run programs in forks of one process that has imported them: 50 ms of CPU, not 800.
 
-For what a command does and prints. How it starts, which modules it imports and what signals do to
+For what a program does and prints. How it starts, which modules it imports and what signals do to
 it are tested with programs of their own.
 """
 
@@ -9,6 +9,8 @@ import gc
 import importlib
 import json
 import os
+import runpy
+import signal
 import subprocess
 import sys
 import tempfile
@@ -30,23 +32,47 @@ IMPORTED = (
     "tasks.pipeline",
 )
 """What commands import, directly or not; they import the rest themselves."""
+LIBRARIES = (
+    "celery.app.amqp",
+    "celery.bin.celery",
+    "celery.bin.worker",
+    "celery.apps.worker",
+    "celery.worker.components",
+    "flask",
+    "kombu.transport.redis",
+    "msgspec",
+    "opentelemetry.sdk.trace",
+    "prometheus_client",
+    "psycopg_pool",
+    "redis.asyncio",
+    "requests",
+    "structlog",
+)
+"""What programs import of others; a fork imports our modules anew, in its own environment."""
+WITHIN_S = 120
+"""A program that has not ended by then is killed: its code is -14 (SIGALRM)."""
 
 
 def toolworker(*arguments, env, cwd=ROOT, stdin=""):
     """Run `toolworker ARGUMENTS` in the environment *env* and in no other; a CompletedProcess."""
+    return python("-m", "ops.cli", *arguments, env=env, cwd=cwd, stdin=stdin)
+
+
+def python(*arguments, env, cwd=ROOT, stdin="", imports=IMPORTED):
+    """Run `python -m MODULE …` or `python -c CODE`, as `toolworker`, where *imports* are done."""
     request = {"arguments": arguments, "env": dict(env), "cwd": str(cwd), "stdin": stdin}
-    forking = _forking()
+    forking = _forking(imports)
     forking.stdin.write(json.dumps(request) + "\n")
     forking.stdin.flush()
     code, out, error = json.loads(forking.stdout.readline())
-    return subprocess.CompletedProcess(["toolworker", *arguments], code, out, error)
+    return subprocess.CompletedProcess(["python", *arguments], code, out, error)
 
 
 @cache
-def _forking():
+def _forking(imports):
     """The process that forks, of this one's own; it ends when its input does."""
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.forked_cli"],
+        [sys.executable, "-m", "tests.forked_cli", *imports],
         cwd=ROOT,
         env={"PATH": os.defpath, "LANG": "C.UTF-8"},
         stdin=subprocess.PIPE,
@@ -57,7 +83,7 @@ def _forking():
 
 def main():
     """Answer each line of requests with a line: exit code, standard output and standard error."""
-    for name in IMPORTED:
+    for name in sys.argv[1:]:
         importlib.import_module(name)
     gc.freeze()  # or a collection in a fork copies every page
     for line in sys.stdin:
@@ -79,18 +105,23 @@ def main():
 
 
 def _become(request, given, out, error):
-    """Be the command, to the end of this process."""
+    """Be the program, to the end of this process."""
     for number, file in enumerate((given, out, error)):
         os.dup2(file.fileno(), number)
     sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
     os.environ.clear()
     os.environ.update(request["env"])
     os.chdir(request["cwd"])
+    sys.path[0] = request["cwd"]
+    sys.path[1:1] = filter(None, request["env"].get("PYTHONPATH", "").split(os.pathsep))
+    signal.alarm(WITHIN_S)
     try:
-        cli.main(request["arguments"], prog_name="toolworker")
+        _run(*request["arguments"])
         code = 0
     except SystemExit as ending:
         code = ending.code if isinstance(ending.code, int) else int(ending.code is not None)
+        if not isinstance(ending.code, int | None):
+            sys.stderr.write(f"{ending.code}\n")
     except BaseException:  # noqa: BLE001  (as the interpreter does)
         traceback.print_exc()
         code = 1
@@ -98,6 +129,16 @@ def _become(request, given, out, error):
     sys.stderr.flush()
     # not sys.exit: tearing down what was imported costs five times what most commands do
     os._exit(code)
+
+
+def _run(option, what, *arguments):
+    if option == "-c":
+        exec(what, {"__name__": "__main__"})  # noqa: S102
+    elif what == "ops.cli":
+        cli.main(arguments, prog_name="toolworker")
+    else:
+        sys.argv[1:] = arguments
+        runpy.run_module(what, run_name="__main__", alter_sys=True)
 
 
 def _text(file):

@@ -4,6 +4,8 @@ from xdist.scheduler import LoadScopeScheduling
 
 SERVICE, OUTAGES, WHY = "the shared service", "outages", "why"
 RELIABILITY, RECEIVER_OUTAGES = "reliability", "receiver's outages"
+STARTS = "starts"
+_COMPAT = "tests/integration/test_compat.py"
 _STACK = "tests/acceptance/test_ops_stack.py"
 
 _GROUPS = {
@@ -23,12 +25,17 @@ _GROUPS = {
     "tests/acceptance/test_ops_flower.py": "Flower",
     "tests/acceptance/test_ops_logs.py": SERVICE,
     "tests/acceptance/test_ops_metrics.py": SERVICE,
+    "tests/acceptance/test_plain_worker.py": SERVICE,
     "tests/acceptance/test_receiver.py": SERVICE,
     "tests/acceptance/test_receiver_auth.py": "auth",
     "tests/acceptance/test_receiver_openapi.py": "openapi",
     "tests/acceptance/test_receiver_outages.py": RECEIVER_OUTAGES,
     "tests/acceptance/test_receiver_senders.py": "senders",
     "tests/dashboard/test_browser.py": "browser",
+    f"{_COMPAT}::test_another_release_of_a_patched_library_fails_the_start": STARTS,
+    f"{_COMPAT}::test_with_the_patch_a_channel_keeps_one_client_and_outlives_its_pool": STARTS,
+    "tests/integration/test_redis_tls.py": "tls",
+    "tests/integration/test_worker_starts.py": STARTS,
     "tests/acceptance/test_stopping.py": "stopping",
     "tests/acceptance/test_tools_cli.py": "tools",
     "tests/acceptance/test_observability.py": "observability",

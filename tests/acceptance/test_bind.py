@@ -3,11 +3,10 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 
 import pytest
 
+from tests import forked_cli
 from tests.endpoint import SECRET as ACTION_SECRET
 from tests.endpoint import running_endpoint
 from tests.receiver import ROOT, SECRET, delivery, running_receiver, signed
@@ -50,14 +49,7 @@ def endpoint(tmp_path_factory, reader_url, tools):
 
 def _show(redis_server, key, *options):
     env = {"PATH": os.defpath, "REDIS_URL": redis_server.url}
-    return subprocess.run(
-        [sys.executable, "-m", "ops.cli", "runs", "show", key, *options],
-        env=env,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return forked_cli.toolworker("runs", "show", key, *options, env=env)
 
 
 def test_a_run_is_answered_with_the_rows_of_whom_the_delivery_names(service):
@@ -174,14 +166,7 @@ def test_a_header_that_no_setting_lists_keeps_the_receiver_from_starting(tmp_pat
         "WEBHOOK_SECRETS": SECRET,
         "TOOLS_DIR": str(tools),
     }
-    started = subprocess.run(
-        [sys.executable, "-c", "import webhook.intake; webhook.intake.keep()"],
-        env=env,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    started = forked_cli.python("-c", "import webhook.intake; webhook.intake.keep()", env=env)
     assert started.returncode == 1
     assert "by_header/tool.json:1: customer_id is bound to header:X-Toolworker-Caller" in (
         started.stderr

@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 import redis
 
+from ops.dev import demo_data
 from ops.dev.children import StartError
+from ops.dev.embedded import start_postgres
+from ops.dev.environment import environment
 from ops.dev.folders import claim_folder
 from ops.dev.stack import Stack
 from tests import forked_cli
@@ -27,7 +30,7 @@ def test_a_part_that_cannot_start_is_shown_with_its_log_and_leaves_nothing(
     tmp_path, postgres_server
 ):
     env = {"GENESYS_CLIENT_ID": "", "GENESYS_CLIENT_SECRET": ""}
-    stack = Stack(tmp_path, env=env, postgres=postgres_server)
+    stack = Stack(tmp_path, env=env, postgres=postgres_server, reconcilers=0)
 
     with pytest.raises(StartError) as failure:
         stack.start()
@@ -47,42 +50,57 @@ def test_two_stacks_do_not_share_a_folder(tmp_path):
         assert Path(again.name).parent == tmp_path
 
 
-def test_the_doctor_is_silent_when_all_is_well_and_names_what_is_not(tmp_path):
-    # one stack for the whole story: starting one takes seconds
-    with Stack(tmp_path, workers=0, reconcilers=0) as stack:
-        assert said(stack.env, "--before-start") == (0, "", "")
-        code, out, err = said(stack.env)
+def test_the_doctor_is_silent_when_all_is_well_and_names_what_is_not(
+    tmp_path, own_redis_server, simulator_url
+):
+    # the same servers for the whole story: to start them takes seconds
+    broker, ledger = (
+        own_redis_server(appendfsync=sync, extra=("--maxmemory", "1gb"))
+        for sync in ("everysec", "always")
+    )
+    with start_postgres(tmp_path / "postgres") as postgres:
+        demo_data.load(postgres.url)
+        env = environment(
+            tmp_path,
+            broker=broker,
+            ledger=ledger,
+            postgres=postgres,
+            simulator_url=simulator_url,
+            tools_dir=_ROOT / "tools",
+        )
+        assert said(env, "--before-start") == (0, "", "")
+        code, out, err = said(env)
         assert (code, out) == (1, "")
         assert [line.partition(";")[0].partition(" (")[0] for line in err.splitlines()] == [
             "workers: none answers",
             "reconcilers: none looks at the ledger",
         ]
 
-        code, out, err = said(stack.env, "-v", "--before-start")
+        code, out, err = said(env, "-v", "--before-start")
         assert (code, err) == (0, "")
         subjects = [line.partition(":")[0].split()[0] for line in out.splitlines()]
         assert subjects == ["settings", "genesys", "3", "REDIS_URL", "LEDGER_URL", "DATABASE_URL"]
 
-        code, out, err = said({**stack.env, "TOOLS_DIR": str(tmp_path / "nowhere")})
+        code, out, err = said({**env, "TOOLS_DIR": str(tmp_path / "nowhere")})
         assert code == 1
         assert "nowhere" in err
         assert "Traceback" not in err
 
-        stack.postgres.stop()
-        code, out, err = said(stack.env, "--before-start")
+        postgres.stop()
+        code, out, err = said(env, "--before-start")
         assert (code, out) == (1, "")
         (line,) = err.splitlines()
         assert line.startswith("DATABASE_URL: ")
 
-        stack.broker.stop()
+        broker.stop()
         waiting = subprocess.Popen(
             [sys.executable, "-m", "ops.cli", "doctor", "--wait", "--timeout", "90",
              "--before-start"],
-            env=stack.env, cwd=_ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env=env, cwd=_ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         assert waiting.stderr.readline() == "waiting for REDIS_URL, DATABASE_URL ...\n"
-        stack.broker.start()
-        stack.postgres.start()
+        broker.start()
+        postgres.start()
         assert waiting.communicate(timeout=120) == ("", "")
         assert waiting.returncode == 0
 

@@ -61,13 +61,14 @@ def deliver(service, *calls):
 
 
 def named(service, key, *reasons, fact=None):
-    """The first answer with one of *reasons* and with *fact*."""
+    """The first answer with one of *reasons* and with *fact*, looked for four times a second."""
     deadline = time.monotonic() + WITHIN_S
     while True:
         said = why(service, key)
         if said["reason"] in reasons and (fact is None or said["facts"][fact]):
             return said
         assert time.monotonic() < deadline, said
+        time.sleep(0.25)
 
 
 def test_a_table_that_is_locked_is_named_with_the_backend_that_holds_it(service):

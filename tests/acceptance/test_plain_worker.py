@@ -1,10 +1,13 @@
 """`celery -A tasks worker` alone starts the worker, from any folder; `-P solo` is for debugging."""
 
+from contextlib import contextmanager
+from types import SimpleNamespace
+
 import pytest
 
 from ops.dev.children import Child
 from ops.dev.server import free_port
-from ops.dev.stack import Stack, is_up
+from ops.dev.stack import WORKER, is_up
 from tests.service import Service
 
 GOOD = '{"sku": "AB-1001", "warehouse": "US-WEST"}'
@@ -16,36 +19,62 @@ task_always_eager = True
 """
 
 
-@pytest.fixture
-def abroad(tmp_path, postgres_server):
-    """A service whose programs all start in a folder with another project's celeryconfig.py."""
-    folder = tmp_path / "project"
-    folder.mkdir()
+@contextmanager
+def _starting(folder, shared_service):
+    """
+    Start programs in a folder with another project's celeryconfig.py.
+
+    Their servers are those of the shared service, with Redis databases of their own.
+    """
+    folder.mkdir(exist_ok=True)
     (folder / "celeryconfig.py").write_text(FOREIGN)
-    options = {"workers": 0, "reconcilers": 0, "postgres": postgres_server}
-    with Stack(tmp_path / "stack", env={"FLOWER_PASSWORD": "planted"}, **options) as stack:
-        children = []
+    own = _env(shared_service.stack)
+    children = []
 
-        def start(name, *arguments):
-            child = Child(name, arguments, env=stack.env, logs=stack.logs, cwd=folder)
-            children.append(child)
-            return child
+    def start(name, *arguments, **env):
+        child = Child(name, arguments, env={**own, **env}, logs=folder, cwd=folder)
+        children.append(child)
+        return child
 
-        yield Service(stack), start
-        for child in reversed(children):
-            child.stop()
+    yield start
+    for child in reversed(children):
+        child.stop()
 
 
-def test_a_foreign_celeryconfig_in_the_current_folder_changes_no_program(abroad):
-    service, start = abroad
-    worker = start("plain", "-m", "celery", "-A", "tasks", "worker")
+def _env(stack):
+    urls = {name: stack.env[name].removesuffix("/0") + "/1" for name in ("REDIS_URL", "LEDGER_URL")}
+    return {**stack.env, **urls, "FLOWER_PASSWORD": "planted"}
+
+
+@pytest.fixture
+def start(shared_service, tmp_path):
+    with _starting(tmp_path, shared_service) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def abroad(shared_service, tmp_path_factory):
+    """A receiver that was started in such a folder, and the service behind it, without workers."""
+    port = free_port()
+    arguments = ["-c", "python:webhook.gunicorn", "--bind", f"127.0.0.1:{port}"]
+    stack = SimpleNamespace(
+        env=_env(shared_service.stack),
+        webhook_url=f"http://127.0.0.1:{port}",
+        simulator_url=shared_service.stack.simulator_url,
+        secret=shared_service.stack.secret,
+    )
+    with _starting(tmp_path_factory.mktemp("abroad"), shared_service) as start:
+        receiver = start("receiver", "-m", "gunicorn", *arguments, "webhook:create_app()")
+        receiver.wait_until(lambda: is_up(f"{stack.webhook_url}/readyz"), timeout_s=90)
+        yield receiver, Service(stack)
+
+
+def test_a_foreign_celeryconfig_in_the_current_folder_changes_no_program(start, abroad):
+    receiver, service = abroad
+    worker = start("plain", *WORKER)
     reconciler = start("reconciler", "-m", "ops.cli", "reconcile")
-    flower_port, receiver_port = free_port(), free_port()
+    flower_port = free_port()
     flower = start("flower", "-m", "ops.cli", "flower", "--port", str(flower_port))
-    config = ["-c", "python:webhook.gunicorn", "--bind", f"127.0.0.1:{receiver_port}"]
-    service.stack.webhook_url = f"http://127.0.0.1:{receiver_port}"
-    receiver = start("receiver", "-m", "gunicorn", *config, "webhook:create_app()")
-    receiver.wait_until(lambda: is_up(f"{service.stack.webhook_url}/readyz"), timeout_s=90)
     reconciler.wait_until(lambda: reconciler.has_logged("reconciler.started"), timeout_s=90)
     worker.wait_until(lambda: worker.has_logged(" ready."), timeout_s=90)
     flower.wait_until(lambda: is_up(f"http://127.0.0.1:{flower_port}/healthcheck"), timeout_s=90)
@@ -58,8 +87,10 @@ def test_a_foreign_celeryconfig_in_the_current_folder_changes_no_program(abroad)
         assert not child.has_logged("10.0.0.9")
 
 
-def test_solo_is_let_in_for_debugging_and_answers_a_run(own_service):
-    service = own_service(worker_options=["-P", "solo"], env={"DEBUG_SOLO_POOL": "true"})
+def test_solo_is_let_in_for_debugging_and_answers_a_run(start, abroad):
+    _, service = abroad
+    worker = start("solo", *WORKER, "-P", "solo", DEBUG_SOLO_POOL="true")
+    worker.wait_until(lambda: worker.has_logged(" ready."), timeout_s=90)
     run_id = service.new_run_id()
     service.deliver(run_id, *((f"c{n}", "search_inventory", GOOD) for n in range(3)))
     assert len(service.answer(run_id)) == 3

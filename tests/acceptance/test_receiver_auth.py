@@ -2,14 +2,13 @@
 
 import base64
 import json
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from tests.receiver import ROOT, delivery, running_receiver, signed
+from tests import forked_cli
+from tests.receiver import delivery, running_receiver, signed
 
 UNSIGNED = (401, {"error": "The signature is missing or wrong."})
 OLD, NEW = (b"old-secret-of-24-bytes...", b"new-secret-of-24-bytes...")
@@ -72,11 +71,32 @@ def test_several_ways_in_are_each_enough(redis_server, tmp_path):
         assert "old" not in receiver.log()
 
 
-def test_none_admits_every_sender_and_is_logged_as_a_warning_at_start(redis_server, tmp_path):
-    env = {"WEBHOOK_AUTH": "none", "WEBHOOK_SECRETS": ""}
-    with running_receiver(tmp_path, redis_server.url, **env) as receiver:
-        assert receiver.post(delivery("open-door"), {})[0] == 202
-        assert "anyone may send deliveries" in receiver.log()
+@pytest.fixture(scope="module")
+def doubtful(redis_server, tmp_path_factory):
+    """A receiver that starts, and warns of three of its settings."""
+    env = {
+        "WEBHOOK_AUTH": "none",
+        "WEBHOOK_SECRETS": "",
+        "REDIS_TLS_VERIFY": "False",
+        "RUN_ANSWER_BY": "planted",
+    }
+    folder = tmp_path_factory.mktemp("doubtful")
+    with running_receiver(folder, redis_server.url, **env) as receiver:
+        yield receiver
+
+
+def test_none_admits_every_sender_and_is_logged_as_a_warning_at_start(doubtful):
+    assert doubtful.post(delivery("open-door"), {})[0] == 202
+    assert "anyone may send deliveries" in doubtful.log()
+
+
+def test_a_receiver_warns_of_an_unchecked_certificate_and_a_misspelt_setting(doubtful):
+    said = doubtful.log()
+    assert "redis.unverified" in said
+    assert "REDIS_TLS_VERIFY=false: any server may pose as Redis and read its password" in said
+    assert said.count("settings.misspelt") == said.count("redis.unverified")  # by each process
+    assert "RUN_ANSWER_BY_S" in said
+    assert "planted" not in said
 
 
 @pytest.mark.parametrize(
@@ -94,10 +114,7 @@ def test_a_scheme_without_a_usable_secret_keeps_the_receiver_from_starting(
     redis_server, auth, secrets, mistake
 ):
     env = {"REDIS_URL": redis_server.url, "WEBHOOK_AUTH": auth, "WEBHOOK_SECRETS": secrets}
-    done = subprocess.run(
-        [sys.executable, "-c", "from webhook.intake import keep; keep()"],
-        env=env, cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = forked_cli.python("-c", "from webhook.intake import keep; keep()", env=env)
     assert done.returncode == 1
     assert mistake in done.stderr
 

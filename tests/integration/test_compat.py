@@ -9,6 +9,8 @@ import pytest
 import redis
 from celery import Celery
 
+from tests import forked_cli
+
 # by its path: the package around it would check the settings of a whole worker
 PATCH = f"import runpy; runpy.run_path({str(Path(__file__).parents[2] / 'tasks/compat.py')!r})"
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,6 +57,12 @@ def _wait(condition, within_s=60.0):
             pass
         assert time.monotonic() < deadline, f"not within {within_s} s"
         time.sleep(0.05)
+
+
+def _python(program):
+    """Run it where the libraries are imported and without a patch."""
+    env = {"PATH": "/usr/bin:/bin"}
+    return forked_cli.python("-c", program, env=env, imports=forked_cli.LIBRARIES)
 
 
 @pytest.fixture
@@ -146,7 +154,6 @@ def test_with_the_setting_the_worker_goes_on_when_there_is_memory(
 
 
 CLIENTS = """
-{patch}
 import redis
 from celery import Celery
 made = []
@@ -155,30 +162,33 @@ class Client(redis.Redis):
         made.append(1)
         super().__init__(*args, **options)
 app = Celery("clients", broker="{url}")
-with app.connection_for_write() as connection:
-    channel = connection.default_channel
-    channel.Client = Client
-    producer = connection.Producer(channel)
-    for _ in range(10):
-        producer.publish("text", routing_key="somewhere")
-    before = len(made)
-    channel._disconnect_pools()
-    producer.publish("text", routing_key="somewhere")
-print(before, redis.Redis.from_url("{url}").llen("somewhere"))
+def publish(queue):
+    made.clear()
+    with app.connection_for_write() as connection:
+        channel = connection.default_channel
+        channel.Client = Client
+        producer = connection.Producer(channel)
+        for _ in range(10):
+            producer.publish("text", routing_key=queue)
+        before = len(made)
+        channel._disconnect_pools()
+        producer.publish("text", routing_key=queue)
+    print(before, redis.Redis.from_url("{url}").llen(queue))
+publish("compat.without")
+{patch}
+publish("compat.with")
 """
 
 
-@pytest.mark.parametrize(("patch", "made"), [("", 10), (PATCH, 1)])
-def test_a_channel_sends_its_commands_with_one_client_and_outlives_its_pool(own_redis, patch, made):
-    program = CLIENTS.format(url=own_redis.url, patch=patch)
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.split() == [str(made), "11"]
+def test_with_the_patch_a_channel_keeps_one_client_and_outlives_its_pool(
+    redis_server,
+):
+    program = CLIENTS.format(url=redis_server.url, patch=PATCH)
+    done = _python(program)
+    assert done.stdout.splitlines() == ["10 11", "1 11"], done.stderr
 
 
-def test_another_release_of_a_patched_library_fails_the_start(tmp_path):
-    program = f"import importlib.metadata as m; m.version = lambda name: '9.9.9'; {PATCH}"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+def test_another_release_of_a_patched_library_fails_the_start():
+    done = _python(f"import importlib.metadata as m; m.version = lambda name: '9.9.9'; {PATCH}")
     assert done.returncode == 1
     assert "tasks/compat.py patches celery 5.7.0, not 9.9.9" in done.stderr

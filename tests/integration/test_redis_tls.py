@@ -1,14 +1,10 @@
 """Every reader of a rediss:// URL checks the certificate alike: ledger, fleet, broker, Flower."""
 
 import asyncio
-import json
 import os
 import socket
 import ssl
-import subprocess
-import sys
 import threading
-from pathlib import Path
 
 import pytest
 import trustme
@@ -16,8 +12,7 @@ import trustme
 from tests import forked_cli
 from tests.timing import until_unstalled
 
-ROOT = Path(__file__).resolve().parents[2]
-# each try in a process of its own: settings are read once
+# each try in a process of its own, since settings are read once
 READERS = {
     "ledger": """
 import ledger
@@ -50,24 +45,10 @@ assert asyncio.run(broker.queues(["toolworker"]))
 """,
 }
 
-
-FORKS = """
-import json, os, sys
-import celery.app.amqp, flower.utils.broker, kombu.transport.redis
-import genesys.client, genesys.store, ledger, tasks.app
+PATIENT = """
+import genesys.store
 genesys.store.TIMEOUT_S = 30.0  # a server that is slow to answer is not one that is not trusted
-code, tries = json.loads(sys.argv[1])
-for env, file in tries:
-    pid = os.fork()
-    if not pid:
-        said = os.open(file, os.O_WRONLY | os.O_CREAT)
-        os.dup2(said, 1), os.dup2(said, 2)
-        os.environ.update(env)
-        exec(code)
-        sys.exit()
-    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 """
-"""Runs a reader several times, with what it imports imported once."""
 
 
 class TlsFront:
@@ -139,27 +120,13 @@ def front(redis_server, authority):
         started.stop()
 
 
-@pytest.fixture
-def read(tmp_path):
-    """Whether a reader reaches its Redis, and its error, for each port and its settings."""
-
-    def read(reader, *tries):
-        files = [tmp_path / f"said-{number}" for number in range(len(tries))]
-        envs = [_env(*one) for one in tries]
-        asked = [READERS[reader], list(zip(envs, map(str, files), strict=True))]
-        done = subprocess.run(
-            [sys.executable, "-c", FORKS, json.dumps(asked)],
-            cwd=ROOT, env={"PATH": os.defpath}, capture_output=True, text=True, timeout=120,
-            check=True,
-        )  # fmt: skip
-        texts = [file.read_text() for file in files]
-        # the fleet's store goes on without Redis, and logs that
-        return [
-            (code == "0" and "genesys.store_away" not in said, said)
-            for code, said in zip(done.stdout.split(), texts, strict=True)
-        ]
-
-    return read
+def _read(reader, port, settings):
+    """Whether a reader reaches its Redis with these settings, and its error."""
+    code = PATIENT + READERS[reader]
+    done = forked_cli.python("-c", code, env=_env(port, settings))
+    said = done.stdout + done.stderr
+    # the fleet's store goes on without Redis, and logs that
+    return done.returncode == 0 and "genesys.store_away" not in said, said
 
 
 def _reached(found):
@@ -171,6 +138,7 @@ def _reached(found):
 def _env(port, settings):
     url = f"rediss://default:planted@127.0.0.1:{port}/0"
     return {
+        "PATH": os.defpath,
         "REDIS_URL": url,
         "LEDGER_URL": url,
         "GENESYS_REGION": "mypurecloud.com",
@@ -181,13 +149,17 @@ def _env(port, settings):
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_a_reader_trusts_the_given_authority_and_no_other_server(front, authority, read, reader):
+def test_a_reader_trusts_the_given_authority_and_no_other_server(front, authority, reader):
     ours, other = front("127.0.0.1"), front("redis.example.com")
     trusting = {"REDIS_TLS_CA": authority[1]}
     # the name is another's; then no authority of the system signed it
     (is_there, said), of_another, unsigned = until_unstalled(
         lambda: _reached(
-            read(reader, (ours.port, trusting), (other.port, trusting), (other.port, {}))
+            [
+                _read(reader, ours.port, trusting),
+                _read(reader, other.port, trusting),
+                _read(reader, other.port, {}),
+            ]
         )
     )
     assert is_there, said
@@ -197,10 +169,10 @@ def test_a_reader_trusts_the_given_authority_and_no_other_server(front, authorit
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_the_check_can_be_turned_off(front, read, reader):
+def test_the_check_can_be_turned_off(front, reader):
     other = front("redis.example.com")
-    tried = (other.port, {"REDIS_TLS_VERIFY": "false"})
-    ((is_there, said),) = until_unstalled(lambda: _reached(read(reader, tried)))
+    unchecked = {"REDIS_TLS_VERIFY": "false"}
+    ((is_there, said),) = until_unstalled(lambda: _reached([_read(reader, other.port, unchecked)]))
     assert is_there, said
     assert b"planted" in other.received
 

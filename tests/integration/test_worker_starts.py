@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.receiver import running_receiver
+from tests import forked_cli
 
 ROOT = Path(__file__).resolve().parents[2]
 POOL = (
@@ -47,9 +47,15 @@ def start(*command, env, cwd=ROOT):
     return done.returncode, done.stdout + done.stderr
 
 
+def start_forked(*command, env):
+    """As `start`, at a third of the CPU: libraries are imported, our modules are not."""
+    done = forked_cli.python("-m", *command, env=env, imports=forked_cli.LIBRARIES)
+    return done.returncode, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize(("option", "kind"), [("-Psolo", "solo"), ("--pool=threads", "thread")])
 def test_a_pool_that_keeps_no_time_limits_is_refused(env, option, kind):
-    code, said = start("celery", "-A", "tasks", "worker", option, env=env)
+    code, said = start_forked("celery", "-A", "tasks", "worker", option, env=env)
     assert code == 1
     assert said.splitlines()[-2:] == ["the worker cannot start:", f"-P {kind}: {POOL}"]
 
@@ -57,17 +63,26 @@ def test_a_pool_that_keeps_no_time_limits_is_refused(env, option, kind):
 @pytest.mark.parametrize("pool", ["gevent", "eventlet"])
 def test_a_green_pool_starts_no_worker(env, pool):
     # Celery itself ends where the library is missing; where it is there, our sentence comes
-    code, said = start("celery", "-A", "tasks", "worker", "-P", pool, env=env)
+    code, said = start_forked("celery", "-A", "tasks", "worker", "-P", pool, env=env)
     assert code == 1
     assert f"No module named '{pool}'" in said or f"-P {pool}: {POOL}" in said
 
 
-def test_the_pool_of_a_variable_is_refused_too(env):
-    env = {**env, "CELERY_CUSTOM_WORKER_POOL": "celery.concurrency.thread:TaskPool"}
+def test_a_worker_refuses_pool_loader_and_broker_of_variables_and_follows_none(env):
+    # a program of its own: Celery reads some variables where it is imported
+    env = {
+        **env,
+        "CELERY_CUSTOM_WORKER_POOL": "celery.concurrency.thread:TaskPool",
+        "CELERY_LOADER": "nowhere",
+        "CELERY_BROKER_URL": "redis://:planted@10.0.0.9/0",
+    }
     code, said = start("celery", "-A", "tasks", "worker", "-P", "custom", env=env)
     assert code == 1
     assert "CELERY_CUSTOM_WORKER_POOL: " in said
+    assert "CELERY_LOADER: Celery would follow it" in said
+    assert f"CELERY_BROKER_URL: {FOREIGN}" in said
     assert "Traceback" not in said
+    assert ":planted@" not in said
 
 
 PROGRAMS = {
@@ -77,13 +92,14 @@ PROGRAMS = {
     "flower": ("ops.cli", "flower", "--port", "9"),
     "doctor": ("ops.cli", "doctor"),
 }
+OWN = ("reconciler", "receiver")  # started as programs of their own; so is a worker above
 CODES = {"worker": 1, "reconciler": 2, "receiver": 1, "flower": 2, "doctor": 1}
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_every_start_refuses_a_variable_that_celery_would_follow(env, program):
     env = {**env, "CELERY_BROKER_URL": "redis://:planted@10.0.0.9/0"}
-    code, said = start(*PROGRAMS[program], env=env)
+    code, said = (start if program in OWN else start_forked)(*PROGRAMS[program], env=env)
     assert code == CODES[program]
     assert f"CELERY_BROKER_URL: {FOREIGN}" in said
     assert "Traceback" not in said
@@ -94,25 +110,19 @@ def test_every_start_refuses_a_variable_that_celery_would_follow(env, program):
 @pytest.mark.parametrize("program", ["worker", "receiver"])
 def test_a_start_refuses_parameters_of_a_redis_url(env, program):
     env = {**env, "REDIS_URL": "redis://127.0.0.1:1?db=3"}
-    code, said = start(*PROGRAMS[program], env=env)
+    code, said = start_forked(*PROGRAMS[program], env=env)
     assert code == CODES[program]
     assert "REDIS_URL: takes no parameters after `?`" in said
     assert "Traceback" not in said
 
 
-@pytest.mark.parametrize("program", ["worker", "reconciler", "receiver"])
-def test_every_start_warns_of_an_unchecked_certificate_and_a_misspelt_setting(
-    env, program, tmp_path
-):
+# of the receiver: tests/acceptance/test_receiver_auth.py
+@pytest.mark.parametrize("program", ["worker", "reconciler"])
+def test_every_start_warns_of_an_unchecked_certificate_and_a_misspelt_setting(env, program):
     # what is missing besides ends the program after its warnings
-    doubtful = {"REDIS_TLS_VERIFY": "False", "RUN_ANSWER_BY": "planted"}
-    env = {**env, **doubtful}
+    env = {**env, "REDIS_TLS_VERIFY": "False", "RUN_ANSWER_BY": "planted"}
     del env["GENESYS_CLIENT_ID"]
-    if program == "receiver":
-        with running_receiver(tmp_path, env["REDIS_URL"], **doubtful) as receiver:
-            said = receiver.log()
-    else:
-        said = start(*PROGRAMS[program], env=env)[1]
+    said = start_forked(*PROGRAMS[program], env=env)[1]
     assert "redis.unverified" in said
     assert "REDIS_TLS_VERIFY=false: any server may pose as Redis and read its password" in said
     assert said.count("settings.misspelt") == said.count("redis.unverified")  # by each process
@@ -130,7 +140,7 @@ def test_every_start_warns_of_an_unchecked_certificate_and_a_misspelt_setting(
     ],
 )
 def test_a_worker_refuses_a_foreign_module_before_it_is_imported(env, variable, named):
-    code, said = start("celery", "-A", "tasks", "worker", env={**env, variable: "nowhere"})
+    code, said = start_forked("celery", "-A", "tasks", "worker", env={**env, variable: "nowhere"})
     assert code == 1
     assert f"{named}: Celery would follow it" in said
     assert "Traceback" not in said
@@ -145,13 +155,8 @@ def test_a_foreign_celeryconfig_in_the_current_folder_changes_nothing(env, modul
         f"import {module}; from tasks.app import app; "
         "print(app.conf.broker_url, app.conf.task_default_queue, app.conf.result_backend)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", show],
-        cwd=tmp_path,
-        env={**env, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=True,
+    done = forked_cli.python(
+        "-c", show, env={**env, "PYTHONPATH": str(ROOT)}, cwd=tmp_path, imports=forked_cli.LIBRARIES
     )
     assert done.stdout.split() == [
         "redis://127.0.0.1:1/0", "toolworker", "tasks.backend:LedgerBackend",
