@@ -40,7 +40,7 @@ roll: ## replace a running compose installation's containers, one by one (IMAGE=
 	@ops/roll.sh $(IMAGE)
 
 test: lint ## lint, types, import rules, then every test on real Redis and Postgres
-	$(BIN)/pytest -n 4
+	$(BIN)/pytest -n 6
 
 fuzz: install ## 10,000 mutated deliveries, and every property with five times the cases of `make test`
 	$(BIN)/pytest -n 2 -q --hypothesis-profile=fuzz $(shell grep -rl --include='test_*.py' tests.cases tests)
