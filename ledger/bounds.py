@@ -5,11 +5,12 @@ MARGIN_MS = 2_000
 take. Covers reading, encoding and one slow round trip."""
 REPUBLISH_MS = (3_000, 10_000, 20_000)
 """A call that no worker started is fanned out again after these waits, by round. With the first a
-run whose messages wait where no worker looks, after a rollback, is answered within 5 s.
+run whose messages wait where no worker looks, after a rollback, is mostly answered within 5 s.
 Without jitter: what comes due at once is given out 200 runs a look and published one by one."""
 UNREAD_MS = 2_000
-"""A queue of calls from which none was taken for so long counts as one that no worker reads.
-Where all workers are busy for longer, runs that began get second messages, which end as gone."""
+"""A queue of calls from which none was taken for so long counts as one that no worker reads. Where
+all workers are busy for longer, runs that began are fanned out once more at each of REPUBLISH_MS,
+so twice within 30 s; what comes second costs one step of the ledger."""
 RELEASE_MS = 2_000
 """A call whose database is down is tried again this much later, and holds no slot meanwhile.
 Without jitter: of all that come due at once a database sees no more than workers have slots."""

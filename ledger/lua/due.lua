@@ -38,7 +38,13 @@ local function has_given_out(place, at)
   return length == 0 or at < number(begun, place == 1 and 'reached' or 'reached:' .. name)
 end
 
--- until when to leave a run whose message waits, or those of its idle calls; nil when none does
+-- when queue number 'place', of calls, counts as unread if nothing is taken from it until then
+local function unread_at(place)
+  return number(begun, 'taken:' .. ARGV[9 + 2 * place]) + unread_ms
+end
+
+-- the time of the next look at a run whose message waits, or those of its idle calls; nil when none
+-- does
 local function queued_until(key, run, idle)
   local at = redis.call('HMGET', run, 'state', 'generation', 'accepted_at', 'begun_at',
     'published_at')
@@ -58,10 +64,9 @@ local function queued_until(key, run, idle)
   local begun_at = tonumber(at[4] or '') or 0
   local last = idle[#idle] < first_calls and math.min(2, queues) or queues
   for place = 2, last do
-    local taken_at = number(begun, 'taken:' .. ARGV[9 + 2 * place])
-    local unread_at = math.max(begun_at, taken_at) + unread_ms
-    if now < unread_at and not has_given_out(place, begun_at) then
-      return unread_at
+    local unread = math.max(begun_at + unread_ms, unread_at(place))
+    if now < unread and not has_given_out(place, begun_at) then
+      return unread
     end
   end
   return nil
@@ -179,7 +184,11 @@ give_out_queued('(' .. now, '+inf')
 give_out_queued('-inf', now)
 if queues > 0 then
   local room = messages
-  for place = 1, queues do room = room - tonumber(ARGV[10 + 2 * place]) end
+  for place = 1, queues do
+    if place == 1 or now < unread_at(place) then -- what no worker reads stays, and holds up none
+      room = room - tonumber(ARGV[10 + 2 * place])
+    end
+  end
   publish_first(room)
 end
 return answer

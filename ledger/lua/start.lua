@@ -18,15 +18,17 @@ local may_take_over, default_ms = ARGV[6], tonumber(ARGV[7])
 local special, margin_ms = cjson.decode(ARGV[8]), tonumber(ARGV[9])
 local max_tries = tonumber(ARGV[10])
 --- @include "free_write"
+local now = now_ms()
+if queue ~= '' then
+  redis.call('HSET', begun, 'taken:' .. queue, now) -- see due.lua
+end
 if not takes_outputs(run, generation) then
   return {'gone'}
 elseif redis.call('HEXISTS', run, 'output:' .. index) == 1 then
   return {'recorded', number(run, 'calls') - number(run, 'outputs')}
 end
-local now = now_ms()
-if queue ~= '' then -- see due.lua
-  local reached = math.max(number(run, 'begun_at'), number(begun, 'reached:' .. queue))
-  redis.call('HSET', begun, 'reached:' .. queue, reached, 'taken:' .. queue, now)
+if queue ~= '' and number(run, 'begun_at') > number(begun, 'reached:' .. queue) then
+  redis.call('HSET', begun, 'reached:' .. queue, number(run, 'begun_at')) -- see due.lua
 end
 local at = redis.call('HMGET', run, 'name:' .. index, 'arguments:' .. index, 'id:' .. index,
   'holder:' .. index, 'busy_until:' .. index, 'message:' .. index, 'tries:' .. index,

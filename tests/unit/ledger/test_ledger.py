@@ -482,6 +482,12 @@ def _steps(ledger, client, *keys, **queued):
     return {run.key: run.step for run in found}
 
 
+def _take_from(client, queue, ago_ms=0):
+    """Let it be so long since a worker took a message from the queue."""
+    now = client.time()[0] * 1000
+    client.hset("tw:begun", f"taken:toolworker.{queue}", now - ago_ms)
+
+
 def test_a_run_whose_message_still_waits_is_not_published_again(ledger, client):
     key = ledger.accept("r-1", _calls("a")).key
     assert _steps(ledger, client, key, runs=1) == {}
@@ -540,6 +546,22 @@ def test_calls_in_a_queue_that_no_worker_reads_are_fanned_out_again(
     assert _steps(ledger, client, later, **{queue: 1}) == {}
 
 
+def test_a_message_that_comes_too_late_shows_that_its_queue_is_read(ledger, client):
+    key = ledger.accept("r-1", _calls("a")).key
+    ledger.bury(key, 0, "rejected")
+    _start(ledger, key, 0, queue="toolworker.calls")
+    assert client.hexists("tw:begun", "taken:toolworker.calls")
+
+
+@pytest.mark.parametrize("queue", ["calls", "further"])
+def test_messages_that_no_worker_reads_hold_up_no_replay(ledger, client, queue):
+    (key,) = _dead(ledger, client, "r-1")
+    _take_from(client, queue)
+    assert _steps(ledger, client, **{queue: 200}) == {}
+    _take_from(client, queue, ago_ms=3_000)
+    assert _steps(ledger, client, **{queue: 200}) == {key: "publish"}
+
+
 def test_a_lost_call_of_a_small_run_does_not_wait_for_the_queue_of_large_runs(
     ledger, client, monkeypatch
 ):
@@ -576,6 +598,7 @@ def test_the_broker_holds_so_many_runs_and_the_ledger_those_behind_them(
     _begin(ledger, keys[0])
     # runs keep their order: one is behind those that wait in the ledger
     assert not ledger.accept("r-4", _calls("a")).must_publish
+    _take_from(client, "calls")
     assert _steps(ledger, client, keys[3], runs=0, calls=1) == {keys[3]: "publish"}
 
 
@@ -650,6 +673,7 @@ def test_few_replays_are_in_front_of_a_run_whose_caller_waits(ledger, client, mo
     monkeypatch.setattr("ledger.bounds.REPLAY_MESSAGES", 2)
     replays = _dead(ledger, client, "r-1", "r-2", "r-3")
     assert _steps(ledger, client, *replays) == dict.fromkeys(replays[:2], "publish")
+    _take_from(client, "calls")
     assert _steps(ledger, client, runs=1, calls=1) == {}
     assert _steps(ledger, client, runs=1) == {replays[2]: "publish"}
 
