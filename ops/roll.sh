@@ -3,7 +3,8 @@
 # the old ones, wait until it is healthy, and only then stop an old one, which finishes its work.
 #
 #   ops/roll.sh toolworker:1.4   to another image, and back with the image before; Flower's is
-#                                toolworker:1.4-flower, and without that one it stays as it is
+#                                toolworker:1.4-flower or FLOWER_IMAGE; without it Flower stays as
+#                                it is
 #   ops/roll.sh                  with the image that the settings name: for changed settings, secrets
 #   ENV_FILE=.env                the settings; the image is written into them at the end
 #
@@ -80,9 +81,14 @@ done
 for service in dashboard actions; do
   replace "$service"
 done
-# its image is another; where that is not here, compose would build it from what is checked out
-replace flower --no-build --pull never \
-  || say "Flower was not replaced; is its image, $image-flower, here? Build or pull it, and run this again"
+# where its image is not here, compose would build it from what is checked out
+flower=${FLOWER_IMAGE:-$(sed -n 's/^FLOWER_IMAGE=//p' "$env_file")}
+flower=${flower:-$image-flower}
+if docker image inspect "$flower" >/dev/null 2>&1; then
+  replace flower --no-build --pull never
+else
+  say "Flower was not replaced: there is no image $flower here. Build or pull it, and run this again"
+fi
 
 # so that the next `docker compose up` uses this image, too
 settings=$(grep -v '^TOOLWORKER_IMAGE=' "$env_file" || true)

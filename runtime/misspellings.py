@@ -1,4 +1,4 @@
-"""Misspelt settings: variables that are no setting, but nearly the name of one that is not set."""
+"""Find misspelt settings: variables with almost the name of a setting that is not set."""
 
 import re
 from collections.abc import Collection, Iterable, Mapping
@@ -10,7 +10,7 @@ Least similarity. None of 25,900 names in our 111 packages, Python and our own f
 `RUN_ANSWER_BY` is at 0.93 of `RUN_ANSWER_BY_S`, `DASHBOARD_PORT` at 0.83 of `DASHBOARD_HOSTS`.
 """
 _SHARED = re.compile(r".*_PROXY|.*_CA_BUNDLE|SSL_.*|OTEL_.*")
-"""Settings that are named as other programs name theirs, and have neighbours of other programs."""
+"""Settings of many programs, whose other settings have similar names."""
 _SERVICE = re.compile(r"(tcp|udp|sctp)://")
 """How Kubernetes and Docker's links begin `<SERVICE>_PORT`."""
 

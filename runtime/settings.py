@@ -206,7 +206,11 @@ def load(*required: str) -> Settings:
     """
     settings, mistakes = _read_all()
     missing = [name for name in required if settings and not _has(settings, name)]
-    mistakes = [*mistakes, *(f"{name}: is not set (or {name}_FILE)" for name in missing)]
+    meant = {name: variable for variable, name in misspelt().items()} if missing else {}
+    for name in missing:
+        variable = meant.get(name) or meant.get(f"{name}_FILE")
+        hint = f"; {variable} is set, but is no setting" if variable else ""
+        mistakes = [*mistakes, f"{name}: is not set (or {name}_FILE){hint}"]
     if settings is None or mistakes:
         raise SettingsError("\n".join(mistakes))
     return settings
@@ -224,8 +228,10 @@ def misspelt() -> dict[str, str]:
 
     A guess, and so a warning at most. Names alone, no values.
     """
-    names = [field.name.upper() for field in fields(Settings) if field.name != "databases"]
     databases = [name for name in os.environ if _DATABASE_URL.fullmatch(name)]
+    ours = [field.name.upper() for field in fields(Settings) if field.name != "databases"]
+    # beside databases with names there need be no other
+    names = [name for name in ours if not (databases and name == "DATABASE_URL")]
     return misspellings.misspelt(os.environ, names, {*databases, *_FOREIGN})
 
 

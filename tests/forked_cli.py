@@ -18,8 +18,6 @@ import traceback
 from functools import cache
 from pathlib import Path
 
-from ops import cli
-
 ROOT = Path(__file__).resolve().parents[1]
 IMPORTED = (
     "db.lint.live",
@@ -27,6 +25,7 @@ IMPORTED = (
     "db.pool",
     "genesys.client",
     "ledger.admin",
+    "ops.cli",
     "rich.table",
     "tasks.fleet",
     "tasks.pipeline",
@@ -135,7 +134,7 @@ def _run(option, what, *arguments):
     if option == "-c":
         exec(what, {"__name__": "__main__"})  # noqa: S102
     elif what == "ops.cli":
-        cli.main(arguments, prog_name="toolworker")
+        importlib.import_module(what).main(arguments, prog_name="toolworker")
     else:
         sys.argv[1:] = arguments
         runpy.run_module(what, run_name="__main__", alter_sys=True)
@@ -143,7 +142,7 @@ def _run(option, what, *arguments):
 
 def _text(file):
     file.seek(0)
-    return file.read().decode()
+    return file.read().decode(errors="replace")
 
 
 if __name__ == "__main__":

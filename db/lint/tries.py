@@ -44,39 +44,29 @@ def run_samples(
 
     A sample that takes longer than its share is tried again, behind the others. Those that did not
     come to an end within *tries_s*, or whose row is too large, are a warning: whether they fail is
-    not known. The first of them is tried once more, with all of the tool's `timeout_ms` if that is
-    not longer than *tries_s*, so that the warning can name it as the cause.
+    not known. The first of them has all of the tool's `timeout_ms`, also beyond *tries_s* if that
+    is not shorter, so that the warning can name it as the cause.
 
     Args:
         bound: The properties whose values are settings of the transaction, too.
     """
     casts = _casts(connection, tool)
-    left = _left(connection, tool, statement, casts, tried, failed, tries_s, bound)
-    yield from failed.values()
-    unknown = [(sample, values) for sample, values in left if sample.name not in failed]
-    if unknown and None not in failed:
-        sample, values = unknown[0]
-        error = None
-        if tool.timeout_ms <= tries_s * 1000 and not connection.closed:
-            error = _run(statement, casts, values, tool.timeout_ms, _settings(sample, bound))
-        # one that is closed had a row that is too large, or a server that hangs
-        if isinstance(error, psycopg.errors.QueryCanceled) and not connection.closed:
-            yield _too_slow(statement, tool, sample, f"{len(unknown)} of {len(tried)} samples")
-        else:
-            yield _untried(statement, [sample for sample, _ in unknown], len(tried), tries_s)
+    limits_ms: dict[int, int] = {}
 
+    def is_cut(sample: Sample, values: list[Any], limit_ms: int) -> bool:
+        """Whether it did not come to an end; when it fails that is noted."""
+        limits_ms[id(sample)] = limit_ms
+        error = _run(statement, casts, values, limit_ms, _settings(sample, bound))
+        if isinstance(error, psycopg.errors.QueryCanceled):
+            return True
+        if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+            failed.clear()
+            failed[None] = Finding(statement.refused_to_write(error))
+        elif error is not None and not _is_answered(sample, error):
+            found = Finding(failure(connection, tool, statement, sample, error))
+            failed.setdefault(sample.name, found)
+        return False
 
-def _left(
-    connection: psycopg.Connection[Any],
-    tool: Tool,
-    statement: Statement,
-    casts: Statement | None,
-    tried: Sequence[Tried],
-    failed: dict[str | None, Finding],
-    tries_s: float,
-    bound: Sequence[str],
-) -> Sequence[Tried]:
-    """Note the samples that fail in *failed*; those that did not come to an end, in order."""
     ends = time.monotonic() + tries_s
     left: Sequence[Tried] = tried
     for share in (_SHARE, 1):
@@ -86,19 +76,24 @@ def _left(
                 continue
             limit_s = min(tries_s / share, ends - time.monotonic(), tool.timeout_ms / 1000)
             limit_ms = int(limit_s * 1000)
-            if limit_ms <= 0 or connection.closed:
+            if limit_ms <= 0 or connection.closed or is_cut(sample, values, limit_ms):
                 left.append((sample, values))
-                continue
-            error = _run(statement, casts, values, limit_ms, _settings(sample, bound))
-            if isinstance(error, psycopg.errors.QueryCanceled):
-                left.append((sample, values))
-            elif isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
-                failed.clear()
-                failed[None] = Finding(statement.refused_to_write(error))
-            elif error is not None and not _is_answered(sample, error):
-                found = Finding(failure(connection, tool, statement, sample, error))
-                failed.setdefault(sample.name, found)
-    return left
+    left = [(sample, values) for sample, values in left if sample.name not in failed]
+    # one that is closed had a row that is too large, or a server that hangs
+    if left and None not in failed and tool.timeout_ms <= tries_s * 1000 and not connection.closed:
+        first, values = left[0]
+        if limits_ms.get(id(first)) != tool.timeout_ms and not is_cut(
+            first, values, tool.timeout_ms
+        ):
+            left = left[1:]
+    yield from failed.values()
+    unknown = [sample for sample, _ in left if sample.name not in failed]
+    if unknown and None not in failed:
+        is_slow = limits_ms.get(id(unknown[0])) == tool.timeout_ms
+        if is_slow and tool.timeout_ms <= tries_s * 1000 and not connection.closed:
+            yield _too_slow(statement, tool, unknown[0], f"{len(unknown)} of {len(tried)} samples")
+        else:
+            yield _untried(statement, unknown, len(tried), tries_s)
 
 
 def _run(

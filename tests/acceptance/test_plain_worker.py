@@ -36,9 +36,11 @@ def _starting(folder, shared_service):
         children.append(child)
         return child
 
-    yield start
-    for child in reversed(children):
-        child.stop()
+    try:
+        yield start
+    finally:
+        for child in reversed(children):
+            child.stop()
 
 
 def _env(stack):

@@ -314,6 +314,14 @@ def test_a_query_that_some_values_make_too_slow_is_a_warning_at_their_placeholde
     until_unstalled(attempt, tries=3)
 
 
+def test_a_sample_that_fails_after_its_share_is_a_mistake_when_no_time_is_left(check):
+    sql = "SELECT 1 / (%(n)s::int - 3) AS a FROM pg_sleep(0.2)"
+    numbers = [3, *range(10, 40)]  # each is cut at 50 ms, which is all of the second
+    mistakes, warnings = check(sql, {"n": {"enum": numbers}}, timeout_ms=1000, tries_s=1)
+    assert "division by zero" in mistakes[0][1]
+    assert "its timeout_ms" not in str(warnings)
+
+
 def test_a_slow_sample_has_the_time_that_the_others_leave(check):
     sql = "SELECT 1 / (%(n)s::int - 3) AS a FROM pg_sleep(CASE WHEN %(n)s = 3 THEN 0.5 ELSE 0 END)"
     ((_, message),), warnings = check(sql, {"n": {"enum": [1, 2, 3]}}, tries_s=5)

@@ -1,4 +1,4 @@
-"""Where Flower is not installed, as in the workers' image: what still starts, and what does not."""
+"""Programs without Flower, as in the workers' image: which start, and what the others report."""
 
 import os
 import subprocess

@@ -17,7 +17,7 @@ service=${!#}
 case "$1 $2" in
 "ps -q") ls | grep "^$service-" ;;
 "up -d")
-  [[ $service != flower || ! -e unpulled ]] || { echo "No such image" >&2; exit 1; }
+  [[ $service != flower || ! -e taken ]] || { echo "port is already allocated" >&2; exit 1; }
   [[ $service != flower && $service != dashboard ]] || exit 0
   number=$(($(cat next) + 1))
   echo $number >next
@@ -26,6 +26,7 @@ case "$1 $2" in
 "exec $2") [[ ! -e sick ]] || [[ $(cat sick) != "$service" ]] ;;
 "rm $2") [[ $service != *-* ]] || rm "$service" ;;
 "inspect --format") echo true ;;
+"image inspect") [[ ! -e unpulled || $service != $(cat unpulled) ]] ;;
 esac
 """
 
@@ -114,18 +115,34 @@ def test_a_new_container_that_does_not_become_healthy_is_removed_and_nothing_els
 
 def test_without_the_image_of_flower_the_rest_is_rolled_and_a_sentence_names_it(installation):
     roll, state, settings = installation
-    (state / "unpulled").touch()
+    (state / "unpulled").write_text("toolworker:1.4-flower")
     done = roll("toolworker:1.4")
     assert done.returncode == 0
     what, end = done.stdout.splitlines()[-2:]
     assert what.partition(" ")[2] == (
-        "Flower was not replaced; is its image, toolworker:1.4-flower, here? "
+        "Flower was not replaced: there is no image toolworker:1.4-flower here. "
         "Build or pull it, and run this again"
     )
     assert end.endswith("done: toolworker:1.4")
     assert "TOOLWORKER_IMAGE=toolworker:1.4" in settings.read_text()
     work = ["reconciler-9", "webhook-7", "webhook-8", "worker-10", "worker-11"]
     assert _left(state) == ["dashboard-6", "flower-6", *work]
+
+
+def test_flowers_own_image_is_the_one_of_the_settings(installation):
+    roll, state, settings = installation
+    settings.write_text(settings.read_text() + "FLOWER_IMAGE=flower:7\n")
+    (state / "unpulled").write_text("flower:7")
+    assert "there is no image flower:7 here" in roll("toolworker:1.4").stdout
+
+
+def test_flower_that_does_not_start_again_ends_the_roll_with_its_error(installation):
+    roll, state, settings = installation
+    (state / "taken").touch()
+    done = roll("toolworker:1.4")
+    assert done.returncode != 0
+    assert "port is already allocated" in done.stderr
+    assert "toolworker:1.4" not in settings.read_text()
 
 
 def test_without_an_image_it_takes_the_one_of_the_settings(installation):

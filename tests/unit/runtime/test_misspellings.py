@@ -174,3 +174,19 @@ def test_nothing_is_logged_of_settings_that_are_well(environ):
         risks.log_risks(settings.load())
 
     assert lines == []
+
+
+@pytest.mark.parametrize("suffix", ["", "_FILE"])
+def test_a_setting_that_is_missing_is_named_with_the_variable_that_is_misspelt(environ, suffix):
+    environ(**{f"WEBHOOK_SECRET{suffix}": "planted"})
+    with pytest.raises(settings.SettingsError) as refused:
+        settings.load("WEBHOOK_SECRETS")
+    advice = f"; WEBHOOK_SECRET{suffix} is set, but is no setting"
+    assert str(refused.value) == f"WEBHOOK_SECRETS: is not set (or WEBHOOK_SECRETS_FILE){advice}"
+
+
+def test_beside_named_databases_no_other_is_missing(environ):
+    environ(DATABASE_URI="postgresql://other/programs")
+    assert "DATABASE_URI" in settings.misspelt()
+    environ(DATABASE_URL_CRM="postgresql://crm/crm")
+    assert settings.misspelt() == {}
