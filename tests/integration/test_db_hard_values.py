@@ -52,10 +52,24 @@ def test_no_text_in_a_json_column_is_taken_for_a_number(databases):
     }
 
 
-def test_json_nested_too_deeply_to_be_read_is_a_failed_query_and_not_a_crash(databases):
-    with pytest.raises(ToolError) as failed:
-        _text(databases, "SELECT (repeat('[', 5000) || repeat(']', 5000))::json AS v")
-    assert failed.value.code == "query_failed"
+def _is_read(text):
+    try:
+        json.loads(text)
+    except RecursionError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("depth", [5_000, 50_000])  # Python 3.13 reads the first; Postgres one
+def test_json_nested_too_deeply_to_be_read_is_a_failed_query_and_not_a_crash(databases, depth):
+    sql = f"SELECT (repeat('[', {depth}) || repeat(']', {depth}))::json AS v"
+    nested = "[" * depth + "]" * depth
+    if depth == 5_000 and _is_read(nested):
+        assert _text(databases, sql) == '{"items":[{"v":' + nested + '}],"total":1}'
+    else:
+        with pytest.raises(ToolError) as failed:
+            _text(databases, sql)
+        assert failed.value.code == "query_failed"
     assert json.loads(_text(databases, "SELECT 1 AS one"))["total"] == 1
 
 

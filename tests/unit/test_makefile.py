@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+
 _MAKEFILE = Path(__file__).resolve().parents[2] / "Makefile"
 
 

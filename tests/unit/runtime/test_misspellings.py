@@ -139,6 +139,8 @@ def test_variables_of_systemd_ci_and_other_programs_are_none_of_ours():
 
 @pytest.fixture
 def environ(monkeypatch):
+    monkeypatch.delenv("TOOLS_DIR", raising=False)  # the image sets it
+
     def environ(**variables):
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
