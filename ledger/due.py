@@ -1,4 +1,4 @@
-"""Due runs for reconcilers: what needs a step by now is given out to one of them at a time."""
+"""Due runs: those that need a step by now, each given to one reconciler at a time."""
 
 from collections.abc import Mapping
 

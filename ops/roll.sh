@@ -86,7 +86,7 @@ flower=${FLOWER_IMAGE:-$(sed -n 's/^FLOWER_IMAGE=//p' "$env_file")}
 flower=${flower:-$image-flower}
 if docker image inspect "$flower" >/dev/null 2>&1; then
   replace flower --no-build --pull never
-else
+elif [[ -n $(containers flower) ]]; then
   say "Flower was not replaced: there is no image $flower here. Build or pull it, and run this again"
 fi
 

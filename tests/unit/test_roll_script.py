@@ -129,6 +129,15 @@ def test_without_the_image_of_flower_the_rest_is_rolled_and_a_sentence_names_it(
     assert _left(state) == ["dashboard-6", "flower-6", *work]
 
 
+def test_where_flower_does_not_run_its_image_is_not_missed(installation):
+    roll, state, _ = installation
+    (state / "flower-6").unlink()
+    (state / "unpulled").write_text("toolworker:1.4-flower")
+    done = roll("toolworker:1.4")
+    assert done.returncode == 0
+    assert "Flower" not in done.stdout
+
+
 def test_flowers_own_image_is_the_one_of_the_settings(installation):
     roll, state, settings = installation
     settings.write_text(settings.read_text() + "FLOWER_IMAGE=flower:7\n")
