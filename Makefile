@@ -76,13 +76,14 @@ test-image: ## unit and integration tests inside the image, on its Python (needs
 conformance: .venv-conformance/installed ## Genesys' own SDK (170 MB, a venv of its own) against the simulator
 	.venv-conformance/bin/pytest tests/conformance -m conformance -q
 
-# bench: production's packages and the peers; those of tests would count as a worker's memory
+# bench: production's packages and the peers; those of tests would count as a worker's memory. Each
+# lock is whole, but for psutil in that of bench: Celery imports it where it is, and production has none
 .SECONDEXPANSION:
 .venv-%/installed: requirements-%.lock pyproject.toml $$(call moved,.venv-$$*)
 	@$(CHECK_PYTHON)
 	@$(if $(call moved,.venv-$*),rm -rf .venv-$*)
 	@$(PYTHON) -m venv .venv-$*
-	@.venv-$*/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-$*.lock
+	@.venv-$*/bin/pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements-$*.lock
 	@.venv-$*/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -92,7 +93,7 @@ mutation: .venv-mutation/installed ## change the code a line at a time; each cha
 bench: .venv-bench/installed ## beside plain Celery, dramatiq and Node: the table in docs/performance.md (6 min)
 	@.venv-bench/bin/python -m bench
 
-bench-long: .venv-bench/installed ## the memory of a worker over 100,000 runs (15 min and more)
+bench-long: .venv-bench/installed ## the memory of a worker over 100,000 runs (30 min)
 	@.venv-bench/bin/python -m bench memory
 
 bench-genesys: install ## the Genesys side's three figures: a burst, an outage, an expiring token (3 min)
@@ -111,7 +112,7 @@ lock: ## write the lock files anew from pyproject.toml (needs uv)
 	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 pyproject.toml -o requirements.lock
 	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 --extra flower -c requirements.lock pyproject.toml -o requirements-flower.lock
 	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 --extra bench --extra browser --extra embedded --extra flower --extra test -c requirements-flower.lock pyproject.toml -o requirements-dev.lock
-	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 --extra bench --extra embedded -c requirements-dev.lock pyproject.toml -o requirements-bench.lock
+	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 --extra bench --extra embedded -c requirements-dev.lock --no-emit-package psutil pyproject.toml -o requirements-bench.lock
 	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 --extra bench --extra conformance --extra embedded --extra test -c requirements-dev.lock pyproject.toml -o requirements-conformance.lock
 	uv pip compile -q --universal --generate-hashes --no-annotate --no-header --python-version 3.11 --extra embedded --extra mutation --extra test -c requirements-dev.lock pyproject.toml -o requirements-mutation.lock
 

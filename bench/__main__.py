@@ -29,10 +29,10 @@ TURNS = 3
 @click.option("--turns", default=TURNS, show_default=True, help="How often each side has its turn.")
 @click.option("--runs", default=100_000, show_default=True, help="How many, for memory.")
 @click.option(
-    "--children-after", default=20_000, show_default=True,
+    "--children-after", type=int, default=None, show_default="as configured",
     help="Messages after which memory has a worker's children replaced.",
 )  # fmt: skip
-def main(*, measures: tuple[str, ...], turns: int, runs: int, children_after: int) -> None:
+def main(*, measures: tuple[str, ...], turns: int, runs: int, children_after: int | None) -> None:
     """
     Measure, and print the table.
 

@@ -127,19 +127,19 @@ class Bench:
         with TemporaryDirectory(dir=self._folder) as folder:
             return overload.measure(Path(folder), self._postgres)
 
-    def memory(self, runs: int, children_after: int) -> dict[str, Any]:
+    def memory(self, runs: int, children_after: int | None) -> dict[str, Any]:
         """
         Memory of our worker tree while it takes *runs* runs, at each tenth of them.
 
         Args:
-            children_after: Messages after which a child is replaced.
+            children_after: Messages after which a child is replaced; None is as configured.
 
         Returns:
             `mb`: MB by the number of runs that ended; `children`: how many processes there were.
         """
         found, seen = {}, set()
         with self._field() as field:
-            options = ["--max-tasks-per-child", str(children_after)]
+            options = ["--max-tasks-per-child", str(children_after)] if children_after else []
             side = field.side_of(field.stack(worker_options=options))
             # small, or a busy machine answers the last of a batch after its answer-by
             batch = runs // 10 // max(10, runs // 10 // _BATCH)
