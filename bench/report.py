@@ -160,10 +160,10 @@ def _of_overload(overload: Mapping[str, Any]) -> Iterator[Target]:
 
 def _of_memory(memory: Mapping[str, Any]) -> Iterator[Target]:
     (few, first), *later, (many, last) = memory["mb"].items()
-    measure = f"memory of a worker after {few} to {many} runs, {memory['children']} children, at most"
+    span = f"{few} to {many} runs and {memory['children']} children"
     most = max(first, last, *(mb for _, mb in later))
-    yield _at_most(measure, most, 115, " MB")
-    yield _at_most("at most, to the first of these", most / first, 1.02)
+    yield _at_most(f"memory of a worker, the most after {span}", most, 115, " MB")
+    yield _at_most("the most to the first of these", most / first, 1.02)
 
 
 def _sides(sides: Mapping[str, Any]) -> Iterator[str]:
