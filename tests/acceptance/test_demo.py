@@ -15,7 +15,7 @@ import pytest
 
 _ROOT = Path(__file__).resolve().parents[2]
 _PARTS = {"broker", "ledger", "postgres", "simulator", "webhook", "worker-1", "reconciler-1"}
-_LAST_OF_UP = "metrics: "  # by then Flower is up, too
+_LAST_OF_UP = "see the runs: "
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_up_serves_what_it_prints_and_stops_every_part_at_ctrl_c(start, tmp_path
     toolworker = start("up")
     lines = _read_until(toolworker, _LAST_OF_UP)
     pids = _pids(tmp_path)
-    assert set(pids) == {*_PARTS, "flower"}
+    assert set(pids) == {*_PARTS, "flower", "dashboard"}
     assert all(_is_alive(pid) for pid in pids.values())
     assert _answers_the_printed_curl(lines)
     assert _after_the_printed_export(lines, "doctor") == ""

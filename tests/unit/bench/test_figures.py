@@ -42,7 +42,7 @@ FOUND = {
         "lost": 0,
         "twice": 0,
     },
-    "memory": {"mb": {"10000": 100.0, "100000": 101.0}, "children": 8},
+    "memory": {"mb": {"10000": 100.0, "50000": 103.0, "100000": 101.0}, "children": 8},
 }
 
 
@@ -95,7 +95,11 @@ def test_each_target_is_held_against_its_bound():
         "answers at 3 times the load": ("10 of 202, 20 of 503", True),
         "p99 of a 202 at 3 times the load, to a fifth of it": ("4", True),
         "of 10 accepted runs, lost or answered twice": ("0", True),
-        "memory after 100000 runs and 8 children, to after 10000 runs": ("1.01", True),
+        "memory of a worker, the most after 10000 to 100000 runs and 8 children": (
+            "103 MB",
+            True,
+        ),
+        "the most to the first of these": ("1.03", False),
     }
 
 
