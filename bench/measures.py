@@ -21,7 +21,7 @@ RUNS = {1: 150, 3: 75, 10: 20, 30: 6}
 RATE_PER_S, RATE_RUNS = 20.0, 80
 SLOW_S, SLOW_CALLS, SLOW_SLOTS = 0.05, 5, 6
 """With a process for each call of a run and one for what comes before and after."""
-_BATCH = 200
+_BATCH = 100
 """Runs that wait at once while memory is measured, at most."""
 _WARM = Work(runs=15, calls=3)
 _IDLE_S = 3.0
