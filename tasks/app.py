@@ -19,10 +19,12 @@ have a queue of their own, so that a large run does not hold up small ones."""
 
 _CONFIG = Path(__file__).resolve().parent.parent / "celeryconfig.py"
 
-# The loader is named, or CELERY_LOADER would be imported before our settings can refuse it.
+# The loader is named, or CELERY_LOADER would be imported before our settings can refuse it. The
+# events are by their name: a receiver sends none, and does not import them.
 app = Celery(
     "toolworker",
     loader="app",
+    events="tasks.events:Events",
     include=["tasks.pipeline", "tasks.resources", "tasks.remote_control"],
 )
 
