@@ -69,10 +69,15 @@ def queue_lengths() -> dict[str, int]:
     pool: Any = app.pool  # of connections; the stubs have one of producers
     try:
         with pool.acquire(block=True) as connection:
-            client = connection.default_channel.client
-            return {queue.name: client.llen(queue.name) for queue in app.conf.task_queues}
+            return queue_lengths_over(connection)
     except (RedisError, OSError) as exc:
         raise OperationalError(f"the broker did not reply: {type(exc).__name__}") from exc
+
+
+def queue_lengths_over(connection: Any) -> dict[str, int]:
+    """The same over a connection to the broker; raises what redis-py and kombu raise."""
+    client = connection.default_channel.client
+    return {queue.name: client.llen(queue.name) for queue in app.conf.task_queues}
 
 
 def limit_publishing() -> None:
