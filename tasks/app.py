@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 
 import tasks.compat  # noqa: F401  (applies the patches, in every process that uses the broker)
 from runtime import logs, settings
+from tasks.dispatcher import Events
 
 FIRST_CALLS = 8
 """Calls of a run whose messages share a queue with those of all runs; the messages of further ones
@@ -19,12 +20,11 @@ have a queue of their own, so that a large run does not hold up small ones."""
 
 _CONFIG = Path(__file__).resolve().parent.parent / "celeryconfig.py"
 
-# The loader is named, or CELERY_LOADER would be imported before our settings can refuse it. The
-# events are by their name: a receiver sends none, and does not import them.
+# The loader is named, or CELERY_LOADER would be imported before our settings can refuse it.
 app = Celery(
     "toolworker",
     loader="app",
-    events="tasks.events:Events",
+    events=Events,
     include=["tasks.pipeline", "tasks.resources", "tasks.remote_control"],
 )
 

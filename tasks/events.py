@@ -7,9 +7,7 @@ import time
 from typing import Any
 
 from celery import Celery
-from celery.app import events
 from celery.bootsteps import StartStopStep
-from celery.events.dispatcher import EventDispatcher
 from celery.signals import worker_process_shutdown
 
 from runtime import logs
@@ -93,24 +91,6 @@ class LinkEvents:
             time.sleep(FLUSH_EVERY_S)
             self._has_some.clear()
             self.flush()
-
-
-class BatchDispatcher(EventDispatcher):
-    """
-    Event dispatcher that sends the events that it groups when it is flushed, or has 24.
-
-    Celery's worker has its dispatcher call it back for each of them, to flush at the next turn of
-    its loop: a message for each turn, two fifths of that process' CPU.
-    """
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **{**options, "on_send_buffered": None})
-
-
-class Events(events.Events):
-    """The app's events, with that dispatcher."""
-
-    dispatcher_cls = "tasks.events:BatchDispatcher"
 
 
 class FlushEvents(StartStopStep):

@@ -8,13 +8,14 @@ from celery import Celery
 from kombu.asynchronous.timer import Timer
 
 from tasks.app import app as toolworker
-from tasks.events import BatchDispatcher, FlushEvents
+from tasks.dispatcher import BatchDispatcher, Events
+from tasks.events import FlushEvents
 
 
 @pytest.fixture
 def consumer():
     """A consumer's dispatcher and timer, and what its dispatcher has published: event types."""
-    app = Celery("events", broker="memory://", events="tasks.events:Events")
+    app = Celery("events", broker="memory://", events=Events)
     published = []
 
     def publish(events, **_):
