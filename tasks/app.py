@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 
 import tasks.compat  # noqa: F401  (applies the patches, in every process that uses the broker)
 from runtime import logs, settings
+from tasks.dispatcher import Events
 
 FIRST_CALLS = 8
 """Calls of a run whose messages share a queue with those of all runs; the messages of further ones
@@ -23,6 +24,7 @@ _CONFIG = Path(__file__).resolve().parent.parent / "celeryconfig.py"
 app = Celery(
     "toolworker",
     loader="app",
+    events=Events,
     include=["tasks.pipeline", "tasks.resources", "tasks.remote_control"],
 )
 
@@ -67,10 +69,15 @@ def queue_lengths() -> dict[str, int]:
     pool: Any = app.pool  # of connections; the stubs have one of producers
     try:
         with pool.acquire(block=True) as connection:
-            client = connection.default_channel.client
-            return {queue.name: client.llen(queue.name) for queue in app.conf.task_queues}
+            return queue_lengths_over(connection)
     except (RedisError, OSError) as exc:
         raise OperationalError(f"the broker did not reply: {type(exc).__name__}") from exc
+
+
+def queue_lengths_over(connection: Any) -> dict[str, int]:
+    """The same over a connection to the broker; raises what redis-py and kombu raise."""
+    client = connection.default_channel.client
+    return {queue.name: client.llen(queue.name) for queue in app.conf.task_queues}
 
 
 def limit_publishing() -> None:

@@ -94,11 +94,7 @@ class LinkEvents:
 
 
 class FlushEvents(StartStopStep):
-    """
-    Worker step that sends the events of the main process in one message each half second.
-
-    Celery's default is a message at each turn of its loop: two fifths of that process' CPU.
-    """
+    """Worker step that sends the events of the main process in one message each half second."""
 
     requires = ("celery.worker.consumer.events:Events",)
     _entry: Any = None
@@ -106,7 +102,6 @@ class FlushEvents(StartStopStep):
     def start(self, parent: Any) -> None:
         if parent.event_dispatcher:  # None where a worker sends no events at all
             flush = parent.event_dispatcher.flush
-            parent.event_dispatcher.on_send_buffered = None
             self._entry = parent.timer.call_repeatedly(FLUSH_EVERY_S, flush)
 
     def stop(self, parent: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
-from tasks.app import app
+from tasks.app import app, queue_lengths_over
 
 ANSWER_S = 1.0
 """Time for a worker's reply; its main process does nothing else that takes time."""
@@ -116,8 +116,7 @@ def queue_length() -> int:
         BrokerUnavailable: The broker does not answer.
     """
     with _connected() as connection:
-        client: Any = connection.default_channel.client
-        return sum(client.llen(queue.name) for queue in app.conf.task_queues)
+        return sum(queue_lengths_over(connection).values())
 
 
 def _inspect(timeout_s: float) -> Sequence[Worker]:

@@ -47,4 +47,4 @@ def test_a_delivery_becomes_one_message_and_one_that_comes_again_none(accepted):
 def test_the_receiver_loads_neither_drivers_nor_tasks(accepted):
     _, packages, tasks, *_ = accepted
     assert not {"psycopg", "requests", "genesys"} & set(packages)
-    assert tasks == ["tasks", "tasks.app", "tasks.backend", "tasks.compat"]
+    assert tasks == ["tasks", "tasks.app", "tasks.backend", "tasks.compat", "tasks.dispatcher"]

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from msgspec.structs import fields
+
+from runtime.settings import Settings
 
 _ROOT = Path(__file__).resolve().parents[2]
 _COMPOSE = yaml.safe_load((_ROOT / "docker-compose.yml").read_text())
@@ -139,6 +142,32 @@ def test_secrets_come_from_files_and_the_environment_has_none(name):
     assert files == {f"{secret.upper()}_FILE": f"/run/secrets/{secret}" for secret in given}
     # empty, so that their values in .env reach no container
     assert all(environment[secret.upper()] == "" for secret in _SECRETS)
+
+
+_REPORTS = {  # with the password of a collector, or of who takes alerts
+    "ALERT_URL", "ALERT_SECRET", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS",
+}  # fmt: skip
+_PROXIES = {
+    "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "https_proxy", "http_proxy", "all_proxy",
+}  # fmt: skip
+_GENESYS = {"worker", "reconciler", "dashboard", "doctor"}
+
+
+@pytest.mark.parametrize("name", _OURS)
+def test_secrets_that_may_stand_in_the_env_file_reach_the_services_that_use_them(name):
+    used = _REPORTS if name in {"reconciler", "doctor"} else set()
+    used |= _PROXIES if name in _GENESYS else set()
+    environment = _SERVICES[name]["environment"]
+    assert {variable for variable in _REPORTS | _PROXIES if variable not in environment} == used
+    assert all(environment[variable] == "" for variable in (_REPORTS | _PROXIES) - used)
+
+
+def test_every_setting_that_holds_a_secret_is_withheld_somewhere():
+    kept_secret = {
+        field.name.upper() for field in fields(Settings) if "Secret" in str(field.type)
+    } - {"DATABASES"}  # DATABASE_URL_NAME, of any name
+    stated = {secret.upper() for secret in _SECRETS} | _REPORTS | _PROXIES
+    assert kept_secret <= stated
 
 
 def test_a_rotated_secret_restarts_each_service_that_is_given_it():

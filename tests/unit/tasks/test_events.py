@@ -7,13 +7,15 @@ import pytest
 from celery import Celery
 from kombu.asynchronous.timer import Timer
 
+from tasks.app import app as toolworker
+from tasks.dispatcher import BatchDispatcher, Events
 from tasks.events import FlushEvents
 
 
 @pytest.fixture
 def consumer():
     """A consumer's dispatcher and timer, and what its dispatcher has published: event types."""
-    app = Celery("events", broker="memory://")
+    app = Celery("events", broker="memory://", events=Events)
     published = []
 
     def publish(events, **_):
@@ -41,6 +43,10 @@ def test_events_of_half_a_second_go_out_in_one_message(consumer):
         wait_s, entry = next(iter(consumer.timer))
     entry()
     assert consumer.published == [["task-received", "task-started", "task-succeeded"]]
+
+
+def test_the_dispatcher_of_workers_is_that_one():
+    assert issubclass(toolworker.events.Dispatcher, BatchDispatcher)
 
 
 def test_a_consumer_that_stops_leaves_no_event_behind(consumer):
