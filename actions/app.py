@@ -45,6 +45,7 @@ def make(values: Settings, tools: Catalog, databases: Databases) -> Flask:
     app.url_map.merge_slashes = False  # a redirect would be an answer that no document describes
     # one more than allowed: of a body without a length Werkzeug gives what fits, without an error
     app.config["MAX_CONTENT_LENGTH"] = responses.MAX_BODY_BYTES + 1
+    app.config["DEBUG"] = False  # whatever FLASK_DEBUG says: unexpected errors are answered, too
     _serve(app, _Endpoint(values, tools, databases))
     responses.handle_errors(app)
     _record(app)

@@ -11,21 +11,9 @@ from urllib.parse import unquote
 from msgspec import Meta, Struct, ValidationError, convert
 from msgspec.structs import fields
 
-from runtime import misspellings, settings_rules
+from runtime import foreign, misspellings, settings_rules
 
 _DATABASE_URL = re.compile(r"DATABASE_URL_([A-Z0-9_]+?)(_FILE)?")
-_FOREIGN = {
-    "CELERY_BROKER_URL": "set REDIS_URL",
-    "CELERY_BROKER_READ_URL": "set REDIS_URL",
-    "CELERY_BROKER_WRITE_URL": "set REDIS_URL",
-    "BROKER_URL": "set REDIS_URL",
-    "CELERY_RESULT_BACKEND": "outputs are kept in the ledger, LEDGER_URL",
-    "RESULT_BACKEND": "outputs are kept in the ledger, LEDGER_URL",
-    "CELERY_CONFIG_MODULE": "the service has a celeryconfig.py of its own",
-    "CELERY_LOADER": "the service has a loader of its own",
-    "CELERY_CUSTOM_WORKER_POOL": "only the prefork pool keeps time limits",
-}
-"""Variables that Celery 5.7.0 and its command read, too, and what to do in their place."""
 BUILT_IN_TOOLS = Path(__file__).resolve().parent.parent / "tools"
 
 
@@ -232,7 +220,7 @@ def misspelt() -> dict[str, str]:
     ours = [field.name.upper() for field in fields(Settings) if field.name != "databases"]
     # beside databases with names there need be no other
     names = [name for name in ours if not (databases and name == "DATABASE_URL")]
-    return misspellings.misspelt(os.environ, names, {*databases, *_FOREIGN})
+    return misspellings.misspelt(os.environ, names, {*databases, *foreign.refusals(os.environ)})
 
 
 @cache
@@ -251,11 +239,7 @@ def _read_all() -> tuple[Settings | None, list[str]]:
             mistakes.append(f"{name}: {str(mistake).removesuffix(', got `str`')}")
         except SettingsError as mistake:
             mistakes.append(str(mistake))
-    mistakes += [
-        f"{name}: Celery would follow it in place of our settings; unset it: {advice}"
-        for name, advice in _FOREIGN.items()
-        if os.environ.get(name)
-    ]
+    mistakes += [f"{name}: {what}" for name, what in foreign.refusals(os.environ).items()]
     if mistakes:
         return None, mistakes
     settings = Settings(**found)

@@ -38,6 +38,7 @@ def build() -> Flask:
     # One more than allowed: Werkzeug 3.1 cuts a body without a length at this many bytes, without
     # an error, and only the extra one shows that there were more.
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES + 1
+    app.config["DEBUG"] = False  # whatever FLASK_DEBUG says: unexpected errors are answered, too
     identify_requests(app)
     handle_errors(app)
 

@@ -43,6 +43,7 @@ def make(values: Settings) -> Flask:
         SESSION_COOKIE_NAME="toolworker_dashboard",
         SESSION_COOKIE_SAMESITE="Strict",
         MAX_CONTENT_LENGTH=1_000_000,
+        DEBUG=False,  # whatever FLASK_DEBUG says
         # under another name a foreign page could read this one (DNS rebinding)
         TRUSTED_HOSTS=values.dashboard_host_names(),
     )

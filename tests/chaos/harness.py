@@ -149,18 +149,17 @@ def judge_run(row, sent, entry, attempts, may_be_forgotten):
         return
     if entry.get("state") == "dead":
         _judge_dead_letter(row, sent, entry)
-        return
-    if not accepted:
-        return
     if len({record["sha256"] for record in attempts}) > 1:
         row.twice += 1
         row.problems.append(f"{sent.run_id} was sent with different bytes")
     if len(accepted) > 1:
-        if entry.get("is_unknown") == "1":
+        if _has_unknown(entry):
             row.repeated += 1
         else:
             row.twice += 1
             row.problems.append(f"{sent.run_id} was accepted {len(accepted)} times")
+    if not accepted or entry.get("state") == "dead":
+        return
     row.worst_s = max(row.worst_s, accepted[0]["at"] - sent.accepted_at)
     outputs = accepted[0]["body"]["tool_calls"]
     if [output["tool_call_id"] for output in outputs] != [call[0] for call in sent.calls]:
@@ -179,10 +178,16 @@ def judge_run(row, sent, entry, attempts, may_be_forgotten):
 def _judge_dead_letter(row, sent, entry):
     """Only an attempt that may have arrived excuses one: no fault here makes Genesys refuse."""
     row.dead += 1
-    reason, attempts = entry.get("reason"), int(entry.get("attempts", 0))
-    if not attempts or reason != "unconfirmed" or entry.get("is_unknown") != "1":
+    reason = entry.get("reason")
+    if reason != "unconfirmed" or not _has_unknown(entry):
         row.lost += 1
-        row.problems.append(f"{sent.run_id} dead: {reason} after {attempts} attempts")
+        row.problems.append(f"{sent.run_id} dead: {reason} after {entry.get('attempts')} attempts")
+
+
+def _has_unknown(entry):
+    """Whether an attempt got no answer, by what was written down of each, not by a verdict."""
+    numbers = range(1, int(entry.get("attempts", 0)) + 1)
+    return any(f"attempt_status:{number}" not in entry for number in numbers)
 
 
 def _open(service, sent):

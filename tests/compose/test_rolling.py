@@ -170,7 +170,7 @@ def test_a_roll_to_a_new_image_and_back_refuses_no_delivery_twice(rolling):
         assert f"TOOLWORKER_IMAGE={wanted}\n" in (compose.folder / ".env.demo").read_text()
         assert before == {part: len(compose.containers(part)) for part in before}
         if wanted == image:  # of which Flower's is not here
-            assert f"Flower was not replaced; is its image, {image}-flower, here?" in printed[0]
+            assert f"Flower was not replaced: there is no image {image}-flower here" in printed[0]
             assert compose.containers("flower") == [flower]
     (now,) = compose.containers("flower")
     assert now != flower

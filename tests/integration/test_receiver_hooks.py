@@ -22,8 +22,8 @@ PATH = "/webhook/tool-calls"
 
 
 @pytest.fixture
-def app(redis_server, monkeypatch):
-    """The receiver's app on a real Redis, under a client that speaks WSGI to it."""
+def make_app(redis_server, monkeypatch):
+    """Makes the receiver's app on a real Redis."""
     redis.Redis.from_url(redis_server.url).flushall()  # runs that wait would make it busy
     monkeypatch.setenv("REDIS_URL", redis_server.url)
     monkeypatch.setenv("WEBHOOK_SECRETS", SECRET)
@@ -31,9 +31,15 @@ def app(redis_server, monkeypatch):
     settings._read_all.cache_clear()
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
-    yield create_app()
+    yield create_app
     root.handlers[:], root.level = handlers, level
     settings._read_all.cache_clear()
+
+
+@pytest.fixture
+def app(make_app):
+    """The receiver's app, under a client that speaks WSGI to it."""
+    return make_app()
 
 
 def _deliver(app, run_id):
@@ -121,6 +127,13 @@ def test_sentry_sees_an_unexpected_error_and_the_sender_a_503(sentry, app, monke
     }
     (event,) = (item for item in sentry if "exception" in item)
     assert event["exception"]["values"][0]["type"] == "RuntimeError"
+
+
+def test_an_unexpected_error_is_a_503_also_with_flask_debug(make_app, monkeypatch):
+    monkeypatch.setenv("FLASK_DEBUG", "1")
+    monkeypatch.setattr(webhook.app, "read", _fail)
+    response = _deliver(make_app(), "failed")
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
 
 
 def test_the_text_of_an_unexpected_error_is_not_logged(app, monkeypatch, caplog):

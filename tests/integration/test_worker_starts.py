@@ -106,6 +106,43 @@ def test_every_start_refuses_a_variable_that_celery_would_follow(env, program):
     assert ":planted@" not in said
 
 
+OPTION = "Celery's command takes options from CELERY_*; unset it, and give them to the command"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("QUEUES", "planted"), ("POOL", "solo"), ("PURGE", "1"), ("TIME_LIMIT", "9")],
+)
+def test_a_worker_takes_no_option_from_a_variable(env, name, value):
+    variable = f"CELERY_WORKER_{name}"
+    code, said = start_forked("celery", "-A", "tasks", "worker", env={**env, variable: value})
+    assert code == 1
+    assert f"{variable}: {OPTION}" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("module", ["webhook", "actions"])
+def test_gunicorn_takes_no_argument_from_a_variable(env, module):
+    env = {**env, "ACTIONS_SECRETS": "planted", "GUNICORN_CMD_ARGS": "--threads 1"}
+    command = ("gunicorn", "-c", f"python:{module}.gunicorn", "-b:0", f"{module}:create_app()")
+    code, said = start_forked(*command, env=env)
+    assert code == 1
+    assert "GUNICORN_CMD_ARGS: gunicorn would follow it in place of our settings" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("module", "port", "workers"), [("webhook", 8000, 2), ("actions", 8001, 1)]
+)
+def test_gunicorns_other_variables_change_no_setting_of_ours(env, module, port, workers):
+    env = {**env, "ACTIONS_SECRETS": "planted", "WEB_CONCURRENCY": "7", "PORT": "9"}
+    command = ("gunicorn", "-c", f"python:{module}.gunicorn", f"{module}:create_app()")
+    said = start_forked(*command, "--print-config", env=env)[1].splitlines()
+    shown = dict(line.split(" = ", 1) for line in said if " = " in line)
+    values = {name.strip(): value for name, value in shown.items()}
+    assert (values["bind"], values["workers"]) == (f"['127.0.0.1:{port}']", str(workers))
+
+
 # Flower, reconciler and doctor load the same settings in the same way
 @pytest.mark.parametrize("program", ["worker", "receiver"])
 def test_a_start_refuses_parameters_of_a_redis_url(env, program):

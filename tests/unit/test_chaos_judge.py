@@ -16,6 +16,12 @@ def attempt(output=None, *, status=200, sha256="a", at=101.5):
     return {"status": status, "sha256": sha256, "at": at, "body": body}
 
 
+def dead(reason, attempts, statuses):
+    """A dead letter: how many attempts it had, and what was answered to which of them."""
+    answered = {f"attempt_status:{number}": str(status) for number, status in statuses.items()}
+    return {"state": "dead", "reason": reason, "attempts": str(attempts), **answered}
+
+
 def judged(entry, *attempts, may_be_forgotten=False):
     row = Row("a fault", runs=1)
     judge_run(row, SENT, entry, list(attempts), may_be_forgotten)
@@ -36,25 +42,33 @@ def test_a_run_without_an_accepted_post_is_lost(entry):
 
 
 @pytest.mark.parametrize(
-    ("reason", "attempts", "is_unknown", "is_good"),
+    ("reason", "attempts", "statuses", "is_good"),
     [
-        ("unconfirmed", "2", "1", True),
-        ("unconfirmed", "2", None, False),
-        ("unconfirmed", "0", "1", False),
-        ("expired", "0", None, False),
-        ("expired", "3", None, False),
-        ("rejected", "1", None, False),
+        ("unconfirmed", 2, {2: 503}, True),
+        ("unconfirmed", 2, {1: 503}, True),
+        ("unconfirmed", 2, {1: 503, 2: 503}, False),
+        ("unconfirmed", 0, {}, False),
+        ("expired", 0, {}, False),
+        ("expired", 3, {1: 503}, False),
+        ("rejected", 1, {1: 400}, False),
     ],
 )
-def test_a_dead_letter_is_a_loss_unless_an_attempt_may_have_arrived(
-    reason, attempts, is_unknown, is_good
+def test_a_dead_letter_is_a_loss_unless_an_attempt_had_no_answer(
+    reason, attempts, statuses, is_good
 ):
-    entry = {"state": "dead", "reason": reason, "attempts": attempts}
-    entry |= {"is_unknown": is_unknown} if is_unknown else {}
-
-    row = judged(entry)
+    # the ledger's own verdict counts for nothing
+    row = judged(dead(reason, attempts, statuses) | {"is_unknown": "1"})
 
     assert (row.is_good, row.dead, row.lost) == (is_good, 1, int(not is_good))
+
+
+def test_a_dead_letter_may_not_be_answered_twice_or_with_other_bytes_either():
+    entry = dead("unconfirmed", 2, {2: 503})
+    repeated = judged(entry, attempt(), attempt())
+    other = judged(entry, attempt(), attempt(sha256="b"))
+
+    assert (repeated.is_good, repeated.repeated) == (True, 1)
+    assert (other.is_good, other.twice) == (False, 1)
 
 
 def test_what_an_emptied_ledger_forgot_is_counted_apart_unless_it_was_answered():
@@ -73,9 +87,10 @@ def test_what_an_emptied_ledger_forgot_may_still_not_be_answered_wrongly_or_twic
     assert (twice.is_good, twice.twice) == (False, 2)
 
 
-def test_two_equal_posts_are_repeated_where_an_outcome_was_unknown_and_else_twice():
-    unknown = judged({"state": "submitted", "is_unknown": "1"}, attempt(), attempt())
-    known = judged({"state": "submitted"}, attempt(), attempt())
+def test_two_equal_posts_are_repeated_where_one_had_no_answer_and_else_twice():
+    entry = {"state": "submitted", "attempts": "2", "attempt_status:2": "200"}
+    unknown = judged(entry, attempt(), attempt())
+    known = judged({**entry, "attempt_status:1": "200"}, attempt(), attempt())
 
     assert (unknown.is_good, unknown.repeated, unknown.twice) == (True, 1, 0)
     assert (known.is_good, known.repeated, known.twice) == (False, 0, 1)

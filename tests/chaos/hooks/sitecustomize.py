@@ -16,7 +16,7 @@ from functools import reduce, wraps
 _STEPS = {
     "accept": ("gunicorn", "ledger.ledger", "Ledger.accept"),
     "begin": ("worker", "ledger.ledger", "Ledger.begin"),
-    "messages": ("worker", "tasks.base", "RunTask.apply_async"),
+    "messages": ("worker", "tasks.pipeline", "fan_out.run"),
     "start": ("worker", "ledger.ledger", "Ledger.start"),
     "validate": ("worker", "tasks.pipeline", "validate.run"),
     "query": ("worker", "tasks.pipeline", "query.run"),

@@ -19,8 +19,9 @@ class Broken:
         raise RuntimeError("SO-100042 is in the text")
 
 
-@pytest.fixture
-def client():
+@pytest.fixture(params=["0", "1"], ids=["", "FLASK_DEBUG"])
+def client(request, monkeypatch):
+    monkeypatch.setenv("FLASK_DEBUG", request.param)
     values = Settings(actions_secrets=Secret("s"))
     app = make(values, catalog.load(ROOT / "tools"), Broken())
     return app.test_client()

@@ -1,8 +1,9 @@
 """The environment is read once, all of its mistakes come together, and no value is shown."""
 
 import pytest
+from celery.bin.celery import celery
 
-from runtime import settings
+from runtime import foreign, settings
 
 
 @pytest.fixture
@@ -177,6 +178,47 @@ def test_a_variable_that_celery_would_follow_is_refused_by_name(load, name, advi
     assert str(failed.value) == (
         f"{name}: Celery would follow it in place of our settings; unset it: {advice}"
     )
+
+
+def _options(command, prefix):
+    """The variables from which Celery's command would take options, by click's rule."""
+    for option in command.params:
+        if option.param_type_name == "option":
+            yield f"{prefix}_{option.name.upper()}"
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from _options(inner, f"{prefix}_{name.upper().replace('-', '_')}")
+
+
+def test_every_option_that_celerys_command_would_take_from_a_variable_is_refused():
+    names = set(_options(celery, "CELERY"))
+    assert {"CELERY_WORKDIR", "CELERY_WORKER_QUEUES", "CELERY_WORKER_PURGE"} < names
+    names.remove("CELERY_SKIP_CHECKS")  # of Django alone, and set by the command itself
+    assert foreign.refusals(dict.fromkeys(names, "planted")).keys() == names
+    assert foreign.refusals(dict.fromkeys(names, "")) == {}  # click skips empty ones, too
+
+
+def test_an_option_or_an_argument_of_a_variable_is_refused_with_what_to_do(load):
+    with pytest.raises(settings.SettingsError) as failed:
+        load(CELERY_WORKER_QUEUES="planted", GUNICORN_CMD_ARGS="--planted")
+    assert str(failed.value).splitlines() == [
+        "CELERY_WORKER_QUEUES: Celery's command takes options from CELERY_*; unset it, and give "
+        "them to the command",
+        "GUNICORN_CMD_ARGS: gunicorn would follow it in place of our settings; unset it: give "
+        "options on its command line",
+    ]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("LOG_FILE", "LOG_LEVEL", "LOG_REDIRECT", "LOG_REDIRECT_LEVEL", "SKIP_CHECKS"),
+        *("PORT", "SERVICE_HOST", "SERVICE_PORT", "WORKER_SERVICE_HOST", "WORKER_SERVICE_PORT"),
+        *("WORKER_SERVICE_PORT_HTTP", "WORKER_PORT", "WORKER_PORT_5555_TCP"),
+        *("WORKER_PORT_5555_TCP_PROTO", "WORKER_PORT_5555_TCP_PORT", "WORKER_PORT_5555_TCP_ADDR"),
+    ],
+)
+def test_what_celery_and_kubernetes_set_themselves_stops_no_start(load, name):
+    load(**{f"CELERY_{name}": "tcp://10.0.0.9:5555"})
 
 
 def test_tls_is_checked_unless_a_setting_turns_that_off(load, tmp_path):

@@ -85,6 +85,41 @@ def test_a_validate_behind_a_fan_out_that_is_retried_as_a_message_has_its_lease(
     assert _entry(held)[b"tries:0"] == b"2"
 
 
+def test_messages_of_the_other_calls_are_sent_before_the_first_call_begins(held, monkeypatch):
+    happened = []
+
+    def publish(task, args, kwargs, task_id, *given, **options):
+        happened.append((task.name, kwargs["index"], options.get("queue")))
+        return task.AsyncResult(task_id)
+
+    def validate(name, arguments, context):
+        happened.append("the first call begins")
+        return TOOL, {}
+
+    monkeypatch.setattr(Task, "apply_async", publish)
+    held.catalog.validate = validate
+    held.key = held.ledger.accept("r", [{**CALL, "id": f"c{n}"} for n in range(10)]).key
+    _run(pipeline.fan_out, held)
+    # from the ninth on in a queue of their own: a run of many calls does not hold up small ones
+    assert happened == [
+        *[("validate", index, None) for index in range(1, 8)],
+        *[("validate", index, "toolworker.further") for index in (8, 9)],
+        "the first call begins",
+    ]
+
+
+def test_a_call_of_the_last_release_is_answered_and_its_run_submitted(held, monkeypatch):
+    sent = []
+    monkeypatch.setattr(
+        pipeline, "submit_run", lambda ledger, genesys, key, generation: sent.append(key)
+    )
+    held.genesys = None
+    held.ledger.begin(held.key, 0, message="f")
+    _run(pipeline.call, held)
+    assert _entry(held)[b"output:0"] == b'{"n": 1}'
+    assert sent == [held.key]
+
+
 def test_each_log_line_of_a_query_has_run_key_call_tool_and_trace(held):
     ids = []
 
