@@ -36,6 +36,7 @@ _GROUPS = {
     f"{_COMPAT}::test_with_the_patch_a_channel_keeps_one_client_and_outlives_its_pool": STARTS,
     "tests/integration/test_redis_tls.py": "tls",
     "tests/integration/test_worker_starts.py": STARTS,
+    "tests/acceptance/test_receiver_silence.py": "silence",
     "tests/acceptance/test_stopping.py": "stopping",
     "tests/acceptance/test_tools_cli.py": "tools",
     "tests/acceptance/test_observability.py": "observability",

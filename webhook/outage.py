@@ -1,8 +1,13 @@
 """While a dependency is down, let one caller probe it and fail the others fast."""
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+KNOWN_S = 0.5
+"""For this long after a failure the dependency is known to be down. Deliveries that come less often
+find out for themselves: an outage that ended long before refuses none of them."""
 
 
 class Outage:
@@ -14,11 +19,16 @@ class Outage:
 
     Args:
         error: Raised by a call while the dependency is down, and by `guard` for all but one.
+
+        now: A monotonic clock, in seconds.
     """
 
-    def __init__(self, error: type[Exception]) -> None:
+    def __init__(
+        self, error: type[Exception], *, now: Callable[[], float] = time.monotonic
+    ) -> None:
         self._error = error
-        self._is_down = False
+        self._now = now
+        self._known_until = float("-inf")
         self._probing = threading.Lock()
 
     @contextmanager
@@ -31,16 +41,17 @@ class Outage:
         Raises:
             *error*: It is down, and another thread is probing it.
         """
-        is_probe = self._is_down
+        # a probe may take longer than its cause is known
+        is_probe = self._now() < self._known_until or self._probing.locked()
         if is_probe and not self._probing.acquire(blocking=False):
             raise self._error("it is known to be down")
-        is_down = False
+        known_until = float("-inf")
         try:
             yield
         except self._error:
-            is_down = True
+            known_until = self._now() + KNOWN_S
             raise
         finally:
-            self._is_down = is_down
+            self._known_until = known_until
             if is_probe:
                 self._probing.release()
