@@ -90,7 +90,7 @@ task_soft_time_limit = 40
 task_time_limit = 45  # a worker that is stopped has ended within this: it finishes what runs
 
 worker_prefetch_multiplier = 1  # a slot takes one message; the rest is left to other workers
-# Bounds what a leak can hold; from 10,000 to 20,000 runs a worker grew by 0.6 MB (`make bench-long`).
+# Bounds what a leak can hold; from 10,000 to 20,000 runs a worker grew by 0.6 MB.
 # Not lower: a new child costs 0.2 s and 3 MB, since it shares less with its parent than the first.
 worker_max_tasks_per_child = 1_000_000
 worker_proc_alive_timeout = 10  # s; default 4 is short on a busy machine
