@@ -1,4 +1,4 @@
-"""Find variables that Celery, its command or gunicorn would follow in place of our settings."""
+"""Variables that Celery, its command or gunicorn would follow in place of our settings."""
 
 import re
 from collections.abc import Mapping

@@ -1,6 +1,5 @@
-"""Settings: read from the environment here alone; all mistakes are reported at once."""
+"""Settings of all services: types, defaults and what follows from them; all mistakes at once."""
 
-import os
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -11,14 +10,10 @@ from urllib.parse import unquote
 from msgspec import Meta, Struct, ValidationError, convert
 from msgspec.structs import fields
 
-from runtime import foreign, misspellings, settings_rules
+from runtime import environment, foreign, misspellings, settings_rules
+from runtime.environment import SettingsError as SettingsError
 
-_DATABASE_URL = re.compile(r"DATABASE_URL_([A-Z0-9_]+?)(_FILE)?")
 BUILT_IN_TOOLS = Path(__file__).resolve().parent.parent / "tools"
-
-
-class SettingsError(Exception):
-    """The environment is wrong; the message has one line per mistake and no values."""
 
 
 class Secret:
@@ -204,23 +199,18 @@ def load(*required: str) -> Settings:
     return settings
 
 
-def forget_environment(prefix: str) -> None:
-    """Unset, in this process, the variables that a library would read; ours were read before."""
-    for name in [name for name in os.environ if name.startswith(prefix)]:
-        del os.environ[name]
-
-
 def misspelt() -> dict[str, str]:
     """
     Variables of the environment that are nearly settings, each with the one probably meant.
 
     A guess, and so a warning at most. Names alone, no values.
     """
-    databases = [name for name in os.environ if _DATABASE_URL.fullmatch(name)]
+    databases = environment.database_variables()
     ours = [field.name.upper() for field in fields(Settings) if field.name != "databases"]
     # beside databases with names there need be no other
     names = [name for name in ours if not (databases and name == "DATABASE_URL")]
-    return misspellings.misspelt(os.environ, names, {*databases, *foreign.refusals(os.environ)})
+    variables = environment.variables()
+    return misspellings.misspelt(variables, names, {*databases, *foreign.refusals(variables)})
 
 
 @cache
@@ -231,15 +221,16 @@ def _read_all() -> tuple[Settings | None, list[str]]:
         name = field.name.upper()
         try:
             if field.name == "databases":
-                found[field.name] = _named_databases()
-            elif text := _lower_case(name) or _value(name) or _from_file(name):
+                found[field.name] = {k: Secret(url) for k, url in environment.databases().items()}
+            elif text := environment.value_of(name):
                 found[field.name] = convert(text, field.type, strict=False, dec_hook=_make)
         except ValidationError as mistake:
             # "Expected `int` >= 1"; every value of the environment is a str
             mistakes.append(f"{name}: {str(mistake).removesuffix(', got `str`')}")
         except SettingsError as mistake:
             mistakes.append(str(mistake))
-    mistakes += [f"{name}: {what}" for name, what in foreign.refusals(os.environ).items()]
+    refused = foreign.refusals(environment.variables())
+    mistakes += [f"{name}: {what}" for name, what in refused.items()]
     if mistakes:
         return None, mistakes
     settings = Settings(**found)
@@ -250,53 +241,12 @@ def _make(kind: Any, text: str) -> Any:
     return kind(text)  # a Path or a Secret
 
 
-def _value(variable: str) -> str:
-    text = os.environ.get(variable, "").strip()
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # Python keeps such bytes as lone surrogates
-        raise SettingsError(f"{variable}: is not UTF-8") from None
-    return text
-
-
-def _lower_case(name: str) -> str:
-    """`https_proxy` and the like, which come before `HTTPS_PROXY` for requests and curl."""
-    return _value(name.lower()) if name.endswith("_PROXY") else ""
-
-
-def _from_file(name: str) -> str:
-    """`NAME_FILE=/path` gives NAME from a file, as container secrets are mounted."""
-    variable = f"{name}_FILE"
-    path = _value(variable)
-    return _read(variable, path) if path else ""
-
-
 def _has(settings: Settings, name: str) -> bool:
     if name == "WEBHOOK_SECRETS":  # none are needed if the operator set `none`
         return bool(settings.secrets()) or settings.webhook_schemes() == ["none"]
     if name == "ACTIONS_SECRETS":
         return bool(settings.action_secrets())
     return bool(getattr(settings, name.lower()))
-
-
-def _named_databases() -> dict[str, Secret]:
-    """`DATABASE_URL_CRM` (or `DATABASE_URL_CRM_FILE`) is the database `crm`."""
-    urls = {}
-    for variable in os.environ:
-        match = _DATABASE_URL.fullmatch(variable)
-        if match and match[1] != "FILE":
-            value = _value(variable)
-            if url := _read(variable, value) if match[2] and value else value:
-                urls[match[1].lower()] = Secret(url)
-    return urls
-
-
-def _read(variable: str, path: str) -> str:
-    try:
-        # "-sig": an editor on Windows puts a byte order mark first
-        return Path(path).read_text(encoding="utf-8-sig").strip()
-    except (OSError, UnicodeDecodeError) as exc:
-        raise SettingsError(f"{variable}: {path} cannot be read ({type(exc).__name__})") from exc
 
 
 def _listed(text: str) -> list[str]:

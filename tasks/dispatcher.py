@@ -1,4 +1,4 @@
-"""Event dispatcher of the Celery app; receivers load it, too, though they send no events."""
+"""Event dispatcher of the Celery app, which sends a worker's events in batches."""
 
 from typing import Any
 

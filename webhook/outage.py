@@ -1,4 +1,4 @@
-"""While a dependency is down, let one caller probe it and fail the others fast."""
+"""Circuit breaker of the receiver: while a dependency is down one caller probes it, others fail."""
 
 import threading
 import time

@@ -25,14 +25,14 @@ def serve(*, address: str, port: int, database: Path) -> None:
     """
     if find_spec("flower") is None:
         raise click.ClickException(NOT_INSTALLED)
-    from runtime import logs, risks, settings
+    from runtime import environment, logs, risks, settings
     from tasks import app
 
     values = settings.load("REDIS_URL", "FLOWER_PASSWORD")
     logs.configure()
     risks.log_risks(values)
     # Flower 2.2.0 takes every FLOWER_<OPTION>; Kubernetes sets FLOWER_PORT=tcp://... for a service
-    settings.forget_environment("FLOWER_")
+    environment.forget("FLOWER_")
     _try_port(address, port)
     config = Path(__file__).with_name("flower_config.py")
     options = [f"--conf={config}", f"--address={address}", f"--port={port}", f"--db={database}"]

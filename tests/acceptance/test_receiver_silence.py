@@ -4,6 +4,7 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import count
 from types import SimpleNamespace
 
@@ -123,17 +124,24 @@ class _Traffic:
                 self.refused_at = time.monotonic()
 
 
+@contextmanager
+def _outage_under_traffic(parts, refuse):
+    """The ledger is away for AWAY_S while deliveries come, and back inside the block; they go on."""
+    _warm(parts, parts.ledger)
+    with _Traffic(parts) as traffic:
+        parts.ledger.block(refuse=refuse)
+        time.sleep(AWAY_S)
+        parts.ledger.unblock()
+        yield traffic
+
+
 REFUSE = pytest.mark.parametrize("refuse", [True, False], ids=["refused", "no answer"])
 
 
 @REFUSE
 def test_under_traffic_no_delivery_is_refused_2_s_after_the_ledger_is_back(parts, refuse):
     def attempt():
-        _warm(parts, parts.ledger)
-        with _Traffic(parts) as traffic:
-            parts.ledger.block(refuse=refuse)
-            time.sleep(AWAY_S)
-            parts.ledger.unblock()
+        with _outage_under_traffic(parts, refuse) as traffic:
             back_at = time.monotonic()
             time.sleep(BACK_S + 1)
         assert set(traffic.statuses) == {202, 503}
