@@ -6,8 +6,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from ops.dev.stack import Stack, is_up
+from ops.dev.stack import WORKER, Stack, is_up
 from tests.chaos.faults import children_of
+from tests.proxy import Proxy
 from tests.service import Service
 from tests.timing import until_unstalled
 
@@ -125,6 +126,38 @@ def test_a_ledger_that_is_down_is_503_within_a_second_and_the_retry_is_a_new_run
     assert "duplicate" not in answer.body
     service.answer(r, within_s=30)
     assert len(service.submissions(r)) == 1
+
+
+@contextmanager
+def _worker_behind(proxy, service):
+    """One more worker, which reaches the ledger through *proxy*."""
+    env = {
+        "LEDGER_URL": f"redis://127.0.0.1:{proxy.port}/0",
+        "PROMETHEUS_MULTIPROC_DIR": str(service.stack.logs),
+    }
+    options = ["-c", "2", "-n", "proxied@%h"]
+    worker = service.stack.launch("worker-proxied", *WORKER, *options, env=env)
+    worker.wait_until(lambda: worker.has_logged(" ready."), timeout_s=90)
+    try:
+        yield worker
+    finally:
+        worker.stop()
+
+
+def test_a_worker_whose_ledger_forgets_its_connections_while_calls_run_has_them_answered(service):
+    proxy = Proxy("127.0.0.1", service.stack.ledger.port)
+    with _worker_behind(proxy, service) as worker:
+        run_ids = [service.new_run_id() for _ in range(2 * len(service.stack.worker_pids))]
+        with service.closed_gate():
+            keys = [service.deliver(run_id, ("c", "gate", "{}")).body["key"] for run_id in run_ids]
+            owners = {service.owner_pid(key, 0) for key in keys}  # each process has one
+            assert owners & set(children_of(worker.pid))
+            proxy.forget()
+        for run_id, key in zip(run_ids, keys, strict=True):
+            assert service.answer(run_id)["c"] == {"items": [{"state": "passed"}], "total": 1}
+            service.wait_for(lambda key=key: service.entry(key)["state"] == "submitted")
+            assert len(service.submissions(run_id)) == 1
+    proxy.close()
 
 
 def test_an_outage_of_postgres_is_outlived_while_there_is_time(service, r):

@@ -10,6 +10,7 @@ import redis
 from genesys.pacing import rate_limiter
 from genesys.pacing.rate_limiter import RateLimiter
 from genesys.store import Store
+from tests.proxy import Proxy
 from tests.timing import until_unstalled
 
 
@@ -284,3 +285,18 @@ def test_nothing_of_the_limiter_stays_in_redis_for_ever(make_limiter, redis_serv
     keys = set(client.scan_iter("tw:genesys:*gate*")) - others
     assert {key.rpartition("}:")[2] for key in keys} == {"gate", "gate:window"}
     assert all(0 < client.ttl(key) <= 722 for key in keys)
+
+
+def test_a_redis_that_forgot_the_connection_still_limits(redis_server):
+    proxy = Proxy("127.0.0.1", redis_server.port)
+
+    def attempt():
+        store = Store(f"redis://127.0.0.1:{proxy.port}/0", [uuid.uuid4().hex])
+        limiter = RateLimiter(store, requests_per_minute=1)
+        assert limiter.acquire().wait_s == 0
+        proxy.forget()
+        # without Redis, also where it stalls for longer than a second, everything may go
+        return True if limiter.acquire().wait_s > 0 else None
+
+    until_unstalled(attempt)
+    proxy.close()
