@@ -53,7 +53,7 @@ def connect(
         socket_connect_timeout=timeout_s,
         socket_keepalive=True,
         socket_keepalive_options=_KEEPALIVE,
-        # No health_check_interval: its PING finds a dead connection no sooner than the step, which is
+        # No health_check_interval: its PING finds a dead connection no sooner than a step, which is
         # retried on a new one; where nothing answers it takes 1.5 s in place of 0.9 (redis-py 8.1).
         retry=Retry(ExponentialBackoff(cap=1.0, base=0.1) if retries > 1 else NoBackoff(), retries),
         retry_on_error=[redis.ConnectionError, redis.TimeoutError],
