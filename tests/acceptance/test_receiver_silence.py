@@ -126,12 +126,11 @@ class _Traffic:
 
 @contextmanager
 def _outage_under_traffic(parts, refuse):
-    """The ledger is away for AWAY_S while deliveries come, and back inside the block; they go on."""
+    """The ledger has been away for AWAY_S inside the block, and deliveries go on to its end."""
     _warm(parts, parts.ledger)
     with _Traffic(parts) as traffic:
         parts.ledger.block(refuse=refuse)
         time.sleep(AWAY_S)
-        parts.ledger.unblock()
         yield traffic
 
 
@@ -142,6 +141,7 @@ REFUSE = pytest.mark.parametrize("refuse", [True, False], ids=["refused", "no an
 def test_under_traffic_no_delivery_is_refused_2_s_after_the_ledger_is_back(parts, refuse):
     def attempt():
         with _outage_under_traffic(parts, refuse) as traffic:
+            parts.ledger.unblock()
             back_at = time.monotonic()
             time.sleep(BACK_S + 1)
         assert set(traffic.statuses) == {202, 503}
@@ -153,10 +153,8 @@ def test_under_traffic_no_delivery_is_refused_2_s_after_the_ledger_is_back(parts
 @REFUSE
 def test_the_first_deliveries_2_s_after_an_outage_are_accepted_however_many_at_once(parts, refuse):
     def attempt():
-        _warm(parts, parts.ledger)
-        with _Traffic(parts) as traffic:
-            parts.ledger.block(refuse=refuse)
-            time.sleep(AWAY_S)
+        with _outage_under_traffic(parts, refuse) as traffic:
+            pass
         parts.ledger.unblock()
         time.sleep(BACK_S)
         assert 503 in traffic.statuses
