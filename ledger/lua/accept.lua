@@ -41,6 +41,19 @@ local function next_in_line(reached)
   return passed, nil
 end
 
+-- When the newest of the runs was accepted that do not measure the queue by their age: they waited
+-- while no delivery was accepted or refused for max_wait, such as while this ledger was away, and no
+-- worker could begin them. Those that are accepted from now on measure it.
+local function uncounted_until(known, refused_at, now)
+  local newest = redis.call('ZRANGE', waiting, -1, -1, 'WITHSCORES')
+  if now - math.max(tonumber(newest[2]), refused_at) <= max_wait_ms then
+    return known
+  end
+  redis.call('HSET', begun, 'uncounted', newest[2])
+  redis.call('EXPIRE', begun, 86400)
+  return tonumber(newest[2])
+end
+
 -- Whether the next run waits too long. If even the newest was accepted too long ago, one more run is
 -- accepted as a probe: after a lost last message only a later run that begins can show that workers
 -- take runs, and none would ever be accepted. Without any worker that is one run in each max_wait.
@@ -87,10 +100,14 @@ local function retry_after_s(now)
     return nil -- checked first: nearly every call ends here
   end
   local period = math.floor(now / 10000)
-  local lately = redis.call('HMGET', begun, 'reached', period, period - 1)
-  local passed, since = next_in_line(tonumber(lately[1] or '') or 0)
+  local lately = redis.call('HMGET', begun, 'reached', period, period - 1, 'uncounted', 'refused')
+  local uncounted = uncounted_until(tonumber(lately[4] or '') or 0, tonumber(lately[5] or '') or 0, now)
+  local passed, since = next_in_line(math.max(tonumber(lately[1] or '') or 0, uncounted))
   local excess = redis.call('ZCARD', waiting) - max_waiting + 1
-  if excess <= 0 and not is_late(since, now) then
+  if is_late(since, now) then
+    redis.call('HSET', begun, 'refused', now)
+    redis.call('EXPIRE', begun, 86400)
+  elseif excess <= 0 then
     return nil
   end
   local begins = (tonumber(lately[2] or '') or 0) + (tonumber(lately[3] or '') or 0)

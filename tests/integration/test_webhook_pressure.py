@@ -93,10 +93,9 @@ def test_a_run_whose_message_was_lost_refuses_no_new_run_once_a_later_one_began(
 ):
     ledger = make_ledger()
     lost = [_accept(ledger, f"lost-{number}").key for number in range(20)]
-    begun = _accept(ledger, "begun").key
-    _let_pass(client, 60, begun)
+    begun, waiting = _accept(ledger, "begun").key, _accept(ledger, "waiting").key
+    _let_pass(client, 20, begun)
     _let_pass(client, 120, *lost)
-    waiting = _accept(ledger, "waiting").key
     _let_pass(client, 8, waiting)
     _retry_after(ledger, "new")
     ledger.begin(begun, 0)
@@ -132,6 +131,16 @@ def test_with_workers_and_reconcilers_down_one_run_per_max_wait_is_accepted(make
     assert _retry_after(ledger, "new") == 30
     ledger.begin(probe, 0)  # there are workers, and they are not late
     assert _accept(ledger, "new")
+
+
+def test_runs_that_waited_while_no_delivery_came_refuse_none(make_ledger, client):
+    """Such as those that the ledger held while it was away: no worker could begin them."""
+    ledger = make_ledger(max_wait_s=15)
+    _let_pass(client, 60, *[_accept(ledger, f"before-{number}").key for number in range(3)])
+    keys = [_accept(ledger, f"after-{number}").key for number in range(5)]
+    _let_pass(client, 8, keys[-1])
+    _let_pass(client, 16, *keys[:-1])
+    assert _retry_after(ledger, "new") == 30  # workers had time to begin these
 
 
 @pytest.mark.parametrize("how", ["buried", "submitted", "gone"])
