@@ -84,7 +84,8 @@ def test_runs_that_wait_until_answer_by_leave_no_message_and_hold_up_no_later_ru
     service.wait_for(lambda: service.queues() == [])
     # two reconcilers may fill it up at the same moment; without the bound it held twice the runs
     assert length.most <= 2 * MESSAGES
-    assert service.answer(f"many-{runs - 1}")["c"]["code"] == "unavailable"
+    codes = [service.answer(f"many-{number}")["c"].get("code") for number in range(runs)]
+    assert codes.count("unavailable") > runs / 2  # no worker began them in time
     assert _took_s(service, ("c", "search_inventory", GOOD)) < 15
 
 
