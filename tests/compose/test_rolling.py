@@ -74,6 +74,8 @@ def _post(compose, run_id):
 def rolling(compose):
     """The project with two receivers and four workers, a slow tool, and a further image."""
     image = f"{compose.image}-next"
+    # Flower's image of that name may be left of somebody's own roll
+    subprocess.run(["docker", "rmi", f"{image}-flower"], capture_output=True, check=False)
     text = f"FROM {compose.image}\nLABEL release=next\n"
     subprocess.run(["docker", "build", "-q", "-t", image, "-"], input=text, text=True, check=True)
     _write_hold(compose, "slept")
