@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -70,6 +71,7 @@ class Ledger:
         )
         self.use_timeouts(self.timeouts_ms)
         self._scripts = scripts.register(self.client)
+        self._last_down: float | None = None
 
     def use_timeouts(self, timeouts_ms: Mapping[str, int]) -> None:
         """Lease further calls for what these tools may take, by name; others have the default."""
@@ -97,7 +99,8 @@ class Ledger:
         Raises:
             Conflict: The key is known with other names, arguments or context.
 
-            Busy: The run is new, and too many wait for a worker, or one for too long.
+            Busy: The run is new, and too many wait for a worker, or one for too long, counted from
+                when this process last found the ledger down, if it did since.
         """
         key = key_of(run_id, [call["id"] for call in calls])
         parts = [(c["id"], c["function"]["name"], c["function"]["arguments"]) for c in calls]
@@ -110,7 +113,7 @@ class Ledger:
         answer = self.step(
             "accept",
             [f"{RUN}{key}", DUE, WAITING, BEGUN, UNPUBLISHED, RECONCILERS],
-            [key, run_id, digest, new_owner_id(), *times, *limits, *kept, *fields],
+            [key, run_id, digest, new_owner_id(), *times, *limits, self._up_ms(), *kept, *fields],
         )
         if answer == b"conflict":
             raise Conflict(key)
@@ -368,11 +371,16 @@ class Ledger:
         try:
             return command()
         except redis.RedisError as exc:
+            self._last_down = time.monotonic()
             # a healthy primary refuses none of our commands: after a failover the old one does, and
             # its host's name may lead to the new one by now; steps of other threads are left alone
             if isinstance(exc, redis.ResponseError):
                 self.client.connection_pool.disconnect(inuse_connections=False)
             raise LedgerUnavailable(f"the ledger did not reply: {type(exc).__name__}") from exc
+
+    def _up_ms(self) -> int | str:
+        """Since this process last found the ledger down; '' if it never did."""
+        return "" if self._last_down is None else int((time.monotonic() - self._last_down) * 1000)
 
     def step(self, step: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
         """Run the script of one step; for the classes of this package."""

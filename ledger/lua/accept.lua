@@ -6,7 +6,8 @@
 -- KEYS: run, due, waiting, begun, unpublished, reconcilers
 -- ARGV: key, run_id, digest, owner, answer_by_ms, expires_ms, first_look_ms, max_wait_ms,
 --   max_waiting, messages (runs that wait with a message, at most), silent_ms (a reconciler that was
---   not seen for so long publishes nothing), context (a JSON object of source to value, or ''),
+--   not seen for so long publishes nothing), up_ms (since the caller last found this ledger down, or
+--   ''), context (a JSON object of source to value, or ''),
 --   context_digests (one of source to digest), traceparent (of the delivery, or ''), then the fields
 --   of the calls, names and values by turns, six of a call
 -- Returns: 'accepted', 'unpublished' when it gets no message yet, 'duplicate', 'conflict', or the
@@ -16,9 +17,15 @@ local run, due, waiting, begun, unpublished, reconcilers = unpack(KEYS)
 local key, run_id, digest, owner = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local answer_by_ms, expires_ms, first_look_ms = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local max_wait_ms, max_waiting = tonumber(ARGV[8]), tonumber(ARGV[9])
-local messages, silent_ms, first_call = tonumber(ARGV[10]), tonumber(ARGV[11]), 15
-local context, context_digests, traceparent = ARGV[12], ARGV[13], ARGV[14]
+local messages, silent_ms, up_ms = tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12])
+local context, context_digests, traceparent, first_call = ARGV[13], ARGV[14], ARGV[15], 16
 local prefix = string.sub(run, 1, #run - #key)
+
+-- Milliseconds for which a run has waited, since it was accepted (a number, or a score as text) or this
+-- ledger came back: while it was down no worker could begin the run.
+local function waited_ms(accepted_at, now)
+  return math.min(now - tonumber(accepted_at), up_ms or math.huge)
+end
 
 -- Returns how many waiting runs the queue has passed over, and when the next one was accepted. The
 -- queue gives runs out in the order of acceptance. A run that still waits after a later one began has
@@ -41,24 +48,11 @@ local function next_in_line(reached)
   return passed, nil
 end
 
--- When the newest of the runs was accepted that do not measure the queue by their age: they waited
--- while no delivery was accepted or refused for max_wait, such as while this ledger was away, and no
--- worker could begin them. Those that are accepted from now on measure it.
-local function uncounted_until(known, refused_at, now)
-  local newest = redis.call('ZRANGE', waiting, -1, -1, 'WITHSCORES')
-  if now - math.max(tonumber(newest[2]), refused_at) <= max_wait_ms then
-    return known
-  end
-  redis.call('HSET', begun, 'uncounted', newest[2])
-  redis.call('EXPIRE', begun, 86400)
-  return tonumber(newest[2])
-end
-
 -- Whether the next run waits too long. If even the newest was accepted too long ago, one more run is
 -- accepted as a probe: after a lost last message only a later run that begins can show that workers
 -- take runs, and none would ever be accepted. Without any worker that is one run in each max_wait.
 local function is_late(since, now)
-  if not since or now - since <= max_wait_ms then
+  if not since or waited_ms(since, now) <= max_wait_ms then
     return false
   end
   local newest = redis.call('ZRANGE', waiting, -1, -1, 'WITHSCORES')
@@ -72,7 +66,7 @@ local function begins_until_open(at_least, passed, now, ms_each)
   local function is_closed_after(begins)
     local at = passed + begins
     local next = redis.call('ZRANGE', waiting, at, at, 'WITHSCORES')
-    return next[1] and now + begins * ms_each - tonumber(next[2]) > max_wait_ms
+    return next[1] and begins * ms_each + waited_ms(next[2], now) > max_wait_ms
   end
   local closed, step = at_least - 1, 1
   while is_closed_after(closed + step) do
@@ -96,18 +90,14 @@ end
 local function retry_after_s(now)
   local oldest = redis.call('ZRANGE', waiting, 0, 0, 'WITHSCORES')
   local count = redis.call('ZCARD', waiting)
-  if count == 0 or (count < max_waiting and now - tonumber(oldest[2]) <= max_wait_ms) then
+  if count == 0 or (count < max_waiting and waited_ms(oldest[2], now) <= max_wait_ms) then
     return nil -- checked first: nearly every call ends here
   end
   local period = math.floor(now / 10000)
-  local lately = redis.call('HMGET', begun, 'reached', period, period - 1, 'uncounted', 'refused')
-  local uncounted = uncounted_until(tonumber(lately[4] or '') or 0, tonumber(lately[5] or '') or 0, now)
-  local passed, since = next_in_line(math.max(tonumber(lately[1] or '') or 0, uncounted))
+  local lately = redis.call('HMGET', begun, 'reached', period, period - 1)
+  local passed, since = next_in_line(tonumber(lately[1] or '') or 0)
   local excess = redis.call('ZCARD', waiting) - max_waiting + 1
-  if is_late(since, now) then
-    redis.call('HSET', begun, 'refused', now)
-    redis.call('EXPIRE', begun, 86400)
-  elseif excess <= 0 then
+  if excess <= 0 and not is_late(since, now) then
     return nil
   end
   local begins = (tonumber(lately[2] or '') or 0) + (tonumber(lately[3] or '') or 0)

@@ -7,7 +7,7 @@ import redis
 
 from ledger import Ledger
 from ledger.due import DueRuns
-from ledger.errors import Busy
+from ledger.errors import Busy, LedgerUnavailable
 from tests.timing import until_unstalled
 
 
@@ -93,9 +93,10 @@ def test_a_run_whose_message_was_lost_refuses_no_new_run_once_a_later_one_began(
 ):
     ledger = make_ledger()
     lost = [_accept(ledger, f"lost-{number}").key for number in range(20)]
-    begun, waiting = _accept(ledger, "begun").key, _accept(ledger, "waiting").key
-    _let_pass(client, 20, begun)
+    begun = _accept(ledger, "begun").key
+    _let_pass(client, 60, begun)
     _let_pass(client, 120, *lost)
+    waiting = _accept(ledger, "waiting").key
     _let_pass(client, 8, waiting)
     _retry_after(ledger, "new")
     ledger.begin(begun, 0)
@@ -133,14 +134,32 @@ def test_with_workers_and_reconcilers_down_one_run_per_max_wait_is_accepted(make
     assert _accept(ledger, "new")
 
 
-def test_runs_that_waited_while_no_delivery_came_refuse_none(make_ledger, client):
-    """Such as those that the ledger held while it was away: no worker could begin them."""
-    ledger = make_ledger(max_wait_s=15)
-    _let_pass(client, 60, *[_accept(ledger, f"before-{number}").key for number in range(3)])
-    keys = [_accept(ledger, f"after-{number}").key for number in range(5)]
-    _let_pass(client, 8, keys[-1])
-    _let_pass(client, 16, *keys[:-1])
-    assert _retry_after(ledger, "new") == 30  # workers had time to begin these
+def test_the_time_in_which_the_ledger_was_down_does_not_count_as_waiting(
+    make_ledger, client, monkeypatch
+):
+    ledger, other = make_ledger(max_wait_s=15), make_ledger(max_wait_s=15)
+    keys = [_accept(ledger, f"r-{number}").key for number in range(3)]
+    _let_pass(client, 20, *keys)
+    new = _accept(ledger, "new").key  # the probe
+    with pytest.raises(LedgerUnavailable):
+        ledger.call(_raise_timeout)
+    assert _retry_after(other, "another") == 30  # it did not see the ledger down
+    assert _accept(ledger, "at once")
+    _advance(monkeypatch, 14)
+    assert _accept(ledger, "14 s later")
+    _advance(monkeypatch, 2)
+    _let_pass(client, 10, new)
+    assert _retry_after(ledger, "16 s later") == 30  # workers had time to begin one
+
+
+def _advance(monkeypatch, seconds):
+    """Move this process' clock, not the ledger's."""
+    now = time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: now() + seconds)
+
+
+def _raise_timeout():
+    raise redis.TimeoutError
 
 
 @pytest.mark.parametrize("how", ["buried", "submitted", "gone"])
