@@ -11,7 +11,9 @@ _OF_CELERY = {
     "CELERY_RESULT_BACKEND": "outputs are kept in the ledger, LEDGER_URL",
     "RESULT_BACKEND": "outputs are kept in the ledger, LEDGER_URL",
     "CELERY_CONFIG_MODULE": "the service has a celeryconfig.py of its own",
+    "CONFIG_MODULE": "the service has a celeryconfig.py of its own",
     "CELERY_LOADER": "the service has a loader of its own",
+    "LOADER": "the service has a loader of its own",
     "CELERY_CUSTOM_WORKER_POOL": "only the prefork pool keeps time limits",
 }
 """What Celery 5.7.0 and its command read by these names, and what to do in their place."""

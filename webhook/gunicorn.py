@@ -16,7 +16,7 @@ STALL_S = 10
 
 bind = "127.0.0.1:8000"
 worker_class = "gthread"
-workers = 2  # one is left while the other is replaced; a delivery costs about 1 ms of one CPU
+workers = 2  # one is left while the other is replaced; a delivery costs about 2 ms of one CPU
 threads = 32  # each waits about 1 ms for the ledger, 0.6 s at most; a stalled body holds one
 # Each costs a socket. Many systems let a process open 1,024 files; the worker's own (Redis for each
 # thread, logs, pipes) are some 100.

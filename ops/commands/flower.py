@@ -36,7 +36,8 @@ def serve(*, address: str, port: int, database: Path) -> None:
     _try_port(address, port)
     config = Path(__file__).with_name("flower_config.py")
     options = [f"--conf={config}", f"--address={address}", f"--port={port}", f"--db={database}"]
-    app.start(["flower", *options])
+    # Celery 5.7.0 takes APP of the environment, in place of the app that this is a method of
+    app.start(["--app=tasks", "flower", *options])
 
 
 def _try_port(address: str, port: int) -> None:

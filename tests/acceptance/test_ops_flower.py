@@ -27,6 +27,7 @@ FOREIGN = {
     "FLOWER_BASIC_AUTH": "operator:wrong",
     "FLOWER_UNAUTHENTICATED_API": "true",
     "FLOWER_ADDRESS": "10.0.0.9",
+    "APP": "nowhere",
 }
 
 

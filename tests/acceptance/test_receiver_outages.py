@@ -135,7 +135,7 @@ def test_many_senders_at_once_are_all_refused_in_time_while_the_ledger_is_stalle
         finally:
             service.kill(service.stack.ledger.pid, signal.SIGCONT)
         assert [(status, body) for status, body, _ in found] == [(503, AWAY)] * 60
-        # 16 threads wait for 0.4 s each; the rest must not wait for them in line
+        # one thread of each process waits, for two tries of 0.3 s; the rest must not wait in line
         return True if max(*live_in_s, *(took_s for *_, took_s in found)) < 1.5 else None
 
     until_unstalled(attempt)

@@ -127,6 +127,7 @@ def test_a_body_over_a_megabyte_is_413(receiver, sent):
         (POST + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
         (POST + b"Transfer-Encoding: gzip\r\n\r\nxx\r\n", 400),
         (POST + b"Transfer-Encoding: br, chunked\r\n\r\n0\r\n\r\n", 501),
+        (POST + b"Expect: the-moon\r\nContent-Length: 2\r\n\r\n{}", 417),
     ],
 )
 def test_gunicorn_refuses_what_is_not_http_and_reads_nothing_behind_it(receiver, sent, status):

@@ -152,8 +152,10 @@ def _status(compose, run_id):
 def test_the_body_goes_on_byte_for_byte_and_no_sender_speaks_for_the_proxy(compose):
     body = bytes(range(256)) * 3 + b'\r\n {"a" :\t1.50}\r\n'
     believed = ["Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto",
-                "X-Forwarded-Prefix", "X-Forwarded-Port", "X-Real-IP", "Script-Name", "Script_Name",
-                "Path_Info", "Remote-User", "Remote_User", "Proxy"]  # fmt: skip
+                "X-Forwarded-Prefix", "X-Forwarded-Port", "X-Forwarded-Protocol", "X-Forwarded-Ssl",
+                "X-Forwarded-User", "X-Real-IP", "Script-Name", "Script_Name", "Path_Info",
+                "Remote-User", "Remote_User", "Proxy", "X-Toolworker-Caller", "X_Toolworker_Caller",
+                "X-Request-Start"]  # fmt: skip
     sent = dict.fromkeys(believed, "from-outside") | {"X_Of_A_Sender": "kept"}
     with _in_place_of_the_receiver(compose, "python", "-c", ECHO):
         found = _wait_for(
@@ -253,6 +255,28 @@ def test_slow_and_deaf_senders_hold_up_nobody(compose):
         dripping.join()
     assert len(took_ms) == 400
     assert sorted(took_ms)[int(len(took_ms) * 0.99)] < 100
+
+
+def test_of_one_address_1000_requests_are_under_way_and_the_next_is_503(compose):
+    slow = []
+    dripping = _Slow(slow)
+    with contextlib.ExitStack() as connections:
+        connections.callback(dripping.join)
+        connections.callback(dripping.is_over.set)
+        dripping.start()
+
+        def send_slowly(count):
+            for _ in range(count):
+                slow.append(connections.enter_context(compose.connect()))
+                slow[-1].sendall(POST + b"Content-Length: 1000000\r\n\r\n")
+
+        send_slowly(999)
+        assert compose.post("the-thousandth") == 202
+        send_slowly(1)
+        _wait_for(lambda: _status(compose, "one-more") == 503, within_s=10)
+        status, answer, headers = compose.ask("POST", PATH, b"{}")
+        assert (status, answer, headers["Retry-After"]) == (503, AWAY, "5")
+    _wait_for(lambda: _status(compose, "behind-them") == 202, within_s=10)
 
 
 def _at_twenty_a_second(compose, *, seconds):

@@ -168,6 +168,20 @@ def test_a_reader_trusts_the_given_authority_and_no_other_server(front, authorit
     assert other.received == b""
 
 
+def test_ssl_cert_file_is_trusted_for_redis_too_and_requests_ca_bundle_is_not(front, authority):
+    ours = front("127.0.0.1")
+    (is_there, said), of_genesys_alone = until_unstalled(
+        lambda: _reached(
+            [
+                _read("ledger", ours.port, {"SSL_CERT_FILE": authority[1]}),
+                _read("ledger", ours.port, {"REQUESTS_CA_BUNDLE": authority[1]}),
+            ]
+        )
+    )
+    assert is_there, said
+    assert not of_genesys_alone[0]
+
+
 @pytest.mark.parametrize("reader", READERS)
 def test_the_check_can_be_turned_off(front, reader):
     other = front("redis.example.com")

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -26,11 +27,17 @@ DELIVERY = {
 GOOD = {"tool_calls": [{"tool_call_id": i, "output": "{}"} for i in ("a", "b")]}
 
 
+DEAD_PROXY = "http://127.0.0.1:1"
+
+
 @pytest.fixture(scope="module")
 def program():
     """`python -m simulator` on a port of its own choice, which it prints."""
     command = [sys.executable, "-m", "simulator", "--port", "0", "--client-id", "me"]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    env = {**os.environ, "http_proxy": DEAD_PROXY, "no_proxy": ""}
+    child = subprocess.Popen(
+        command, env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
     try:
         line = child.stdout.readline()
         assert line.startswith("simulated Genesys at http://127.0.0.1:")
@@ -112,6 +119,13 @@ def test_deliveries_are_signed_sent_as_often_as_ordered_and_reported(
     for signature, body in received:
         assert json.loads(body) == DELIVERY
         assert signature == "sha256=" + encode(hmac.digest(b"s3", body, hashlib.sha256))
+
+
+def test_a_delivery_takes_no_proxy_of_the_environment(simulator, receiver):
+    # where the simulator runs, http_proxy is one that does not answer
+    order = {"url": receiver[0], "secret": "s3", "delivery": DELIVERY}
+    (sent,) = requests.post(f"{simulator}/_sim/deliveries", json=order, timeout=60).json()
+    assert (sent["status"], len(receiver[1])) == (202, 1)
 
 
 def test_a_receiver_that_is_down_is_reported_too(simulator, free_port):

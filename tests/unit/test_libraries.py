@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import re
 import sys
 from pathlib import Path
 
@@ -135,3 +136,16 @@ def test_no_class_replaces_a_private_part_of_a_library():
             shared = {name for name in set(vars(cls)) & set(vars(base)) if _is_private(name)}
             generated = {"_abc_impl", "_is_protocol"}
             assert shared <= generated, f"{cls} replaces {shared} of {base}"
+
+
+def test_the_environment_is_read_in_one_file():
+    found = {
+        path
+        for path in _files()
+        if re.search(r"\bos\.(environ|getenv)\b|from os import", (ROOT / path).read_text())
+    }
+    assert found == {
+        "runtime/environment.py",
+        "runtime/metrics.py",  # gives prometheus_client a folder
+        "genesys/http.py",  # a comment
+    }

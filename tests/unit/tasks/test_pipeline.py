@@ -49,7 +49,7 @@ def _entry(held):
 
 
 def test_a_call_whose_validation_fails_by_a_mistake_of_ours_is_answered_at_once(held):
-    def fail(name, arguments):
+    def fail(name, arguments, context):
         raise KeyError("a mistake of ours")
 
     held.catalog.validate = fail
