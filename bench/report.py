@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.sides import TITLES
+from bench.waits import SEEDS
 
 _BEGIN, _END = "<!-- figures: written by make bench -->", "<!-- end of figures -->"
 
@@ -122,7 +123,7 @@ def _of_recovery(recovery: Mapping[str, Any]) -> Iterator[Target]:
     bounds = {"after-claim": 13.0, "worker": 19.0}
     for moment, worst_s in recovery.items():
         killed = "whole worker" if moment == "worker" else f"child {moment.replace('-', ' ')}"
-        measure = f"recovery: {killed} killed, worst answer"
+        measure = f"recovery: {killed} killed, worst answer of {SEEDS} seeds"
         yield _at_most(measure, worst_s, bounds.get(moment, 5.0), " s")
 
 

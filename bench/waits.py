@@ -26,7 +26,7 @@ LARGE, LARGE_CALL_S = 128, 0.05
 HEAD_START_S = 0.1
 """Time after which a large run has begun and its calls' messages are in the queue."""
 MOMENTS = ("after-start", "before-record", "after-record", "after-claim")
-KILLS, RATE_PER_S = 3, 6.0
+SEEDS, KILLS, RATE_PER_S = 3, 3, 6.0
 _WAIT_S = 90.0
 
 Call = tuple[str, dict[str, Any]]
@@ -128,7 +128,7 @@ def fairness(field: Field, turns: int) -> dict[str, Any]:
     return {calls: round(statistics.median(waits), 3) for calls, waits in found.items()}
 
 
-def recovery(field: Field, turns: int) -> dict[str, Any]:
+def recovery(field: Field) -> dict[str, Any]:
     """The longest wait for an answer, in seconds, when a process was killed at a step of a run."""
     worst: dict[str, list[float]] = {name: [] for name in (*MOMENTS, "worker")}
     with tempfile.TemporaryDirectory() as armed:
@@ -136,7 +136,7 @@ def recovery(field: Field, turns: int) -> dict[str, Any]:
         stack = field.stack(workers=2, env=env)
         caller = Caller(field, stack)
         _warm(caller, [QUICK] * 6)
-        for seed in range(turns):
+        for seed in range(SEEDS):
             rng = random.Random(seed)
             for moment, waits in worst.items():
                 with _traffic(caller) as sent_at:

@@ -10,11 +10,11 @@ from genesys.auth.token_request import TIMEOUT_S, TokenRequest
 from genesys.auth.tokens import FleetTokens, Tokens, TokenSource
 from genesys.errors import GenesysUnavailable, Held, Rejected
 from genesys.http import BearerToken, HttpClient
+from genesys.pacing import rate_limiter
 from genesys.pacing.rate_limiter import RateLimiter
 from genesys.pacing.status import GenesysStatus
 from genesys.route import path_segment, route
 from genesys.rules import NO_ANSWER, RULES, Rule, error_for, retry_delay_s, rule_for
-from genesys.store import Store
 from genesys.types import ToolOutput
 from runtime import logs, metrics
 from runtime.settings import Settings, SettingsError
@@ -288,15 +288,10 @@ def from_settings(settings: Settings) -> Client:
         way = route(settings)
     except ValueError as mistakes:
         raise SettingsError(str(mistakes)) from mistakes
-    login, client_id, scope = way.endpoints.login, way.client_id, settings.genesys_scope
-    request = TokenRequest(login, client_id, way.client_secret, scope, http=way.http)
-    tokens: Tokens = TokenSource(request)
-    limiter = None
-    if settings.broker():
-        url = settings.broker()
-        store = Store(url, [login, client_id, scope], tls=settings.redis_tls(url))
-        tokens = FleetTokens(store, request)
-        limiter = RateLimiter(store, requests_per_minute=settings.genesys_requests_per_minute)
+    login, scope = way.endpoints.login, settings.genesys_scope
+    request = TokenRequest(login, way.client_id, way.client_secret, scope, http=way.http)
+    limiter = rate_limiter.from_settings(settings)
+    tokens: Tokens = FleetTokens(limiter.store, request) if limiter else TokenSource(request)
     return Client(
         way.endpoints.api + settings.genesys_submit_path,
         tokens,

@@ -32,20 +32,14 @@ def route(settings: Settings) -> Route:
     Raises:
         ValueError: All mistakes, one a line, each with the name of its setting.
     """
-    mistakes: list[str] = []
-    where = None
-    try:
-        where = endpoints(
-            settings.genesys_region,
-            settings.genesys_base_url,
-            settings.genesys_login_url,
-            allow_http=settings.genesys_allow_http,
-        )
-    except ValueError as error:
-        mistakes += str(error).splitlines()
     client_id, secret = settings.genesys_client_id or "", settings.genesys_client_secret
     client_secret = secret.reveal() if secret else ""
-    mistakes += _credential_mistakes(client_id, client_secret, settings.genesys_scope)
+    where, mistakes = _endpoints(settings)
+    mistakes += _credential_mistakes(
+        GENESYS_CLIENT_ID=client_id,
+        GENESYS_CLIENT_SECRET=client_secret,
+        GENESYS_SCOPE=settings.genesys_scope,
+    )
     mistakes += _submission_mistakes(settings.genesys_submit_path, settings.genesys_list_key)
     proxies = {}
     for scheme in ("https", "http", "all"):
@@ -71,12 +65,36 @@ def route(settings: Settings) -> Route:
     return Route(where, client, client_id, client_secret)
 
 
-def _credential_mistakes(client_id: str, client_secret: str, scope: str) -> list[str]:
-    sent = {
-        "GENESYS_CLIENT_ID": client_id,
-        "GENESYS_CLIENT_SECRET": client_secret,
-        "GENESYS_SCOPE": scope,
-    }
+def fleet_names(settings: Settings) -> list[str]:
+    """
+    Login URL, client id and scope, which name the fleet's keys in Redis; no secret is needed.
+
+    Raises:
+        ValueError: All mistakes, one a line, each with the name of its setting.
+    """
+    client_id, scope = settings.genesys_client_id or "", settings.genesys_scope
+    where, mistakes = _endpoints(settings)
+    mistakes += _credential_mistakes(GENESYS_CLIENT_ID=client_id, GENESYS_SCOPE=scope)
+    if mistakes or where is None:
+        raise ValueError("\n".join(mistakes))
+    return [where.login, client_id, scope]
+
+
+def _endpoints(settings: Settings) -> tuple[Endpoints | None, list[str]]:
+    """The settings' endpoints, or None and the mistakes."""
+    try:
+        where = endpoints(
+            settings.genesys_region,
+            settings.genesys_base_url,
+            settings.genesys_login_url,
+            allow_http=settings.genesys_allow_http,
+        )
+    except ValueError as error:
+        return None, str(error).splitlines()
+    return where, []
+
+
+def _credential_mistakes(**sent: str) -> list[str]:
     mistakes = [
         f"{name}: is not set (or {name}_FILE)"
         for name, text in sent.items()

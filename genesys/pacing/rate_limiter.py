@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from genesys.pacing.status import GenesysStatus, read_status
+from genesys.route import fleet_names
 from genesys.store import Store, WriteRefused
 from runtime import logs
+from runtime.settings import Settings, SettingsError
 
 WINDOW_S = 61.0
 """Genesys counts a minute; one second more, because a POST may arrive after one that was sent
@@ -66,7 +68,7 @@ class RateLimiter:
     def __init__(
         self, store: Store, *, requests_per_minute: int, window_s: float = WINDOW_S
     ) -> None:
-        self._store = store
+        self.store = store
         self._limits = {"limit": requests_per_minute, "window_ms": _ms(window_s)}
         self._closed_until = float("-inf")  # by this process' clock and its own 429s
 
@@ -78,7 +80,7 @@ class RateLimiter:
     def give_back(self) -> None:
         """Return a place that was taken; nothing was sent."""
         with suppress(WriteRefused):
-            self._store.run("give_back", _KEYS)
+            self.store.run("give_back", _KEYS)
 
     def available(self, most: int) -> tuple[int, float]:
         """
@@ -94,7 +96,7 @@ class RateLimiter:
     def status(self) -> GenesysStatus | None:
         """State of limit, breaker and token, for dashboards; None when Redis does not answer."""
         return read_status(
-            self._store,
+            self.store,
             requests_per_minute=self._limits["limit"],
             window_ms=self._limits["window_ms"],
         )
@@ -123,13 +125,13 @@ class RateLimiter:
     def record_remaining(self, remaining: int) -> None:
         """Record what Genesys said is left of its limit, for dashboards."""
         with suppress(WriteRefused):
-            self._store.run("remaining", _KEYS[1:], remaining=remaining, keep_ms=_ms(_KEEP_S))
+            self.store.run("remaining", _KEYS[1:], remaining=remaining, keep_ms=_ms(_KEEP_S))
 
     def _acquire(self, most: int, *, takes: bool) -> Sequence[Any]:
         """Reply of acquire.lua, or one in its form when Redis cannot be reached or refuses."""
         limits = {**self._limits, "probe_ms": _ms(PROBE_S)}
         try:
-            found = self._store.run("acquire", _KEYS, most=most, takes=takes, **limits)
+            found = self.store.run("acquire", _KEYS, most=most, takes=takes, **limits)
         except WriteRefused:
             return _ms(UNKEPT_S), 0, 0, "unkept"
         if found is not None:
@@ -139,13 +141,30 @@ class RateLimiter:
 
     def _record(self, outcome: str, **arguments: int) -> None:
         try:
-            change = self._store.run(
+            change = self.store.run(
                 "record", _KEYS[1:], outcome=outcome, keep_ms=_ms(_KEEP_S), **arguments
             )
         except WriteRefused:  # then no POST may go, either
             return
         if change in ("open", "closed"):
             _log.warning(f"genesys.circuit_{change}")
+
+
+def from_settings(settings: Settings) -> RateLimiter | None:
+    """
+    The fleet's rate limiter, None without REDIS_URL; the client secret is not needed.
+
+    Raises:
+        SettingsError: All that is missing or wrong, one a line.
+    """
+    try:
+        names = fleet_names(settings)
+    except ValueError as mistakes:
+        raise SettingsError(str(mistakes)) from mistakes
+    if not (url := settings.broker()):
+        return None
+    store = Store(url, names, tls=settings.redis_tls(url))
+    return RateLimiter(store, requests_per_minute=settings.genesys_requests_per_minute)
 
 
 def _ms(seconds: float) -> int:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from db import activity, catalog
 from db.errors import CatalogError, Unavailable
-from genesys import client as genesys
+from genesys.pacing import rate_limiter
 from genesys.pacing.status import GenesysStatus
 from ledger.admin import Place, RunStore
 from runtime import settings
@@ -79,9 +79,10 @@ def observe(store: RunStore, key: str, entry: Mapping[str, str]) -> Observations
 
 def _genesys_status() -> GenesysStatus | None:
     try:
-        return genesys.from_settings(settings.load("REDIS_URL")).status()
+        limiter = rate_limiter.from_settings(settings.load("REDIS_URL"))
     except settings.SettingsError:
         return None
+    return limiter.status() if limiter else None
 
 
 def _tools() -> Mapping[str, catalog.Tool]:

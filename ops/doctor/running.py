@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import ledger
-from genesys import client as genesys
+from genesys.pacing import rate_limiter
 from ledger.admin import RunStore
 from ledger.errors import LedgerUnavailable
 from ledger.lines import RunLines
@@ -167,9 +167,10 @@ def failing_tools(runs: RunStore) -> Iterator[CheckResult]:
 def genesys_status(values: settings.Settings) -> Iterator[CheckResult]:
     """State of rate limit, circuit breaker and token in Redis; nothing is sent to Genesys."""
     try:
-        status = genesys.from_settings(values).status()
+        limiter = rate_limiter.from_settings(values)
     except settings.SettingsError:
         return  # reported before
+    status = limiter.status() if limiter else None
     if status is None:
         return
     if status.token_error:

@@ -10,7 +10,7 @@ import ledger
 from db import activity, catalog
 from db.errors import CatalogError, Unavailable
 from db.lint import live
-from genesys import client as genesys
+from genesys.pacing import rate_limiter
 from genesys.pacing.status import GenesysStatus
 from ledger.admin import RunStore
 from ledger.errors import LedgerUnavailable
@@ -87,9 +87,9 @@ class Observer:
         self.ledger = ledger.from_settings(values, timeout_s=LEDGER_TIMEOUT_S, retries=1)
         self.store = RunStore(self.ledger)
         self._lines = RunLines(self.ledger)
-        self._genesys: genesys.Client | None = None
+        self._genesys: rate_limiter.RateLimiter | None = None
         with suppress(SettingsError):  # the doctor reports it
-            self._genesys = genesys.from_settings(values)
+            self._genesys = rate_limiter.from_settings(values)
         self._runs = Watch("runs", RunIndex(self.ledger).refresh, every_s=0.5, rest=4)
         self._fleet = Watch("workers", _look_at_workers, every_s=FLEET_S)
         self._databases = Watch("databases", self._look_at_databases, every_s=FLEET_S)

@@ -49,7 +49,6 @@ def settings_of(url, reader_url, **changes):
         "genesys_base_url": "http://127.0.0.1:9",
         "genesys_login_url": "http://127.0.0.1:9",
         "genesys_client_id": "client",
-        "genesys_client_secret": Secret("secret"),
         "dashboard_password": Secret(PASSWORD),
         "dashboard_admin_password": Secret(SECOND),
     }

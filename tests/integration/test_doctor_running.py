@@ -133,6 +133,24 @@ def test_a_full_ledger_is_a_problem_but_keeps_no_part_from_starting(
     assert capsys.readouterr().err == f"warning: RUN_ANSWER_BY: {warned}\n"
 
 
+@pytest.mark.parametrize(
+    ("required", "region", "named"),
+    [
+        (("REDIS_URL",), "mypurecloud.de", []),
+        (("REDIS_URL",), "mars", ["GENESYS_REGION"]),
+        (("REDIS_URL", "GENESYS_CLIENT_SECRET"), "mypurecloud.de", ["GENESYS_CLIENT_SECRET"]),
+    ],
+)
+def test_a_part_that_sends_nothing_to_genesys_needs_its_settings_but_no_secret(
+    values, monkeypatch, required, region, named
+):
+    known = {"genesys_region": region, "genesys_client_id": "id"}
+    without = Settings(redis_url=values.redis_url, **known)
+    monkeypatch.setattr("ops.doctor.examination.settings.load", lambda *_: without)
+    problems = _problems(examination.check((), required, before_start=True))
+    assert [line.partition(":")[0] for line in problems if line.startswith("GENESYS_")] == named
+
+
 def test_a_refused_token_is_named_in_genesys_words(values, store):
     refusing = make_server("127.0.0.1", 0, _refuse, threaded=True)
     threading.Thread(target=refusing.serve_forever, daemon=True).start()

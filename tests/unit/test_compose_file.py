@@ -111,7 +111,10 @@ _REDIS = {"redis_url", "ledger_url"}
         ("worker", {*_REDIS, "database_url", "genesys_client_secret"}),
         ("reconciler", {*_REDIS, "genesys_client_secret"}),
         ("flower", {"redis_url", "flower_password"}),
-        ("dashboard", _SECRETS - {"webhook_secrets", "actions_secrets", "flower_password"}),
+        (
+            "dashboard",
+            {*_REDIS, "database_url", "dashboard_password", "dashboard_admin_password"},
+        ),
         ("actions", {"database_url", "actions_secrets"}),
         ("doctor", _SECRETS - _OWN),  # it looks at what all the others need, once
         ("redis", {"redis_users"}),
@@ -150,7 +153,7 @@ _REPORTS = {  # with the password of a collector, or of who takes alerts
 _PROXIES = {
     "HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "https_proxy", "http_proxy", "all_proxy",
 }  # fmt: skip
-_GENESYS = {"worker", "reconciler", "dashboard", "doctor"}
+_GENESYS = {"worker", "reconciler", "doctor"}
 
 
 @pytest.mark.parametrize("name", _OURS)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from genesys.client import from_settings
+from genesys.pacing import rate_limiter
 from genesys.regions import REGIONS, endpoints
 from runtime.settings import Secret, Settings, SettingsError
 
@@ -126,6 +127,17 @@ def test_a_secret_that_cannot_be_sent_is_named_but_not_shown():
         from_settings(_settings(genesys_client_secret=Secret("planted\nsecret")))
     assert str(failed.value).startswith("GENESYS_CLIENT_SECRET: ")
     assert "planted" not in str(failed.value)
+
+
+def test_the_fleets_status_is_read_without_the_client_secret():
+    without = {"genesys_client_secret": None, "redis_url": Secret("redis://127.0.0.1:1")}
+    assert rate_limiter.from_settings(_settings(**without))
+    with pytest.raises(SettingsError) as failed:
+        rate_limiter.from_settings(
+            _settings(**without, genesys_region="mars", genesys_client_id=None, genesys_scope="\n")
+        )
+    names = [line.partition(":")[0] for line in str(failed.value).splitlines()]
+    assert names == ["GENESYS_REGION", "GENESYS_CLIENT_ID", "GENESYS_SCOPE"]
 
 
 def _settings(**changes):

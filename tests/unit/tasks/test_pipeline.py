@@ -120,6 +120,20 @@ def test_a_call_of_the_last_release_is_answered_and_its_run_submitted(held, monk
     assert sent == [held.key]
 
 
+@pytest.mark.parametrize(("left_s", "is_published"), [(5, True), (30, False)])
+def test_a_submission_runs_behind_the_last_query_if_enough_time_is_left_and_else_is_a_message(
+    held, monkeypatch, left_s, is_published
+):
+    published, submitted = [], []
+    monkeypatch.setattr(Task, "apply_async", lambda task, *given, **options: published.append(task))
+    monkeypatch.setattr(pipeline, "submit_run", lambda *given: submitted.append(given))
+    held.genesys = None
+    _run(pipeline.fan_out, held, timelimit=(left_s + 10, left_s))
+    assert _entry(held)[b"code:0"] == b"ok"
+    ways = [[task.name for task in published], [key for _, _, key, _ in submitted]]
+    assert ways == ([["submit"], []] if is_published else [[], [held.key]])
+
+
 def test_each_log_line_of_a_query_has_run_key_call_tool_and_trace(held):
     ids = []
 
