@@ -65,7 +65,7 @@ def _moments(runs: int, per_s: float | None) -> Iterator[float]:
 
 
 def _poster(url: str) -> Enqueue:
-    """Send deliveries on one kept connection."""
+    """Send deliveries on one kept connection; a refused one again, as Genesys does."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
 
@@ -73,9 +73,13 @@ def _poster(url: str) -> Enqueue:
         body = json.dumps({"run_id": run_id, "tool_calls": calls}).encode()
         signature = deliveries.signature(body, SECRET.encode())
         headers = {"Content-Type": "application/json", "X-Hub-Signature-256": signature}
-        connection.request("POST", parts.path, body, headers)
-        answer = connection.getresponse()
-        assert answer.read()
+        for _ in range(10):
+            connection.request("POST", parts.path, body, headers)
+            answer = connection.getresponse()
+            assert answer.read()
+            if answer.status != 503:
+                break
+            time.sleep(1)
         assert answer.status == 202, answer.status
 
     return post
