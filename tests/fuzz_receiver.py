@@ -5,6 +5,7 @@ Nothing that is sent may be answered with 5xx but gunicorn's own 501, end a work
 memory; what was not mutated is answered with 202.
 """
 
+import contextlib
 import json
 import random
 import socket
@@ -191,11 +192,13 @@ def _send(connection, segments, *, closes, timeout_s):
     with connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.settimeout(timeout_s)
-        try:
+        # an answer may come before all was sent, and the connection be closed with it
+        with contextlib.suppress(OSError):
             for segment in segments:
                 connection.sendall(segment)
             if closes:
                 connection.shutdown(socket.SHUT_WR)
+        try:
             answer = connection.recv(100)
             if answer == CONTINUE:  # what a sender that waits for it gets first
                 answer = connection.recv(100)
