@@ -17,7 +17,7 @@ from genesys.route import path_segment, route
 from genesys.rules import NO_ANSWER, RULES, Rule, error_for, retry_delay_s, rule_for
 from genesys.types import ToolOutput
 from runtime import logs, metrics
-from runtime.settings import Settings, SettingsError
+from runtime.settings import Settings
 
 MAX_BODY_BYTES = 512_000
 """Genesys' limit for one request."""
@@ -284,10 +284,7 @@ def from_settings(settings: Settings) -> Client:
     Raises:
         SettingsError: All that is missing or wrong, one a line.
     """
-    try:
-        way = route(settings)
-    except ValueError as mistakes:
-        raise SettingsError(str(mistakes)) from mistakes
+    way = route(settings)
     login, scope = way.endpoints.login, settings.genesys_scope
     request = TokenRequest(login, way.client_id, way.client_secret, scope, http=way.http)
     limiter = rate_limiter.from_settings(settings)

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlsplit
 from genesys.errors import Rejected
 from genesys.http import HttpClient
 from genesys.regions import Endpoints, endpoints
-from runtime.settings import Settings
+from runtime.settings import Settings, SettingsError
 
 # printable ASCII without a space, "#" or "?"
 _PATH = re.compile(r"/[!\"$->@-~]*")
@@ -30,7 +30,7 @@ def route(settings: Settings) -> Route:
     The settings' route; nothing is sent.
 
     Raises:
-        ValueError: All mistakes, one a line, each with the name of its setting.
+        SettingsError: All mistakes, one a line, each with the name of its setting.
     """
     client_id, secret = settings.genesys_client_id or "", settings.genesys_client_secret
     client_secret = secret.reveal() if secret else ""
@@ -55,7 +55,7 @@ def route(settings: Settings) -> Route:
                 mistakes.append(f"{name.upper()}: {wrong}")
             break
     if mistakes or where is None:
-        raise ValueError("\n".join(mistakes))
+        raise SettingsError("\n".join(mistakes))
     client = HttpClient(
         proxies=proxies,
         no_proxy=settings.no_proxy or "",
@@ -70,13 +70,13 @@ def fleet_names(settings: Settings) -> list[str]:
     Login URL, client id and scope, which name the fleet's keys in Redis; no secret is needed.
 
     Raises:
-        ValueError: All mistakes, one a line, each with the name of its setting.
+        SettingsError: All mistakes, one a line, each with the name of its setting.
     """
     client_id, scope = settings.genesys_client_id or "", settings.genesys_scope
     where, mistakes = _endpoints(settings)
     mistakes += _credential_mistakes(GENESYS_CLIENT_ID=client_id, GENESYS_SCOPE=scope)
     if mistakes or where is None:
-        raise ValueError("\n".join(mistakes))
+        raise SettingsError("\n".join(mistakes))
     return [where.login, client_id, scope]
 
 

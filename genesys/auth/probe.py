@@ -12,7 +12,7 @@ def verify_credentials(values: Settings) -> None:
     Raises:
         GenesysUnavailable: Genesys could not answer.
         Rejected: The credentials are wrong; the message names what to verify.
-        ValueError: A setting is missing or wrong.
+        SettingsError: All that is missing or wrong, one a line.
     """
     way = route(values)
     TokenRequest(

@@ -10,7 +10,7 @@ from genesys.pacing.status import GenesysStatus, read_status
 from genesys.route import fleet_names
 from genesys.store import Store, WriteRefused
 from runtime import logs
-from runtime.settings import Settings, SettingsError
+from runtime.settings import Settings
 
 WINDOW_S = 61.0
 """Genesys counts a minute; one second more, because a POST may arrive after one that was sent
@@ -157,10 +157,7 @@ def from_settings(settings: Settings) -> RateLimiter | None:
     Raises:
         SettingsError: All that is missing or wrong, one a line.
     """
-    try:
-        names = fleet_names(settings)
-    except ValueError as mistakes:
-        raise SettingsError(str(mistakes)) from mistakes
+    names = fleet_names(settings)
     if not (url := settings.broker()):
         return None
     store = Store(url, names, tls=settings.redis_tls(url))

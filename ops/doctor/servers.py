@@ -140,7 +140,7 @@ def token(values: settings.Settings) -> Iterator[CheckResult]:
     """Check that Genesys issues a token for our credentials."""
     try:
         verify_credentials(values)
-    except ValueError:
+    except settings.SettingsError:
         return  # reported before
     except GenesysError as error:
         yield CheckResult("genesys token", str(error))
