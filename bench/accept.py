@@ -31,6 +31,7 @@ SENDERS = 8
 CALLS = 3
 ARGUMENTS = json.dumps({"sku": "AB-1001", "warehouse": "US-WEST"})
 SECONDS, RATE_PER_S = 2.0, 50.0
+PAIRS = 3  # for each turn: what a bare route takes varies by half from one 2 s to the next
 _numbers = itertools.count()
 
 
@@ -54,7 +55,8 @@ def measure(stack: Stack, *, turns: int) -> dict[str, Any]:
     Measure a stack that has neither workers nor reconcilers and refuses nothing.
 
     Returns:
-        `per_s` and `latency_ms`, each for "receiver" and "bare".
+        `per_s` and `latency_ms`, each for "receiver" and "bare"; `share`, of what the bare route
+        took in the 2 s right after it.
     """
     ports = {"receiver": urlsplit(stack.webhook_url).port or 0, "bare": free_port()}
     peer = start_bare(stack, ports["bare"])
@@ -63,7 +65,7 @@ def measure(stack: Stack, *, turns: int) -> dict[str, Any]:
     try:
         for port in ports.values():
             throughput(port, 1)  # warm
-        for name, port in [*ports.items()] * turns:
+        for name, port in [*ports.items()] * (turns * PAIRS):
             per_s[name].append(throughput(port, SECONDS))
         for server in (stack.broker, stack.ledger):
             redis.Redis.from_url(server.url).flushall()
@@ -74,8 +76,10 @@ def measure(stack: Stack, *, turns: int) -> dict[str, Any]:
             took_ms[name].append([ms for _, ms in answers])
     finally:
         peer.stop()
+    pairs = zip(per_s["receiver"], per_s["bare"], strict=True)
     return {
         "per_s": {name: spread(rates) for name, rates in per_s.items()},
+        "share": spread([mine / bare for mine, bare in pairs]),
         "latency_ms": {name: quantiles(some) for name, some in took_ms.items()},
     }
 

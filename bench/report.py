@@ -134,9 +134,10 @@ def _of_scale(scale: Mapping[str, Any]) -> Iterator[Target]:
 
 def _of_accept(accept: Mapping[str, Any]) -> Iterator[Target]:
     mine, bare = (accept["per_s"][name]["median"] for name in ("receiver", "bare"))
-    share = f"{_number(mine / bare)} ({_number(mine)}, to {_number(bare)})"
+    share = accept["share"]["median"]
+    shown = f"{_number(share)} ({_number(mine)}, to {_number(bare)})"
     measure = "deliveries accepted a second, to a bare Flask route"
-    yield Target(measure, share, "at least 0.25", mine / bare >= 0.25)
+    yield Target(measure, shown, "at least 0.25", share >= 0.25)
     for quantile, most in (("p50", None), ("p99", 4)):
         mine, bare = (
             accept["latency_ms"][name][quantile]["median"] for name in ("receiver", "bare")
