@@ -145,8 +145,13 @@ def send(file: IO[bytes], url: str, secret: str | None) -> None:
 @main.command()
 @click.option("--address", default="127.0.0.1", show_default=True)
 @click.option("--port", type=click.IntRange(1, 65535), default=5555, show_default=True)
-@click.option("--db", "database", type=click.Path(path_type=Path), default=Path("flower.db"))
-def flower(address: str, port: int, database: Path) -> None:
+@click.option(
+    "--db",
+    "database",
+    type=click.Path(path_type=Path),
+    help="File of what it has seen, a pickle of Flower's; without it a restart begins anew.",
+)
+def flower(address: str, port: int, database: Path | None) -> None:
     """Serve Flower, the dashboard of Celery's tasks; user `operator`, FLOWER_PASSWORD."""
     from ops.commands.flower import serve
 

@@ -20,10 +20,12 @@ have a queue of their own, so that a large run does not hold up small ones."""
 
 _CONFIG = Path(__file__).resolve().parent.parent / "celeryconfig.py"
 
-# The loader is named, or CELERY_LOADER would be imported before our settings can refuse it.
+# The loader is named, or CELERY_LOADER would be imported before our settings can refuse it; without
+# fix-ups, or DJANGO_SETTINGS_MODULE would have Django closed and checked around our tasks.
 app = Celery(
     "toolworker",
     loader="app",
+    fixups=[],
     events=Events,
     include=["tasks.pipeline", "tasks.resources", "tasks.remote_control"],
 )

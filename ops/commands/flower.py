@@ -11,12 +11,12 @@ NOT_INSTALLED = (
 )
 
 
-def serve(*, address: str, port: int, database: Path) -> None:
+def serve(*, address: str, port: int, database: Path | None) -> None:
     """
     Run Flower until SIGTERM or Ctrl-C.
 
     Args:
-        database: The file for what it has seen; a restart begins with that.
+        database: The file for what it has seen; a restart begins with that. None keeps nothing.
 
     Raises:
         SettingsError: FLOWER_PASSWORD is not set.
@@ -35,7 +35,9 @@ def serve(*, address: str, port: int, database: Path) -> None:
     environment.forget("FLOWER_")
     _try_port(address, port)
     config = Path(__file__).with_name("flower_config.py")
-    options = [f"--conf={config}", f"--address={address}", f"--port={port}", f"--db={database}"]
+    options = [f"--conf={config}", f"--address={address}", f"--port={port}"]
+    if database is not None:
+        options += ["--persistent=true", f"--db={database}"]
     # Celery 5.7.0 takes APP of the environment, in place of the app that this is a method of
     app.start(["--app=tasks", "flower", *options])
 

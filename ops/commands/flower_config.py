@@ -7,7 +7,6 @@ _password = settings.load("FLOWER_PASSWORD").flower_password
 basic_auth = [f"operator:{_password.reveal() if _password else ''}"]
 # Flower could stop workers and revoke tasks; inspecting needs neither
 read_only = True
-persistent = True
 state_save_interval = 60_000  # ms; what is lost when it is killed
 max_tasks = 20_000  # about a day of 1,000 runs an hour, and 40 MB
 # the id of a task begins with the run's key

@@ -121,6 +121,16 @@ def test_a_worker_takes_no_option_from_a_variable(env, name, value):
     assert "Traceback" not in said
 
 
+def test_a_django_that_the_environment_names_is_left_alone(env):
+    done = forked_cli.python(
+        "-c",
+        "import tasks.app",
+        env={**env, "DJANGO_SETTINGS_MODULE": "nowhere", "PYTHONPATH": str(ROOT)},
+        imports=forked_cli.LIBRARIES,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("module", ["webhook", "actions"])
 def test_gunicorn_takes_no_argument_from_a_variable(env, module):
     env = {**env, "ACTIONS_SECRETS": "planted", "GUNICORN_CMD_ARGS": "--threads 1"}

@@ -99,7 +99,7 @@ _SECRETS = {
     "redis_url", "ledger_url", "database_url", "genesys_client_secret", "webhook_secrets",
     "flower_password", "actions_secrets", "dashboard_password", "dashboard_admin_password",
 }  # fmt: skip
-_OWN = {"actions_secrets", "dashboard_password", "dashboard_admin_password"}
+_OWN = {"flower_password", "actions_secrets", "dashboard_password", "dashboard_admin_password"}
 _REDIS = {"redis_url", "ledger_url"}
 
 
@@ -116,7 +116,7 @@ _REDIS = {"redis_url", "ledger_url"}
             {*_REDIS, "database_url", "dashboard_password", "dashboard_admin_password"},
         ),
         ("actions", {"database_url", "actions_secrets"}),
-        ("doctor", _SECRETS - _OWN),  # it looks at what all the others need, once
+        ("doctor", _SECRETS - _OWN),  # once, at what runs need
         ("redis", {"redis_users"}),
         ("ledger", {"redis_users"}),
         ("postgres", {"postgres_password"}),

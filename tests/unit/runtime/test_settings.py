@@ -169,6 +169,7 @@ def test_a_redis_url_that_its_readers_would_cut_differently_is_refused(load, url
         ("RESULT_BACKEND", "outputs are kept in the ledger, LEDGER_URL"),
         ("CELERY_CONFIG_MODULE", "the service has a celeryconfig.py of its own"),
         ("CELERY_LOADER", "the service has a loader of its own"),
+        ("REMAP_SIGTERM", "a worker that is stopped finishes what runs; SIGQUIT ends it at once"),
         ("CELERY_CUSTOM_WORKER_POOL", "only the prefork pool keeps time limits"),
     ],
 )
