@@ -17,7 +17,7 @@ _OF_CELERY = {
     "REMAP_SIGTERM": "a worker that is stopped finishes what runs; SIGQUIT ends it at once",
     "CELERY_CUSTOM_WORKER_POOL": "only the prefork pool keeps time limits",
 }
-"""What Celery 5.7.0, its command and its pool read by these names, and what to do in their place."""
+"""What Celery 5.7.0 with its command and its pool reads by these names, and what to do instead."""
 _OF_GUNICORN = {"GUNICORN_CMD_ARGS": "give options on its command line"}
 _HARMLESS = re.compile(
     # what Celery 5.7.0 sets for its processes, and programs that they start inherit
