@@ -35,6 +35,20 @@ class Echo(http.server.BaseHTTPRequestHandler):
 http.server.HTTPServer(("", 8000), Echo).serve_forever()
 """
 
+DROPS = """
+import socket
+listening = socket.create_server(("", 8000))
+while True:
+    connection = listening.accept()[0]
+    print("dropped", len(connection.recv(65536)), flush=True)
+    connection.close()
+"""
+HANGS = """
+import socket, time
+with socket.create_server(("", 8000)):
+    time.sleep(600)
+"""
+
 
 def _answer(connection):
     response = http.client.HTTPResponse(connection)
@@ -129,17 +143,26 @@ def test_no_head_that_nginx_passes_on_is_refused_by_gunicorn(compose):
 
 
 @contextlib.contextmanager
-def _in_place_of_the_receiver(compose, *command):
-    """Runs *command* where the proxy looks for the receiver, which is stopped meanwhile."""
+def _beside_the_receiver(compose, *command):
+    """Runs *command* where the proxy looks for a receiver; yields the container's name."""
     name = f"{compose.name}-{uuid.uuid4().hex[:6]}"
-    compose("stop", "webhook")
     try:
         docker("run", "-d", "--rm", "--name", name, "--network", f"{compose.name}_default",
                "--network-alias", "webhook", compose.image, *command)  # fmt: skip
-        yield
+        yield name
     finally:
         with contextlib.suppress(Exception):
             docker("kill", name)
+
+
+@contextlib.contextmanager
+def _in_place_of_the_receiver(compose, *command):
+    """The same, with the receiver stopped meanwhile."""
+    compose("stop", "webhook")
+    try:
+        with _beside_the_receiver(compose, *command) as name:
+            yield name
+    finally:
         compose("up", "-d", "--wait", "--no-recreate", "--no-deps", "webhook")
         _wait_for(lambda: _status(compose, "after-the-stand-in") == 202, within_s=10)
 
@@ -213,6 +236,24 @@ def test_of_two_receivers_one_may_die_and_every_delivery_is_still_202(compose):
     finally:
         compose("up", "-d", "--wait", "--no-deps", "--scale", "webhook=1", "webhook")
         _wait_for(lambda: _status(compose, "one-again") == 202, within_s=10)
+
+
+def test_a_delivery_that_a_receiver_drops_halfway_is_taken_by_another(compose):
+    with _beside_the_receiver(compose, "python", "-c", DROPS) as stand_in:
+        dropped = lambda: docker("logs", stand_in).count("dropped")  # noqa: E731
+        _wait_for(lambda: compose.post("until-one-is-dropped") and dropped(), within_s=20)
+        before = dropped()
+        assert {compose.post(f"halfway-{number}") for number in range(30)} == {202}
+        assert dropped() > before
+    _wait_for(lambda: len(_receivers(compose)) == 1, within_s=20)
+
+
+def test_a_receiver_that_hangs_is_503_with_when_to_try_again(compose):
+    with _in_place_of_the_receiver(compose, "python", "-c", HANGS):
+        hung = lambda: '"504"' in docker("logs", compose.containers("proxy")[0])  # noqa: E731
+        _wait_for(lambda: compose.ask("POST", PATH, b"{}") and hung(), within_s=60)
+        status, answer, headers = compose.ask("POST", PATH, b"{}")
+    assert (status, answer, headers["Retry-After"]) == (503, AWAY, "5")
 
 
 def _receivers(compose):
