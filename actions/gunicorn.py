@@ -19,7 +19,7 @@ graceful_timeout = 15  # s; above the 10 s that an action takes by default
 # s; longer than any proxy keeps an idle connection (nginx 60, Caddy 120, Google's 600): the side
 # that closes first must be the proxy, or a call meets a closed connection: a 500 for Genesys
 keepalive = 620
-# The proxy bounds these, and refuses as JSON; its own limits are just below (ops/proxy/nginx.conf).
+# The proxy bounds these, and refuses as JSON; its own limits are lower (ops/proxy/nginx.conf).
 limit_request_line = 8190  # bytes
 limit_request_fields = 4500
 limit_request_field_size = 8190  # bytes
