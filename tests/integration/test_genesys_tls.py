@@ -270,6 +270,13 @@ def test_a_proxy_that_refuses_is_named_with_its_status(genesys, bundle, proxy, s
     assert received == []
 
 
+def test_the_certificate_of_a_proxy_is_checked_and_named(genesys):
+    (url, received), (proxy, seen) = genesys("localhost"), genesys("localhost")
+    with pytest.raises(Untrusted, match="the certificate of the proxy is not trusted: "):
+        _post(_settings(url, https_proxy=Secret(proxy)))
+    assert (received, seen) == ([], [])
+
+
 def test_a_proxy_that_answers_connect_byte_by_byte_is_cut_at_the_deadline(genesys, proxy):
     url, received = genesys("localhost")
     address, _ = proxy(b"HTTP/1.1 200 Connection established\r\n", pause_s=0.1)
@@ -304,6 +311,26 @@ def test_no_token_goes_to_a_plain_http_proxy(listen, proxy):
 def test_no_token_goes_to_another_host_over_plain_http():
     with pytest.raises(Rejected, match="in the clear"):
         HttpClient().post("http://genesys.example/", BODY, {}, 1.0)
+
+
+def test_each_thread_keeps_one_connection_of_its_own(listen):
+    connections = []
+
+    def handle(connection):
+        connections.append(connection)
+        while _request(connection):
+            connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    url, client = f"http://127.0.0.1:{listen(handle)}/", HttpClient()
+
+    def post_twice():
+        assert [client.post(url, BODY, {}, 20.0).status for _ in range(2)] == [204, 204]
+
+    for threads in (1, 2):
+        thread = threading.Thread(target=post_twice)
+        thread.start()
+        thread.join()
+        assert len(connections) == threads
 
 
 def test_an_idle_connection_that_the_server_closed_costs_nothing(listen):
