@@ -65,6 +65,16 @@ def test_the_ledger_costs_five_round_trips_and_two_for_each_call(service):
     assert found[-1] == ["EVALSHA"] * (5 + 2 * 3)
 
 
+def test_a_small_run_overtakes_a_large_one_that_began_before(service):
+    large, small = service.new_run_id(), service.new_run_id()
+    calls = [(f"c{number}", "hold", '{"seconds": 0.03}') for number in range(40)]
+    key = service.deliver(large, *calls).body["key"]
+    service.wait_for(lambda: int(service.entry(key)["outputs"]) > 0)
+    service.deliver(small, *[(f"c{number}", "search_inventory", GOOD) for number in range(3)])
+    service.answer(large)
+    assert service.submissions(small)[0]["at"] < service.submissions(large)[0]["at"]
+
+
 def _command(monitor):
     """The name of the next command that a client sent."""
     while (command := monitor.next_command())["client_type"] == "lua":
