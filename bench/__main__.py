@@ -21,7 +21,7 @@ PAGE, DETAILS = ROOT / "docs/performance.md", ROOT / "bench/README.md"
 MEASURES = (
     "sides", "slow", "silence", "fairness", "recovery", "scale", "accept", "overload",
 )  # fmt: skip
-TURNS = 3
+TURNS = 5
 
 
 @click.command()
