@@ -1,4 +1,4 @@
-"""Submissions to Genesys: permits, one POST each, and what its answer means."""
+"""Client for submissions to Genesys: permits, one POST each, and what its answer means."""
 
 import json
 import time

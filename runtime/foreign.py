@@ -1,4 +1,4 @@
-"""Variables that Celery, its command or gunicorn would follow in place of our settings."""
+"""Environment variables that Celery or gunicorn would follow in place of our settings."""
 
 import re
 from collections.abc import Mapping

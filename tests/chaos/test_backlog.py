@@ -115,6 +115,8 @@ def test_of_10000_queued_runs_nothing_is_left_and_a_new_run_is_as_quick_as_ever(
         f" a run takes {idle_s:.2f} s before, {first_s:.2f} s right after, then {after_s:.2f} s"
     )
     service.wait_for(lambda: service.queues() == [], within_s=2)
-    # not a ratio: other work on the machine comes and goes meanwhile
-    assert max(first_s, after_s) < idle_s + 1
+    assert first_s < idle_s + 1
+    # other work on the machine comes and goes; what a backlog leaves behind would stay
+    quick = lambda: statistics.median(_took_s(service, *calls) for _ in range(5)) < idle_s * 2  # noqa: E731
+    assert after_s < idle_s * 2 or service.wait_for(quick, within_s=60)
     assert not worker.has_ended
