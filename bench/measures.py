@@ -74,10 +74,12 @@ class Bench:
         return {**found, "five_fsyncs_ms": _five_fsyncs_ms(self._folder)}
 
     def slow(self) -> dict[str, Any]:
-        """End to end with 5 calls of 50 ms: ours with a process for each, and the seed's shape."""
+        """End to end with 5 calls of 50 ms: a process for each, and the seed's shape."""
         with self._field() as field:
             ours = field.side_of(field.stack(concurrency=SLOW_SLOTS))
-            sides = [ours, *([field.seed(self._node, ours.env)] if self._node else [])]
+            sides = [ours, field.peer("plain_chord", ours.env, processes=SLOW_SLOTS)]
+            if self._node:
+                sides.append(field.seed(self._node, ours.env))
             self._warm(sides)
             outcomes = self._in_turns(sides, _slow(runs=12, calls=SLOW_CALLS, per_s=4.0))
             return {

@@ -228,7 +228,7 @@ class Field:
         worker = stack.worker_pids[0]
         return self._keep(Side("toolworker", worker, servers, self.sink, stack.env, url=url))
 
-    def peer(self, name: str, env: Mapping[str, str]) -> Side:
+    def peer(self, name: str, env: Mapping[str, str], *, processes: int = PROCESSES) -> Side:
         """A broker and, where the peer keeps runs, a ledger, synced as ours; *env* is ours else."""
         folder = self._folder / name
         folder.mkdir()
@@ -238,7 +238,8 @@ class Field:
             ledger = start_redis(folder / "ledger", appendfsync="always")
             servers.append(self._open.enter_context(ledger))
             own["LEDGER_URL"] = ledger.url
-        worker = Child(name, _COMMANDS[name], env=own, logs=folder, cwd=ROOT)
+        command = [part.format(processes=processes) for part in _COMMANDS[name]]
+        worker = Child(name, command, env=own, logs=folder, cwd=ROOT)
         self._open.callback(worker.stop)
         return self._keep(Side(name, worker.pid, servers, self.sink, own))
 
@@ -267,10 +268,10 @@ _PREFETCH = {"dramatiq_queue_prefetch": "16"}
 _COMMANDS = {
     "plain_chord": [
         *("-m", "celery", "-A", "bench.peers.plain_chord", "worker", "--task-events"),
-        *("-c", str(PROCESSES), "--without-gossip", "--without-mingle"),
+        *("-c", "{processes}", "--without-gossip", "--without-mingle"),
     ],
     "ledger_dramatiq": [
-        *("-m", "dramatiq", "--processes", str(PROCESSES), "--threads", "1"),
+        *("-m", "dramatiq", "--processes", "{processes}", "--threads", "1"),
         "bench.peers.ledger_dramatiq:setup",
     ],
 }

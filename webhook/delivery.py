@@ -1,7 +1,7 @@
 """Parse a delivery's raw bytes into a run, or raise an error that names what is wrong."""
 
 import json
-from typing import Any, NoReturn
+from typing import Any
 
 from db.arguments import object_of
 from ledger.values import Delivery, ToolCall
@@ -17,10 +17,6 @@ MAX_DEPTH = 64
 """Objects and lists inside each other in arguments; no form that a model fills in comes near."""
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
 def _integer(digits: str) -> float:
     try:
         return int(digits)
@@ -28,15 +24,9 @@ def _integer(digits: str) -> float:
         return float(digits)
 
 
-_DECODER = json.JSONDecoder(
-    parse_constant=_refuse_constant, parse_int=_integer, object_pairs_hook=object_of
-)
+# `int` refuses NaN and Infinity, which are not JSON
+_DECODER = json.JSONDecoder(parse_constant=int, parse_int=_integer, object_pairs_hook=object_of)
 _STRUCTURE = "Invalid payload structure. Expected run_id and tool_calls array."
-
-
-def parse(body: bytes) -> Delivery:
-    """The run and its tool calls; `delivery_of` what `read` finds in a body."""
-    return delivery_of(read(body))
 
 
 def read(body: bytes) -> Any:

@@ -23,9 +23,7 @@ class Outage:
         now: A monotonic clock, in seconds.
     """
 
-    def __init__(
-        self, error: type[Exception], *, now: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, error: type[Exception], now: Callable[[], float] = time.monotonic) -> None:
         self._error = error
         self._now = now
         self._known_until = float("-inf")

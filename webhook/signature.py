@@ -14,7 +14,6 @@ TOLERANCE_S = 300
 SIGNED_SCHEMES = ("x-hub-signature-256", "standard-webhooks")
 """Schemes that sign the body; the others prove at most that the sender knows a secret."""
 
-_HUB_PREFIX = "sha256="
 _HEX_LENGTH = 64
 _WHSEC = b"whsec_"
 _TIMESTAMP = re.compile(r"[0-9]{1,12}")  # no sign, no fraction, no digits of other scripts
@@ -76,7 +75,7 @@ def _check(
 
 
 def _is_hub_signed(headers: Mapping[str, str], body: bytes, secrets: Sequence[bytes]) -> bool:
-    text = headers.get("x-hub-signature-256", "").strip().removeprefix(_HUB_PREFIX)
+    text = headers.get("x-hub-signature-256", "").strip().removeprefix("sha256=")
     claimed = _from_hex(text) if len(text) == _HEX_LENGTH else _from_base64(text)
     return _fits([claimed], secrets, lambda secret: _hmac(secret, body))
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from db.catalog.validate import Validator
 from db.errors import ToolError
 from tests.cases import cases
-from webhook.delivery import parse as parse_delivery
+from webhook.delivery import delivery_of, read
 
 BYTES = 64_000
 MOST_MB = 40
@@ -234,7 +234,7 @@ def test_a_delivery_of_1_mb_with_128_calls_costs_no_more_than_its_size():
         assert len(body) < 1_000_000
 
         def run():
-            for call in parse_delivery(body)["tool_calls"]:
+            for call in delivery_of(read(body))["tool_calls"]:
                 _validate(validator, call["function"]["arguments"])
 
         return run

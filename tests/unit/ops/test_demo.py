@@ -10,7 +10,7 @@ import pytest
 
 from ops.deliveries import Answer
 from ops.dev import demo, up
-from webhook.delivery import parse
+from webhook.delivery import delivery_of, read
 from webhook.signature import verify
 
 ACCEPTED = {"status": "accepted", "run_id": "r", "key": "k"}
@@ -96,7 +96,7 @@ def test_the_curl_line_of_up_can_be_pasted_as_it_is():
     assert headers["Content-Type"] == "application/json"
     body = rest[rest.index("--data-binary") + 1].encode()
     verify(headers, body, schemes=["x-hub-signature-256"], secrets=[b"it's secret"], now=0)
-    assert parse(body)["run_id"] == json.loads(body)["run_id"]
+    assert delivery_of(read(body))["run_id"] == json.loads(body)["run_id"]
 
 
 def test_the_export_line_of_up_sets_what_the_other_commands_need_and_where_they_are():

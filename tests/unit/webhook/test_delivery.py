@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.cases import cases
-from webhook.delivery import parse
+from webhook.delivery import delivery_of, read
 from webhook.errors import BadDelivery
 
 CALL = {"id": "c-1", "type": "function", "function": {"name": "get_order", "arguments": "{}"}}
@@ -21,6 +21,10 @@ def _body(**fields):
 
 def _with_arguments(arguments):
     return _body(tool_calls=[{"id": "c-1", "function": {"name": "n", "arguments": arguments}}])
+
+
+def parse(body):
+    return delivery_of(read(body))
 
 
 def _sentence(body):
