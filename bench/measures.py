@@ -74,7 +74,7 @@ class Bench:
         return {**found, "five_fsyncs_ms": _five_fsyncs_ms(self._folder)}
 
     def slow(self) -> dict[str, Any]:
-        """End to end with 5 calls of 50 ms: a process for each, and the seed's shape."""
+        """End to end with 5 calls of 50 ms: ours, plain Celery's chord, and the seed's shape."""
         with self._field() as field:
             ours = field.side_of(field.stack(concurrency=SLOW_SLOTS))
             sides = [ours, field.peer("plain_chord", ours.env, processes=SLOW_SLOTS)]

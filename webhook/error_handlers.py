@@ -19,7 +19,11 @@ _log = logs.get("webhook")
 _FIXED: tuple[tuple[type[Exception], int, str], ...] = (
     (BadSignature, 401, "The signature is missing or wrong."),
     (exceptions.NotFound, 404, "There is nothing at this address."),
-    (Conflict, 409, "These call ids were accepted with other names, arguments or bound values."),
+    (
+        Conflict,
+        409,
+        "These call ids were accepted before with other names, arguments or bound values.",
+    ),
     (exceptions.RequestEntityTooLarge, 413, f"The body is larger than {MAX_BODY_BYTES} bytes."),
     # gunicorn reads chunks while the app reads the body
     (ParseException, 400, "The request is not valid HTTP."),

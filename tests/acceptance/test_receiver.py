@@ -193,7 +193,7 @@ def test_the_same_call_ids_with_other_names_or_arguments_are_409(service, other)
     run_id = service.new_run_id()
     assert service.deliver(run_id, GOOD).status == 202
     refused = service.deliver(run_id, other)
-    sentence = "These call ids were accepted with other names, arguments or bound values."
+    sentence = "These call ids were accepted before with other names, arguments or bound values."
     assert (refused.status, refused.body) == (409, {"error": sentence})
 
 

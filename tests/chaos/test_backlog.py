@@ -9,7 +9,7 @@ import pytest
 
 from ledger.bounds import MESSAGES
 from ops.dev.stack import Stack
-from tests.service import Service
+from tests.service import AWAY, Service
 
 GOOD = '{"sku": "AB-1001", "warehouse": "US-WEST"}'
 
@@ -51,12 +51,15 @@ class _QueueLength(threading.Thread):
 
 
 def _deliver(service, runs, *calls):
-    """Deliver so many runs, each until it is accepted: a 503 is sent again, as Genesys does."""
+    """Deliver so many runs; all are accepted, and none is refused for those that wait."""
 
     def is_accepted(run_id):
         answer = service.deliver(run_id, *calls)
-        assert answer.status in (202, 503)
-        return answer.status == 202
+        if answer.status == 202:
+            return True
+        # a busy disk makes the ledger silent for a moment; sent again, as Genesys does
+        assert (answer.status, answer.body) == (503, AWAY)
+        return False
 
     def send(number):
         service.wait_for(lambda: is_accepted(f"many-{number}"))
@@ -125,6 +128,8 @@ def test_of_10000_queued_runs_nothing_is_left_and_a_new_run_is_as_quick_as_ever(
     service.wait_for(lambda: service.queues() == [], within_s=2)
     assert first_s < idle_s + 1
     # other work on the machine comes and goes; what a backlog leaves behind would stay
-    quick = lambda: statistics.median(_took_s(service, *calls) for _ in range(5)) < idle_s * 2  # noqa: E731
-    assert after_s < idle_s * 2 or service.wait_for(quick, within_s=60)
+    if after_s >= idle_s * 2:
+        service.wait_for(
+            lambda: statistics.median(_took_s(service, *calls) for _ in range(5)) < idle_s * 2
+        )
     assert not worker.has_ended
