@@ -200,14 +200,15 @@ class _Spans:
         is_good = status is not None and 200 <= int(status) < 300
         # without an outcome its sender died, or got no answer
         error = "" if is_good else status or "no_answer"
-        end = start + int(took) if took else max(start, min(self._end, self._next(attempt)))
+        # its duration is of the sender's clock, and rounded: it may seem to outlast its run
+        ended = start + int(took) if took else self._next(attempt)
         return Span(
             "POST",
             "client",
             self._trace.span_id("attempt", attempt),
             self._root_id,
             start,
-            end,
+            max(start, min(self._end, ended)),
             attributes,
             error,
         )

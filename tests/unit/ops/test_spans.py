@@ -131,6 +131,13 @@ def test_each_attempt_is_a_span_with_its_status_and_one_without_an_answer_has_no
     assert [p.attributes.get("http.request.resend_count") for p in posts] == [None, 1, 2]
 
 
+def test_an_attempt_ends_no_later_than_its_run_though_its_duration_is_rounded_up():
+    entry = {**SUBMITTED, "attempt_took_ms:1": "49"}  # of 48.6 ms, by the sender's clock
+    root, *_, post = trace_of(KEY, entry).spans
+    assert post.name == "POST"
+    assert post.end_ms == root.end_ms
+
+
 def test_the_reconcilers_steps_are_spans():
     entry = {**SUBMITTED, "steps": "2", "step:1": "publish", "step_at:1": str(AT + 3)}
     entry |= {"step:2": "submit", "step_at:2": str(AT + 51)}
