@@ -334,21 +334,18 @@ def test_each_thread_keeps_one_connection_of_its_own(listen):
 
 
 def test_an_idle_connection_that_the_server_closed_costs_nothing(listen):
-    connections = []
+    closed = threading.Semaphore(0)
 
     def handle(connection):
-        connections.append(connection)
         _request(connection)
         connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+        connection.shutdown(socket.SHUT_RDWR)  # has returned once its peer can see the end
+        closed.release()
 
     url, client = f"http://127.0.0.1:{listen(handle)}/", HttpClient()
     for _ in range(3):
         assert client.post(url, BODY, {}, 20.0).status == 204
-        deadline = time.monotonic() + 60
-        while connections[-1].fileno() != -1:  # closed by the server
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-    assert len(connections) == 3
+        assert closed.acquire(timeout=60)
 
 
 def test_an_idle_connection_that_died_in_silence_costs_one_attempt(listen):
