@@ -90,7 +90,7 @@ conformance: .venv-conformance/installed ## Genesys' own SDK (170 MB, a venv of 
 mutation: .venv-mutation/installed ## change the code a line at a time; each change must fail a test (docs/mutation.md)
 	.venv-mutation/bin/mutmut run --max-children 2
 
-bench: .venv-bench/installed ## beside plain Celery, dramatiq and Node: the table in docs/performance.md (13 min)
+bench: .venv-bench/installed ## beside plain Celery, dramatiq and Node: the table in docs/performance.md (12 min)
 	@.venv-bench/bin/python -m bench
 
 bench-long: .venv-bench/installed ## the memory of a worker over 100,000 runs (30 min)
