@@ -20,7 +20,8 @@ RUNS = {1: 150, 3: 75, 10: 20, 30: 6}
 """Runs of one burst by calls a run: a quarter of a second of CPU and more."""
 BURSTS = 3
 """For each turn: one burst of the same side costs a third more or less than the next, so the median
-of five moves by 0.1 of a peer's cost, and that of fifteen by 0.02."""
+of five moves by 0.1 of a peer's cost, and that of fifteen by 0.02 to 0.05; another start of the
+sides moves both."""
 RATE_PER_S, RATE_RUNS = 20.0, 80
 SLOW_S, SLOW_CALLS, SLOW_SLOTS = 0.05, 5, 6
 """With a process for each call of a run and one for what comes before and after."""

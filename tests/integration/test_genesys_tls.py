@@ -334,9 +334,10 @@ def test_each_thread_keeps_one_connection_of_its_own(listen):
 
 
 def test_an_idle_connection_that_the_server_closed_costs_nothing(listen):
-    closed = threading.Semaphore(0)
+    connections, closed = [], threading.Semaphore(0)
 
     def handle(connection):
+        connections.append(connection)
         _request(connection)
         connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
         connection.shutdown(socket.SHUT_RDWR)  # has returned once its peer can see the end
@@ -346,6 +347,7 @@ def test_an_idle_connection_that_the_server_closed_costs_nothing(listen):
     for _ in range(3):
         assert client.post(url, BODY, {}, 20.0).status == 204
         assert closed.acquire(timeout=60)
+    assert len(connections) == 3
 
 
 def test_an_idle_connection_that_died_in_silence_costs_one_attempt(listen):
